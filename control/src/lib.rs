@@ -1,0 +1,1 @@
+//! The control side of hypertun: a topology file in, tables and a running instance out.

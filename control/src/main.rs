@@ -1,0 +1,3 @@
+//! The binary `hypertun`.
+
+fn main() {}

@@ -1,0 +1,69 @@
+//! Links: where packets come from and go to. Everything that holds a file descriptor is here.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use crate::wire::virtio::VirtioNetHdr;
+
+pub mod memory;
+
+/// Bytes before a packet in its slot: room for a device header, and for a header that grows.
+pub const HEADROOM: usize = 64;
+
+/// The longest packet, in bytes: a super-packet is bounded by the IPv4 total length.
+pub const MAX_PACKET: usize = 65_535;
+
+/// Length of a slot, in bytes. Not a multiple of 4096, so that the headers of neighbouring slots
+/// fall into different cache sets.
+pub const SLOT: usize = HEADROOM + MAX_PACKET + 129;
+
+const _: () = assert!(SLOT.is_multiple_of(64) && !SLOT.is_multiple_of(4096));
+
+/// Where a packet lies in its slot, and what its sender left to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// First byte of the IP header, from the start of the slot; at least the length of a device
+    /// header.
+    pub start: usize,
+    /// Bytes of the packet.
+    pub len: usize,
+    /// Unfinished checksum, super-packet.
+    pub offload: VirtioNetHdr,
+}
+
+/// What a link takes whole. What it does not take is finished in software before it is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offloads {
+    /// Packets whose transport checksum is partial.
+    pub checksum: bool,
+    /// TCP super-packets over IPv4 and IPv6.
+    pub tcp: bool,
+    /// UDP super-packets over IPv4 and IPv6.
+    pub udp: bool,
+}
+
+/// A device that packets come from and go to.
+pub trait Link: Send {
+    /// A descriptor that polls readable while [`receive`](Self::receive) would find a packet.
+    fn descriptor(&self) -> BorrowedFd<'_>;
+
+    /// Reads one packet into `slot` (of [`SLOT`] bytes), at [`HEADROOM`]; `None` when there is
+    /// none now.
+    ///
+    /// # Errors
+    ///
+    /// When the device is gone; it will not come back.
+    fn receive(&mut self, slot: &mut [u8]) -> io::Result<Option<Frame>>;
+
+    /// Sends the packet that `frame` describes in `slot`. Bytes before `frame.start` are the
+    /// link's to use.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when the device is full, `InvalidInput` when it does not take this kind of
+    /// packet; any other when the device is gone.
+    fn send(&mut self, slot: &mut [u8], frame: Frame) -> io::Result<()>;
+
+    /// What [`send`](Self::send) takes whole.
+    fn takes(&self) -> Offloads;
+}

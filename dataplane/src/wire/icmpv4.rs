@@ -1,0 +1,76 @@
+//! ICMP for IPv4 (RFC 792; next-hop MTU: RFC 1191 s. 4).
+
+use zerocopy::network_endian::U16;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// Length of the header, in bytes.
+pub const HEADER: usize = 8;
+
+/// The header, with the second word as echo messages use it (RFC 792, pp. 14, 17).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct Icmpv4 {
+    /// Message type.
+    pub kind: u8,
+    /// Code within the type.
+    pub code: u8,
+    /// Checksum over the whole message, without pseudo-header.
+    pub checksum: U16,
+    /// Identifier of an echo; zero or unused in errors.
+    pub identifier: U16,
+    /// Sequence number of an echo; next-hop MTU of a "fragmentation needed".
+    pub sequence: U16,
+}
+
+const _: () = assert!(size_of::<Icmpv4>() == HEADER);
+
+/// Where the checksum stands in the header, in bytes.
+pub const CHECKSUM_OFFSET: u16 = 2;
+
+/// Message types (RFC 792).
+pub mod kind {
+    /// Echo reply.
+    pub const ECHO_REPLY: u8 = 0;
+    /// Destination unreachable; an error.
+    pub const UNREACHABLE: u8 = 3;
+    /// Source quench; an error, deprecated by RFC 6633.
+    pub const SOURCE_QUENCH: u8 = 4;
+    /// Redirect; an error.
+    pub const REDIRECT: u8 = 5;
+    /// Echo request.
+    pub const ECHO_REQUEST: u8 = 8;
+    /// Time exceeded; an error.
+    pub const TIME_EXCEEDED: u8 = 11;
+    /// Parameter problem; an error.
+    pub const PARAMETER_PROBLEM: u8 = 12;
+}
+
+/// Code of [`kind::UNREACHABLE`]: fragmentation needed and DF set.
+pub const FRAGMENTATION_NEEDED: u8 = 4;
+
+impl Icmpv4 {
+    /// The header at the start of `bytes`, where there are enough of them.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<&Self> {
+        Self::ref_from_prefix(bytes).ok().map(|(header, _)| header)
+    }
+
+    /// The same, to be changed in place.
+    #[must_use]
+    pub fn of_mut(bytes: &mut [u8]) -> Option<&mut Self> {
+        Self::mut_from_prefix(bytes).ok().map(|(header, _)| header)
+    }
+
+    /// Whether the message is an error, which quotes the packet that caused it (RFC 1122 s. 3.2.2).
+    #[must_use]
+    pub const fn is_error(&self) -> bool {
+        matches!(
+            self.kind,
+            kind::UNREACHABLE
+                | kind::SOURCE_QUENCH
+                | kind::REDIRECT
+                | kind::TIME_EXCEEDED
+                | kind::PARAMETER_PROBLEM
+        )
+    }
+}

@@ -1,0 +1,102 @@
+//! IPv4 header (RFC 791 s. 3.1).
+
+use std::net::Ipv4Addr;
+
+use zerocopy::network_endian::U16;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// Length of a header without options, in bytes.
+pub const HEADER: usize = 20;
+
+/// The header without its options (RFC 791 s. 3.1).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct Ipv4 {
+    /// Version in the high nibble, header length in words of four bytes in the low one.
+    pub version_ihl: u8,
+    /// Differentiated services (RFC 2474) and ECN (RFC 3168).
+    pub tos: u8,
+    /// Length of header and payload, in bytes.
+    pub total_length: U16,
+    /// Identification of the datagram whose fragments belong together.
+    pub identification: U16,
+    /// DF, MF and the fragment offset in units of eight bytes.
+    pub flags_offset: U16,
+    /// Time to live.
+    pub ttl: u8,
+    /// Protocol of the payload.
+    pub protocol: u8,
+    /// Checksum over the header.
+    pub checksum: U16,
+    /// Source address.
+    pub source: [u8; 4],
+    /// Destination address.
+    pub destination: [u8; 4],
+}
+
+const _: () = assert!(size_of::<Ipv4>() == HEADER);
+
+/// The DF bit of `flags_offset`.
+pub const DONT_FRAGMENT: u16 = 0x4000;
+/// The MF bit of `flags_offset`.
+pub const MORE_FRAGMENTS: u16 = 0x2000;
+/// The fragment offset in `flags_offset`, in units of eight bytes.
+pub const OFFSET: u16 = 0x1fff;
+
+impl Ipv4 {
+    /// The header at the start of `bytes`, where there are enough of them.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<&Self> {
+        Self::ref_from_prefix(bytes).ok().map(|(header, _)| header)
+    }
+
+    /// The same, to be changed in place.
+    #[must_use]
+    pub fn of_mut(bytes: &mut [u8]) -> Option<&mut Self> {
+        Self::mut_from_prefix(bytes).ok().map(|(header, _)| header)
+    }
+
+    /// IP version.
+    #[must_use]
+    pub const fn version(&self) -> u8 {
+        self.version_ihl >> 4
+    }
+
+    /// Header length with options, in bytes: 0 to 60, believed as it stands.
+    #[must_use]
+    pub const fn header_length(&self) -> usize {
+        (self.version_ihl & 0x0f) as usize * 4
+    }
+
+    /// Whether the sender forbids fragmentation.
+    #[must_use]
+    pub fn dont_fragment(&self) -> bool {
+        self.flags_offset.get() & DONT_FRAGMENT != 0
+    }
+
+    /// Whether this is a fragment: more follow, or some came before.
+    #[must_use]
+    pub fn is_fragment(&self) -> bool {
+        self.flags_offset.get() & (MORE_FRAGMENTS | OFFSET) != 0
+    }
+
+    /// Offset of this fragment's payload in the datagram, in bytes.
+    #[must_use]
+    pub fn fragment_offset(&self) -> usize {
+        usize::from(self.flags_offset.get() & OFFSET) * 8
+    }
+
+    /// Source address.
+    #[must_use]
+    pub const fn src(&self) -> Ipv4Addr {
+        let [a, b, c, d] = self.source;
+        Ipv4Addr::new(a, b, c, d)
+    }
+
+    /// Destination address.
+    #[must_use]
+    pub const fn dst(&self) -> Ipv4Addr {
+        let [a, b, c, d] = self.destination;
+        Ipv4Addr::new(a, b, c, d)
+    }
+}

@@ -1,0 +1,24 @@
+//! Headers as views: one file a protocol, cited by RFC and section.
+//!
+//! Each header is a `#[repr(C)]` structure of byte-order-aware fields that is laid over bytes in
+//! place. A view exists only over enough bytes, so no accessor can panic; what the fields *say*
+//! (lengths, offsets) is checked by whoever believes them.
+
+#![warn(clippy::indexing_slicing)]
+
+pub mod checksum;
+pub mod icmpv4;
+pub mod ipv4;
+pub mod tcp;
+pub mod udp;
+pub mod virtio;
+
+/// Protocol numbers of the IPv4 header (IANA "Assigned Internet Protocol Numbers").
+pub mod protocol {
+    /// RFC 792.
+    pub const ICMP: u8 = 1;
+    /// RFC 9293.
+    pub const TCP: u8 = 6;
+    /// RFC 768.
+    pub const UDP: u8 = 17;
+}

@@ -1,0 +1,81 @@
+//! The header that a TUN device with `IFF_VNET_HDR` puts before each packet
+//! (Virtual I/O Device 1.2, s. 5.1.6; Linux `struct virtio_net_hdr`).
+//!
+//! The fields are in host order: TUN's default unless `TUNSETVNETLE` or `TUNSETVNETBE` is called.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Length of the header, in bytes: the one without `num_buffers`, which TUN uses unless told
+/// otherwise.
+pub const HEADER: usize = 10;
+
+/// What the sender left for others to do: finish a checksum, cut a super-packet.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct VirtioNetHdr {
+    /// [`NEEDS_CSUM`] or [`DATA_VALID`].
+    pub flags: u8,
+    /// One of [`gso`], perhaps with [`gso::ECN`].
+    pub gso_type: u8,
+    /// Length of all headers of a super-packet, in bytes; a hint that must not be believed.
+    pub hdr_len: u16,
+    /// Payload of each segment, in bytes; valid iff `gso_type` is not [`gso::NONE`].
+    pub gso_size: u16,
+    /// Where the checksum starts to be summed, from the start of the packet; valid iff
+    /// [`NEEDS_CSUM`].
+    pub csum_start: u16,
+    /// Where the checksum is stored, from `csum_start`; valid iff [`NEEDS_CSUM`].
+    pub csum_offset: u16,
+}
+
+const _: () = assert!(size_of::<VirtioNetHdr>() == HEADER);
+
+/// The transport checksum holds the sum of the pseudo-header and is to be finished.
+pub const NEEDS_CSUM: u8 = 1;
+/// The transport checksum was verified.
+pub const DATA_VALID: u8 = 2;
+
+/// Kinds of super-packet.
+pub mod gso {
+    /// Not a super-packet.
+    pub const NONE: u8 = 0;
+    /// TCP over IPv4.
+    pub const TCPV4: u8 = 1;
+    /// UDP fragmentation offload, a kind that we never accept.
+    pub const UDP: u8 = 3;
+    /// TCP over IPv6.
+    pub const TCPV6: u8 = 4;
+    /// UDP segmentation: datagrams of `gso_size` with a header of their own.
+    pub const UDP_L4: u8 = 5;
+    /// A flag: only the first segment may carry CWR (RFC 3168).
+    pub const ECN: u8 = 0x80;
+}
+
+impl VirtioNetHdr {
+    /// A whole packet with a finished checksum.
+    pub const PLAIN: Self = Self {
+        flags: 0,
+        gso_type: gso::NONE,
+        hdr_len: 0,
+        gso_size: 0,
+        csum_start: 0,
+        csum_offset: 0,
+    };
+
+    /// Whether the transport checksum is partial.
+    #[must_use]
+    pub const fn needs_csum(&self) -> bool {
+        self.flags & NEEDS_CSUM != 0
+    }
+
+    /// Whether this is a super-packet, and of what kind (without [`gso::ECN`]).
+    #[must_use]
+    pub const fn segmented(&self) -> Option<u8> {
+        match self.gso_type & !gso::ECN {
+            gso::NONE => None,
+            kind => Some(kind),
+        }
+    }
+}
