@@ -8,4 +8,9 @@
 
 pub mod io;
 pub mod packet;
+pub mod path;
+pub mod shared;
+pub mod state;
+pub mod tables;
+pub mod time;
 pub mod wire;

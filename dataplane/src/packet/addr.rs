@@ -34,6 +34,22 @@ impl Addr {
         self.high == 0 && self.low >> 32 == V4_MAPPED >> 32
     }
 
+    /// The next address; `None` after the last of all.
+    #[must_use]
+    pub fn successor(self) -> Option<Self> {
+        let (low, carry) = self.low.overflowing_add(1);
+        Some(Self { high: self.high.checked_add(u64::from(carry))?, low })
+    }
+
+    /// Whether packets to it are for many (RFC 5771, RFC 4291 s. 2.7), or for all (RFC 919).
+    #[must_use]
+    pub fn is_multicast(self) -> bool {
+        match IpAddr::from(self) {
+            IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
+            IpAddr::V6(v6) => v6.is_multicast(),
+        }
+    }
+
     /// The two words, high first.
     #[must_use]
     pub const fn words(self) -> [u64; 2] {

@@ -1,0 +1,61 @@
+//! What the tables call things: an index a kind, so that one cannot be taken for another.
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u16);
+
+        impl $name {
+            /// The place in its table.
+            #[must_use]
+            pub const fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// A link: a device, or an in-emulator host's ring.
+    LinkId,
+    /// An elastic network interface.
+    EniId,
+    /// A subnet.
+    SubnetId,
+    /// A route table.
+    RouteTableId,
+    /// A security group.
+    GroupId,
+    /// A network ACL.
+    AclId,
+    /// A VPC.
+    VpcId,
+    /// An internet gateway.
+    InternetGatewayId,
+    /// A NAT gateway.
+    NatGatewayId,
+    /// A host on the simulated internet.
+    HostId,
+}
+
+/// The device at which something happened; what a verdict names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Component {
+    /// A network interface.
+    Eni(EniId),
+    /// A subnet.
+    Subnet(SubnetId),
+    /// A route table.
+    RouteTable(RouteTableId),
+    /// A security group.
+    SecurityGroup(GroupId),
+    /// A network ACL.
+    NetworkAcl(AclId),
+    /// A NAT gateway.
+    NatGateway(NatGatewayId),
+    /// An internet gateway.
+    InternetGateway(InternetGatewayId),
+    /// A host on the simulated internet.
+    InternetHost(HostId),
+}

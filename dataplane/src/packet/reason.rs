@@ -1,0 +1,75 @@
+//! Why a packet was dropped: one list makes reason, label and description.
+//!
+//! Labels are AWS's own words where they exist (Reachability Analyzer explanation codes, AWS page
+//! "Explanation codes"). The order is that of the path.
+
+macro_rules! reasons {
+    ($($name:ident = $label:literal: $text:literal,)+) => {
+        /// Why a packet was dropped.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $(#[doc = $text] $name,)+
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the path.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The word that users see: fixed, in upper case.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label,)+ }
+            }
+
+            /// When this is the reason, in one line.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    Malformed = "MALFORMED_PACKET": "lengths or offsets in the packet contradict each other",
+    IpVersion = "IP_VERSION_UNSUPPORTED": "not IPv4; IPv6 is not supported yet",
+    Fragment = "FRAGMENT_UNSUPPORTED": "a fragment that cannot be tied to its datagram's first one",
+    IcmpUnmatched = "ICMP_ERROR_UNMATCHED": "an ICMP error that quotes a packet of no live flow",
+    SourceDestCheck = "ENI_SOURCE_DEST_CHECK_RESTRICTION": "neither address is the ENI's",
+    Spoofed = "GATEWAY_REJECTS_SPOOFED_TRAFFIC": "the source is not an address of the internet host that sent it",
+    GroupMismatch = "ENI_SG_RULES_MISMATCH": "no rule of the ENI's security groups matches, groups without rules included",
+    AclDenied = "SUBNET_ACL_RESTRICTION": "a network ACL denies",
+    Multicast = "MULTICAST_UNSUPPORTED": "a VPC does not deliver multicast or broadcast",
+    NoRoute = "NO_ROUTE_TO_DESTINATION": "no route matches",
+    Blackhole = "BAD_STATE_ROUTE": "the longest match is a blackhole",
+    NoPath = "NO_PATH": "a route matched, but nothing in that VPC or on the internet has the address",
+    ForwardingLoop = "FORWARDING_LOOP": "the routes lead back to a gateway that was passed already",
+    NoPublicAddress = "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS": "a private source without public address at an internet gateway",
+    NotPublic = "IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS": "from the internet to a public address that belongs to nothing, or to a private one",
+    ProtocolRestricted = "PROTOCOL_RESTRICTION": "a gateway that does not carry the protocol",
+    NatUnsolicited = "NAT_UNSOLICITED": "an outside packet at a NAT address without a live mapping",
+    NatIdleTimeout = "NAT_IDLE_TIMEOUT": "an inside TCP segment other than SYN without a mapping; answered by RST",
+    NatPortAllocation = "NAT_PORT_ALLOCATION": "no port left towards that destination",
+    FlowTableFull = "FLOW_TABLE_FULL": "the emulator's own flow table is full",
+    TtlExpired = "TTL_EXPIRED": "the time to live ends at a hop that decrements it",
+    MtuExceeded = "MTU_EXCEEDED": "larger than the path's MTU with DF set; answered by ICMP fragmentation needed",
+    LinkFull = "LINK_FULL": "the receiving device's queue is full",
+    LinkDown = "LINK_DOWN": "the receiving device is gone",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn labels_are_unique_and_in_upper_case() {
+        let labels: HashSet<_> = Reason::ALL.iter().map(|reason| reason.label()).collect();
+        assert_eq!(labels.len(), Reason::ALL.len());
+        for label in labels {
+            assert!(
+                label.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+            );
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! May this conversation begin? And may it go on, where something about it has changed?
+//!
+//! First packets only: a miss, a flow that was judged under other tables, a facet that has expired,
+//! an ICMP error. The packet's headers walk over the hops ([`walk`]) with what devices remember of
+//! the flow. Draft first, commit last: nothing is kept of a packet that a later hop drops, but that
+//! the devices which it passed have seen it.
+
+pub mod record;
+mod walk;
+
+use arrayvec::ArrayVec;
+
+use crate::packet::{Addr, Answer, Batch, Component, Direction, Key, Packet, Reason, Verdict};
+use crate::path::parse::sender;
+use crate::path::recall::reopens;
+use crate::state::{Cold, Facet, Facets, FlowId, Hot, MAX_FACETS, Phase, Shard, Translation};
+use crate::tables::Tables;
+
+pub use record::{Hop, HopStage, HopVerdict, Recorder, Rule};
+use walk::{Memory, Walk};
+
+/// Judges each packet that no flow answers for.
+pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
+    for packet in batch.packets_mut().iter_mut().filter(|packet| packet.is_pending()) {
+        match admit(&Headers::of(packet), packet.hash, shard, tables, &mut ()) {
+            Ok(Admitted { flow, direction, outer }) => {
+                if !packet.quotes {
+                    shard.count(flow, direction, packet);
+                }
+                packet.flow = flow;
+                packet.direction = direction;
+                packet.outer = outer;
+                packet.verdict = Verdict::Forward;
+            }
+            Err(Denial { reason, component, answer }) => {
+                let component = component.unwrap_or_else(|| sender(packet, tables));
+                packet.verdict = Verdict::Drop { reason, component, answer };
+            }
+        }
+    }
+}
+
+/// What is judged: a packet without its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers {
+    /// The key of the flow that it belongs to, or that it quotes.
+    pub key: Key,
+    /// See [`Packet::selector`].
+    pub selector: u16,
+    /// TCP control bits.
+    pub tcp_flags: u8,
+    /// An ICMP error's own source and destination; `None` for any other packet.
+    pub error: Option<(Addr, Addr)>,
+}
+
+impl Headers {
+    /// A packet's headers.
+    #[must_use]
+    pub fn of(packet: &Packet) -> Self {
+        Self {
+            key: packet.key,
+            selector: packet.selector,
+            tcp_flags: packet.tcp_flags,
+            error: packet.quotes.then_some(packet.outer),
+        }
+    }
+}
+
+/// A packet that may pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Admitted {
+    /// Its flow.
+    pub flow: FlowId,
+    /// The direction that it goes in.
+    pub direction: Direction,
+    /// Its addresses as it leaves; what an ICMP error is given.
+    pub outer: (Addr, Addr),
+}
+
+/// A packet that may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// Where; `None` where it came in.
+    pub component: Option<Component>,
+    /// What the sender is told.
+    pub answer: Answer,
+}
+
+/// A device that a walk has passed.
+#[derive(Debug)]
+enum Passed {
+    /// It remembers the flow: facet number so-and-so.
+    Kept(usize),
+    /// It will, if the packet comes through.
+    Opened(Facet),
+}
+
+type Passage = ArrayVec<Passed, MAX_FACETS>;
+
+/// Judges one packet, and commits what follows from it to the shard.
+///
+/// # Errors
+///
+/// The first hop that refuses, and why.
+pub fn admit<R: Recorder>(
+    headers: &Headers,
+    hash: u64,
+    shard: &mut Shard,
+    tables: &Tables,
+    recorder: &mut R,
+) -> Result<Admitted, Denial> {
+    match shard.flows.find(hash, &headers.key) {
+        Some((flow, direction)) => {
+            let over = shard
+                .flows
+                .hot(flow)
+                .is_some_and(|hot| reopens(hot.phase(), direction, headers.tcp_flags));
+            if over && headers.error.is_none() {
+                shard.close(flow, &tables.timers);
+                open(headers, shard, tables, recorder)
+            } else {
+                revisit(headers, (flow, direction), shard, tables, recorder)
+            }
+        }
+        None if headers.error.is_some() => {
+            Err(Denial { reason: Reason::IcmpUnmatched, component: None, answer: Answer::Silence })
+        }
+        None => open(headers, shard, tables, recorder),
+    }
+}
+
+/// The first packet of a conversation.
+fn open<R: Recorder>(
+    headers: &Headers,
+    shard: &mut Shard,
+    tables: &Tables,
+    recorder: &mut R,
+) -> Result<Admitted, Denial> {
+    let memory = Memory::none(shard.now);
+    let mut walk =
+        Walk::new(headers, memory, tables, &shard.shared.ports, &mut shard.random, recorder);
+    let exit = walk.run(headers.key.link)?;
+    let (translation, outer) = (walk.translation(headers, exit), walk.outer());
+    let facets = walk.passed.into_iter().filter_map(|passed| match passed {
+        Passed::Opened(facet) => Some(facet),
+        Passed::Kept(_) => None,
+    });
+    let cold = Cold::new(facets.collect());
+    let phase = Phase::first(headers.key.protocol, headers.tcp_flags);
+    commit(&translation, phase, cold, shard, tables).map(|flow| Admitted {
+        flow,
+        direction: Direction::Original,
+        outer,
+    })
+}
+
+/// A further packet, where what is known does not answer for it.
+fn revisit<R: Recorder>(
+    headers: &Headers,
+    (flow, direction): (FlowId, Direction),
+    shard: &mut Shard,
+    tables: &Tables,
+    recorder: &mut R,
+) -> Result<Admitted, Denial> {
+    let now = shard.now;
+    let gone = Denial { reason: Reason::FlowTableFull, component: None, answer: Answer::Silence };
+    let (hot, cold) = shard.flows.parts_mut(flow).ok_or(gone)?;
+    cold.sync(hot);
+    let memory = Memory::of(hot, cold, &tables.timers, now);
+    let mut walk =
+        Walk::new(headers, memory, tables, &shard.shared.ports, &mut shard.random, recorder);
+    let judged = walk.run(headers.key.link);
+    let outer = walk.outer();
+    if headers.error.is_some() {
+        // An error says nothing about how its flow fares.
+        return judged.map(|_| Admitted { flow, direction, outer });
+    }
+    let translation = judged.map(|exit| walk.translation(headers, exit));
+    let passed = walk.passed;
+    match translation {
+        Ok(found) if found.reply == *hot.key(direction.opposite()) => {
+            let phase = hot.phase().step(direction, headers.tcp_flags);
+            restart(&mut cold.facets, passed, hot.phase(), now);
+            hot.mtu = found.mtu;
+            hot.ttl_hops = found.ttl_hops;
+            hot.enter(phase);
+            hot.judge(direction, tables.epoch);
+            cold.settle(hot, &tables.timers, now);
+            shard.flows.reschedule(flow);
+            Ok(Admitted { flow, direction, outer })
+        }
+        Ok(found) => {
+            let phase = replaced_phase(hot, direction, headers);
+            let facets = succeed(flow, passed, shard, tables);
+            commit(&found, phase, Cold::new(facets), shard, tables).map(|flow| Admitted {
+                flow,
+                direction: Direction::Original,
+                outer,
+            })
+        }
+        Err(denial) => {
+            // Up to the hop that drops it, devices have seen the packet.
+            let kept = passed.into_iter().filter(|passed| matches!(passed, Passed::Kept(_)));
+            restart(&mut cold.facets, kept, hot.phase(), now);
+            cold.settle(hot, &tables.timers, now);
+            shard.flows.reschedule(flow);
+            Err(denial)
+        }
+    }
+}
+
+/// The phase of a flow that takes over from another under a new translation.
+fn replaced_phase(old: &Hot, direction: Direction, headers: &Headers) -> Phase {
+    match direction {
+        Direction::Original => old.phase().step(direction, headers.tcp_flags),
+        Direction::Reply => Phase::first(headers.key.protocol, headers.tcp_flags),
+    }
+}
+
+/// Restarts the clocks of devices that a packet has passed, and adds what they opened.
+fn restart(
+    facets: &mut Facets,
+    passed: impl IntoIterator<Item = Passed>,
+    phase: Phase,
+    now: crate::time::Tick,
+) {
+    for passed in passed {
+        match passed {
+            Passed::Kept(place) => {
+                if let Some(facet) = facets.get_mut(place)
+                    && !phase.is_closed()
+                {
+                    facet.last = now;
+                }
+            }
+            Passed::Opened(opened) => {
+                // In the place of the one that has expired.
+                match facets.iter_mut().find(|facet| facet.device == opened.device) {
+                    Some(facet) => *facet = opened,
+                    None => drop(facets.try_push(opened)),
+                }
+            }
+        }
+    }
+}
+
+/// Takes a flow away and gives its successor what the devices passed remember.
+fn succeed(flow: FlowId, passed: Passage, shard: &mut Shard, tables: &Tables) -> Facets {
+    let Some((hot, facets)) = shard.take(flow) else { return Facets::new() };
+    let mut old: ArrayVec<Option<Facet>, MAX_FACETS> = facets.into_iter().map(Some).collect();
+    let now = shard.now;
+    let succeeding = passed
+        .into_iter()
+        .filter_map(|passed| match passed {
+            Passed::Kept(place) => {
+                let facet = old.get_mut(place)?.take()?;
+                Some(Facet { last: now, ..facet })
+            }
+            Passed::Opened(facet) => Some(facet),
+        })
+        .collect();
+    shard.forget(old.into_iter().flatten(), hot.phase(), &tables.timers);
+    succeeding
+}
+
+fn commit(
+    translation: &Translation,
+    phase: Phase,
+    mut cold: Cold,
+    shard: &mut Shard,
+    tables: &Tables,
+) -> Result<FlowId, Denial> {
+    let mut hot = Hot::new(translation, phase);
+    hot.judge(Direction::Original, tables.epoch);
+    cold.settle(&mut hot, &tables.timers, shard.now);
+    shard.open(hot, cold, &tables.timers).ok_or(Denial {
+        reason: Reason::FlowTableFull,
+        component: None,
+        answer: Answer::Silence,
+    })
+}

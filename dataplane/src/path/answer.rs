@@ -1,0 +1,75 @@
+//! What the sender of a rejected packet is told: a reset, or an ICMP error.
+
+use std::net::Ipv4Addr;
+
+use etherparse::PacketBuilder;
+use etherparse::icmpv4::{DestUnreachableHeader, TimeExceededCode};
+use etherparse::{Icmpv4Type, err::packet::BuildWriteError};
+
+use crate::packet::{Answer, Packet};
+use crate::wire::ipv4::Ipv4;
+use crate::wire::tcp::{Tcp, flags};
+
+/// Time to live of what the emulator itself sends (RFC 1700).
+const TTL: u8 = 64;
+
+/// An ICMP error is at most so long, in bytes (RFC 1812 s. 4.3.2.3).
+const LONGEST_ERROR: usize = 576;
+
+/// The answer to the packet in `slot`, untranslated as it came.
+pub(super) fn compose(packet: &Packet, slot: &[u8], answer: Answer) -> Option<Vec<u8>> {
+    let bytes = slot.get(packet.start..packet.start + packet.len)?;
+    let header = Ipv4::of(bytes)?;
+    let (src, dst) = (header.src(), header.dst());
+    match answer {
+        Answer::Silence => None,
+        Answer::Reset => reset(packet, bytes, src, dst).ok(),
+        Answer::FragmentationNeeded { router, mtu } => {
+            let kind = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu };
+            error(bytes, router.to_v4()?, src, Icmpv4Type::DestinationUnreachable(kind)).ok()
+        }
+        Answer::TimeExceeded { router } => {
+            let kind = Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit);
+            error(bytes, router.to_v4()?, src, kind).ok()
+        }
+    }
+}
+
+/// As the destination would reset a connection that does not exist (RFC 9293 s. 3.10.7.1).
+fn reset(
+    packet: &Packet,
+    bytes: &[u8],
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+) -> Result<Vec<u8>, BuildWriteError> {
+    let empty = [0_u8; crate::wire::tcp::HEADER];
+    let segment = bytes.get(usize::from(packet.transport)..).unwrap_or(&empty);
+    let Some(tcp) = Tcp::of(segment).or_else(|| Tcp::of(&empty)) else { return Ok(Vec::new()) };
+    let (from, to) = (tcp.destination_port.get(), tcp.source_port.get());
+    let ip = PacketBuilder::ipv4(dst.octets(), src.octets(), TTL);
+    let builder = if tcp.flags & flags::ACK != 0 {
+        ip.tcp(from, to, tcp.acknowledgment.get(), 0).rst()
+    } else {
+        let data = bytes.len().saturating_sub(usize::from(packet.payload));
+        let phantom =
+            (tcp.flags & flags::SYN != 0) as usize + (tcp.flags & flags::FIN != 0) as usize;
+        let length = u32::try_from(data + phantom).unwrap_or(0);
+        ip.tcp(from, to, 0, 0).rst().ack(tcp.sequence.get().wrapping_add(length))
+    };
+    let mut told = Vec::with_capacity(builder.size(0));
+    builder.write(&mut told, &[])?;
+    Ok(told)
+}
+
+fn error(
+    bytes: &[u8],
+    router: Ipv4Addr,
+    to: Ipv4Addr,
+    kind: Icmpv4Type,
+) -> Result<Vec<u8>, BuildWriteError> {
+    let builder = PacketBuilder::ipv4(router.octets(), to.octets(), TTL).icmpv4(kind);
+    let quoted = bytes.get(..LONGEST_ERROR - builder.size(0)).unwrap_or(bytes);
+    let mut told = Vec::with_capacity(builder.size(quoted.len()));
+    builder.write(&mut told, quoted)?;
+    Ok(told)
+}

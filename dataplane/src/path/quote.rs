@@ -1,0 +1,85 @@
+//! An ICMP error and the packet that it quotes, translated together (RFC 5508 s. 4.2).
+//!
+//! The quoted packet is one that left in the error's opposite direction, translated. Whoever gets
+//! the error must find in it what it sent: the quoted packet is given back the addresses, ports and
+//! checksums that it had.
+
+use crate::packet::Packet;
+use crate::path::rewrite::{ttl_delta, udp_checksum};
+use crate::state::Hot;
+use crate::wire::checksum::{Delta, Sum};
+use crate::wire::icmpv4::{self, Icmpv4};
+use crate::wire::ipv4::Ipv4;
+use crate::wire::protocol;
+use crate::wire::tcp;
+use crate::wire::udp::{self, Udp};
+
+/// Translates an ICMP error that belongs to a flow.
+pub(super) fn translate(packet: &Packet, bytes: &mut [u8], hot: &Hot) {
+    let Some(header) = Ipv4::of_mut(bytes) else { return };
+    let (Some(src), Some(dst)) = (packet.outer.0.to_v4(), packet.outer.1.to_v4()) else { return };
+    let addresses = |header: &Ipv4| Sum::of(&header.source).plus(Sum::of(&header.destination));
+    let before = addresses(header);
+    header.source = src.octets();
+    header.destination = dst.octets();
+    header.ttl -= hot.ttl_hops;
+    let change = Delta::between(before, addresses(header)).and(ttl_delta(hot.ttl_hops));
+    header.checksum.set(change.apply(header.checksum.get()));
+
+    let Some(message) = bytes.get_mut(usize::from(packet.transport)..) else { return };
+    let before = Sum::of(message);
+    if let Some(quoted) = message.get_mut(icmpv4::HEADER..) {
+        restore(quoted, packet, hot);
+    }
+    // Incremental, so that a message that came damaged leaves damaged.
+    let change = Delta::between(before, Sum::of(message));
+    if let Some(header) = Icmpv4::of_mut(message) {
+        header.checksum.set(change.apply(header.checksum.get()));
+    }
+}
+
+fn restore(quoted: &mut [u8], packet: &Packet, hot: &Hot) {
+    // What undoes one direction's translation is the other's.
+    let sent = hot.key(packet.direction.opposite());
+    let (addresses, transport) = hot.deltas(packet.direction);
+    let Some(header) = Ipv4::of_mut(quoted) else { return };
+    let (Some(src), Some(dst)) = (sent.src.to_v4(), sent.dst.to_v4()) else { return };
+    header.source = src.octets();
+    header.destination = dst.octets();
+    header.checksum.set(addresses.apply(header.checksum.get()));
+    let (protocol, length) = (header.protocol, header.header_length());
+    let Some(segment) = quoted.get_mut(length..) else { return };
+    match protocol {
+        protocol::TCP | protocol::UDP => {
+            // The ports stand at the same place in both.
+            let Some(ports) = Udp::of_mut(segment) else { return };
+            ports.source_port.set(sent.src_port);
+            ports.destination_port.set(sent.dst_port);
+            let at =
+                if protocol == protocol::TCP { tcp::CHECKSUM_OFFSET } else { udp::CHECKSUM_OFFSET };
+            update(segment, at, |checksum| match (protocol, checksum) {
+                (protocol::UDP, 0) => 0,
+                (protocol::UDP, _) => udp_checksum(transport.apply(checksum)),
+                _ => transport.apply(checksum),
+            });
+        }
+        protocol::ICMP => {
+            let Some(echo) = Icmpv4::of_mut(segment) else { return };
+            match echo.kind {
+                icmpv4::kind::ECHO_REQUEST => echo.identifier.set(sent.src_port),
+                icmpv4::kind::ECHO_REPLY => echo.identifier.set(sent.dst_port),
+                _ => return,
+            }
+            update(segment, icmpv4::CHECKSUM_OFFSET, |checksum| transport.apply(checksum));
+        }
+        _ => {}
+    }
+}
+
+/// Changes the checksum at `offset`, where enough is quoted to hold one.
+fn update(segment: &mut [u8], offset: u16, change: impl FnOnce(u16) -> u16) {
+    let at = usize::from(offset);
+    if let Some(field) = segment.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<2>()) {
+        *field = change(u16::from_be_bytes(*field)).to_be_bytes();
+    }
+}

@@ -1,0 +1,62 @@
+//! Is this conversation known?
+//!
+//! The hit path: three passes over the batch, so that the cache misses of all packets overlap. A
+//! packet passes on what is known if its flow was judged under these tables and nothing about it
+//! has expired; else it waits for `admit`. A hit tests expiry itself, so a moved clock acts at once.
+
+use crate::packet::{Batch, Direction, Packet, Verdict};
+use crate::state::{FlowRef, Phase, Shard};
+use crate::tables::Tables;
+use crate::wire::tcp::flags;
+
+/// Finds the flow of each packet, restarts its clocks and counts.
+pub fn recall(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
+    for packet in batch.packets_mut() {
+        shard.flows.prefetch_index(packet.hash);
+    }
+    let mut candidates = [None; Batch::PACKETS];
+    for (packet, candidate) in batch.packets_mut().iter().zip(&mut candidates) {
+        *candidate = shard.flows.candidate(packet.hash);
+    }
+    for (packet, candidate) in batch.packets_mut().iter_mut().zip(candidates) {
+        // An ICMP error belongs to the flow that it quotes, but is judged by itself.
+        if packet.is_pending() && !packet.quotes {
+            hit(packet, candidate, shard, tables);
+        }
+    }
+}
+
+fn hit(packet: &mut Packet, candidate: Option<FlowRef>, shard: &mut Shard, tables: &Tables) {
+    let Some(candidate) = candidate else { return };
+    let (flow, direction) = if shard.flows.bears(candidate, &packet.key) {
+        (candidate.flow(), candidate.direction())
+    } else {
+        // Another key of the same hash came first.
+        let Some(found) = shard.flows.find(packet.hash, &packet.key) else { return };
+        found
+    };
+    let now = shard.now;
+    let Some(hot) = shard.flows.hot_mut(flow) else { return };
+    let phase = hot.phase();
+    if !hot.is_fresh(direction, tables.epoch, now) || reopens(phase, direction, packet.tcp_flags) {
+        return;
+    }
+    let next = phase.step(direction, packet.tcp_flags);
+    if next == phase {
+        hot.restart(now);
+    } else {
+        shard.enter(flow, next, &tables.timers);
+    }
+    shard.count(flow, direction, packet);
+    packet.flow = flow;
+    packet.direction = direction;
+    packet.verdict = Verdict::Forward;
+}
+
+/// Whether a packet begins a new conversation under the key of one that is over (RFC 9293
+/// s. 3.6.1).
+pub(super) fn reopens(phase: Phase, direction: Direction, tcp_flags: u8) -> bool {
+    phase.is_closed()
+        && direction == Direction::Original
+        && tcp_flags & (flags::SYN | flags::ACK | flags::RST) == flags::SYN
+}

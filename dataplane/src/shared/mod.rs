@@ -1,0 +1,18 @@
+//! The little that workers share, touched when a flow opens or closes and never in between.
+
+pub mod directory;
+pub mod ports;
+
+use std::sync::Arc;
+
+pub use directory::{Directory, WorkerId};
+pub use ports::{Lease, PortPools, PortRange, Remote};
+
+/// What all shards of one instance share.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Ports of every NAT address.
+    pub ports: Arc<PortPools>,
+    /// Which worker owns a flow.
+    pub directory: Directory,
+}

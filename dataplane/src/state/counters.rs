@@ -1,0 +1,49 @@
+//! What a worker counts besides flows: its own, added up when somebody asks.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+
+use crate::packet::{Component, Reason};
+
+/// The counts of one worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets that came in, super-packets as one.
+    pub received: u64,
+    /// Packets that went out, super-packets as one.
+    pub forwarded: u64,
+    /// Bytes that went out, from the IP header on.
+    pub forwarded_bytes: u64,
+    /// ICMP errors and resets sent in answer to a dropped packet.
+    pub answers: u64,
+    /// Flows that were opened.
+    pub opened: u64,
+    /// Dropped packets by reason and place; on no path that forwards.
+    pub drops: HashMap<(Reason, Component), u64, FixedState>,
+}
+
+impl Counters {
+    pub(crate) fn drop(&mut self, reason: Reason, component: Component) {
+        *self.drops.entry((reason, component)).or_default() += 1;
+    }
+
+    /// Dropped packets in all.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.drops.values().sum()
+    }
+
+    /// Adds another worker's counts.
+    pub fn add(&mut self, other: &Self) {
+        let Self { received, forwarded, forwarded_bytes, answers, opened, drops } = other;
+        self.received += received;
+        self.forwarded += forwarded;
+        self.forwarded_bytes += forwarded_bytes;
+        self.answers += answers;
+        self.opened += opened;
+        for (&at, count) in drops {
+            *self.drops.entry(at).or_default() += count;
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! One conversation: two keys, two precomputed rewrites, and what each device on its way remembers.
+//!
+//! [`Hot`] is what a packet that belongs to a known flow needs, two cache lines of it. [`Cold`] is
+//! the rest, touched when a flow opens, changes its phase, is judged again, or ends.
+
+use arrayvec::ArrayVec;
+
+use crate::packet::{Direction, EniId, Key, NatGatewayId};
+use crate::shared::Lease;
+use crate::state::Phase;
+use crate::tables::Timers;
+use crate::time::{Span, Tick};
+use crate::wire::checksum::{Delta, Sum};
+use crate::wire::protocol;
+
+/// The most devices that remember one flow: tracking at both ends, two translations between.
+pub const MAX_FACETS: usize = 4;
+
+/// What every packet of the flow needs.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Hot {
+    /// The packets of each direction, as they come in. What leaves is the opposite key reversed:
+    /// the reply key is the translation.
+    keys: [Key; 2],
+    /// Adds the translation of the addresses to a sum, in the original direction.
+    addresses: Delta,
+    /// Adds the translation of all that the transport checksum covers.
+    transport: Delta,
+    /// MTU of the path, in bytes.
+    pub(crate) mtu: u16,
+    phase: Phase,
+    /// Hops on the path that decrement the time to live.
+    pub(crate) ttl_hops: u8,
+    /// The epoch of the tables that each direction was judged under; 0: not yet.
+    judged: [u32; 2],
+    /// When the first facet expires, unless a packet comes before.
+    deadline: Tick,
+    /// The shortest idle time of all facets: what a packet restarts.
+    idle: Span,
+    packets: [u32; 2],
+    bytes: [u64; 2],
+}
+
+const _: () = assert!(size_of::<Hot>() == 128, "a flow's hot part is two cache lines");
+
+/// What is needed only when something about the flow changes.
+#[derive(Debug, Default)]
+pub struct Cold {
+    /// In path order.
+    pub(crate) facets: Facets,
+    /// `Hot::deadline` as it was when the facets' own clocks were last brought up to date; a hit
+    /// since then has moved it.
+    synced: Tick,
+    /// How often each of `Hot::packets` has wrapped.
+    wraps: [u32; 2],
+}
+
+/// The memories of one flow, in path order.
+pub type Facets = ArrayVec<Facet, MAX_FACETS>;
+
+/// One device's own memory of a flow, with its own clock and its own end.
+#[derive(Debug)]
+pub struct Facet {
+    /// Whose memory.
+    pub device: Device,
+    /// When it last let a packet of the flow pass.
+    pub last: Tick,
+    /// The port that a translating device holds for the flow; valid iff the device translates.
+    pub lease: Option<Lease>,
+}
+
+/// A device that remembers flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// Tracking at a network interface (AWS "Security group connection tracking").
+    Eni(EniId),
+    /// A mapping at a NAT gateway (AWS "NAT gateway basics").
+    NatGateway(NatGatewayId),
+}
+
+impl Device {
+    /// How long it remembers a silent flow in this phase.
+    #[must_use]
+    pub const fn idle(self, phase: Phase, timers: &Timers) -> Span {
+        match (self, phase) {
+            (Self::NatGateway(_), Phase::Closed) => timers.nat_port_rest,
+            (Self::NatGateway(_), _) => timers.nat_idle,
+            (Self::Eni(_), Phase::Established) => timers.tracking_tcp_established,
+            (
+                Self::Eni(_),
+                Phase::SynSent
+                | Phase::SynReceived
+                | Phase::OriginalFin
+                | Phase::ReplyFin
+                | Phase::Closed,
+            ) => timers.tracking_tcp_transitory,
+            (Self::Eni(_), Phase::Stream) => timers.tracking_udp_stream,
+            (Self::Eni(_), Phase::Request | Phase::Response | Phase::SecondRequest) => {
+                timers.tracking_udp
+            }
+            (Self::Eni(_), Phase::Icmp) => timers.tracking_icmp,
+            (Self::Eni(_), Phase::Other) => timers.tracking_other,
+        }
+    }
+}
+
+/// What the walk of a first packet found out about the translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// Packets of the original direction, as they come in.
+    pub original: Key,
+    /// Packets of the reply direction, as they come in.
+    pub reply: Key,
+    /// MTU of the path, in bytes.
+    pub mtu: u16,
+    /// Hops that decrement the time to live.
+    pub ttl_hops: u8,
+}
+
+impl Hot {
+    pub(crate) fn new(translation: &Translation, phase: Phase) -> Self {
+        let &Translation { original, reply, mtu, ttl_hops } = translation;
+        let (addresses, transport) = deltas(&original, &reply);
+        Self {
+            keys: [original, reply],
+            addresses,
+            transport,
+            mtu,
+            phase,
+            ttl_hops,
+            judged: [0; 2],
+            deadline: Tick::default(),
+            idle: Span::default(),
+            packets: [0; 2],
+            bytes: [0; 2],
+        }
+    }
+
+    /// The key of the packets that come in in `direction`.
+    #[must_use]
+    #[inline]
+    pub fn key(&self, direction: Direction) -> &Key {
+        &self.keys[direction as usize]
+    }
+
+    /// How far the conversation has come.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// When the flow's first facet expires, unless a packet comes before.
+    #[must_use]
+    pub const fn deadline(&self) -> Tick {
+        self.deadline
+    }
+
+    /// What a packet of `direction` adds to sums over its addresses, and over all that its
+    /// transport checksum covers.
+    #[must_use]
+    #[inline]
+    pub const fn deltas(&self, direction: Direction) -> (Delta, Delta) {
+        match direction {
+            Direction::Original => (self.addresses, self.transport),
+            Direction::Reply => (self.addresses.inverse(), self.transport.inverse()),
+        }
+    }
+
+    /// Whether a packet may pass on what is known: judged under these tables, nothing expired.
+    #[must_use]
+    #[inline]
+    pub(crate) fn is_fresh(&self, direction: Direction, epoch: u32, now: Tick) -> bool {
+        self.judged[direction as usize] == epoch && !self.deadline.is_due(now)
+    }
+
+    /// Restarts the clocks of all facets: a packet has passed them all. A conversation that is over
+    /// keeps its end.
+    #[inline]
+    pub(crate) fn restart(&mut self, now: Tick) {
+        if !self.phase.is_closed() {
+            self.deadline = now.after(self.idle);
+        }
+    }
+
+    /// Counts `packets` of `bytes` in all; `true` when the packet counter has wrapped.
+    #[inline]
+    pub(crate) fn count(&mut self, direction: Direction, packets: u32, bytes: u64) -> bool {
+        let at = direction as usize;
+        let (sum, wrapped) = self.packets[at].overflowing_add(packets);
+        self.packets[at] = sum;
+        self.bytes[at] += bytes;
+        wrapped
+    }
+
+    pub(crate) fn judge(&mut self, direction: Direction, epoch: u32) {
+        self.judged[direction as usize] = epoch;
+    }
+
+    /// Makes the next packet of either direction be judged again.
+    pub(crate) fn doubt(&mut self) {
+        self.judged = [0; 2];
+    }
+
+    pub(crate) fn park(&mut self) {
+        self.keys[1] = self.keys[0].parked();
+        (self.addresses, self.transport) = (Delta::NONE, Delta::NONE);
+        self.doubt();
+    }
+
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+    }
+}
+
+impl Cold {
+    /// The memories of a new flow.
+    pub(crate) fn new(facets: Facets) -> Self {
+        Self { facets, ..Self::default() }
+    }
+
+    /// Brings each facet's own clock up to date with what hits have done to the flow's.
+    pub(crate) fn sync(&mut self, hot: &Hot) {
+        if hot.deadline != self.synced {
+            let last = hot.deadline.before(hot.idle);
+            for facet in &mut self.facets {
+                facet.last = last;
+            }
+            self.synced = hot.deadline;
+        }
+    }
+
+    /// Works out the flow's clock from its facets', after they or the phase have changed.
+    pub(crate) fn settle(&mut self, hot: &mut Hot, timers: &Timers, now: Tick) {
+        let idles = self.facets.iter().map(|facet| facet.device.idle(hot.phase, timers));
+        hot.idle = idles.min().unwrap_or(timers.forwarding);
+        hot.deadline = self
+            .facets
+            .iter()
+            .map(|facet| facet.last.after(facet.device.idle(hot.phase, timers)))
+            .reduce(Tick::earlier)
+            .unwrap_or_else(|| now.after(hot.idle));
+        self.synced = hot.deadline;
+    }
+
+    pub(crate) fn wrap(&mut self, direction: Direction) {
+        self.wraps[direction as usize] += 1;
+    }
+
+    /// Packets and bytes of one direction.
+    #[must_use]
+    pub fn counts(&self, hot: &Hot, direction: Direction) -> (u64, u64) {
+        let at = direction as usize;
+        (u64::from(self.wraps[at]) << 32 | u64::from(hot.packets[at]), hot.bytes[at])
+    }
+}
+
+/// The change of a packet of the original direction on its way: to a sum over its addresses, and to
+/// one over all that its transport checksum covers.
+fn deltas(original: &Key, reply: &Key) -> (Delta, Delta) {
+    let sum_of = |words: [u64; 2]| {
+        words.into_iter().fold(Sum::ZERO, |sum, word| sum.plus(Sum::of(&word.to_be_bytes())))
+    };
+    let addresses = |key: &Key| sum_of(key.src.words()).plus(sum_of(key.dst.words()));
+    let ports = |key: &Key| Sum::ZERO.word(key.src_port).word(key.dst_port);
+    let by_address = Delta::between(addresses(original), addresses(reply));
+    let by_port = Delta::between(ports(original), ports(reply));
+    let transport = match original.protocol {
+        protocol::TCP | protocol::UDP => by_address.and(by_port),
+        protocol::ICMP => by_port,
+        _ => Delta::NONE,
+    };
+    (by_address, transport)
+}

@@ -1,0 +1,276 @@
+//! All flows of one worker: slots, the index over both keys of each, and the wheel that visits them.
+//!
+//! Both keys are indexed or neither. A slot that is given up is used again only after
+//! [`Flows::reuse`], which the worker calls between batches: what a packet of the present batch
+//! found stays true to its end.
+
+use foldhash::fast::FixedState;
+
+use crate::packet::{Direction, Key};
+use crate::state::flow::{Cold, Hot};
+use crate::state::index::Index;
+use crate::state::prefetch;
+use crate::state::wheel::Wheel;
+use crate::time::Tick;
+
+/// A flow, by its slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FlowId(u32);
+
+impl FlowId {
+    const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A flow and a direction in one word that is not zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FlowRef(u32);
+
+impl FlowRef {
+    pub(crate) const fn new(flow: FlowId, direction: Direction) -> Self {
+        Self((flow.0 << 1 | direction as u32) + 1)
+    }
+
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) const fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) const fn flow(self) -> FlowId {
+        FlowId((self.0 - 1) >> 1)
+    }
+
+    pub(crate) const fn direction(self) -> Direction {
+        if (self.0 - 1) & 1 == 0 { Direction::Original } else { Direction::Reply }
+    }
+}
+
+/// The flows of one worker.
+#[derive(Debug)]
+pub struct Flows {
+    seed: FixedState,
+    index: Index,
+    hot: Vec<Hot>,
+    cold: Vec<Cold>,
+    wheel: Wheel,
+    /// Slots that may be used.
+    free: Vec<u32>,
+    /// Slots that were given up during this batch.
+    given_up: Vec<u32>,
+    live: Vec<bool>,
+    limit: usize,
+}
+
+/// Why a flow could not be inserted.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// As many flows as the table takes.
+    Full,
+    /// One of its keys is another flow's; gives back what was to be inserted.
+    Taken(Cold, FlowId),
+}
+
+impl Flows {
+    /// The most flows that slots can be numbered for.
+    pub const MAX: usize = (u32::MAX >> 1) as usize - 1;
+
+    /// Room for `limit` flows, at most [`Flows::MAX`]. Memory is reserved for all, and used as flows
+    /// come.
+    #[must_use]
+    pub fn new(limit: usize, seed: u64, now: Tick) -> Self {
+        let limit = limit.min(Self::MAX);
+        Self {
+            seed: FixedState::with_seed(seed),
+            index: Index::new(),
+            hot: Vec::with_capacity(limit),
+            cold: Vec::with_capacity(limit),
+            wheel: Wheel::new(now),
+            free: Vec::new(),
+            given_up: Vec::new(),
+            live: Vec::with_capacity(limit),
+            limit,
+        }
+    }
+
+    /// Flows that live.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len() / 2
+    }
+
+    /// Whether no flow lives.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Hashes a key as this table does.
+    #[must_use]
+    #[inline]
+    pub fn hash(&self, key: &Key) -> u64 {
+        key.hash(&self.seed)
+    }
+
+    /// Brings what `hash` is looked up in into cache.
+    #[inline]
+    pub(crate) fn prefetch_index(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    /// The first flow whose key may hash to `hash`, brought into cache.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: u64) -> Option<FlowRef> {
+        let found = self.index.find(hash, |_| true)?;
+        if let Some(hot) = self.hot.get(found.flow().index()) {
+            prefetch::read(hot);
+            prefetch::read(hot.key(Direction::Reply));
+        }
+        Some(found)
+    }
+
+    /// Whether `found` bears `key`.
+    #[inline]
+    pub(crate) fn bears(&self, found: FlowRef, key: &Key) -> bool {
+        self.hot.get(found.flow().index()).is_some_and(|hot| hot.key(found.direction()) == key)
+    }
+
+    /// The flow and direction that bear `key`.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, key: &Key) -> Option<(FlowId, Direction)> {
+        let found = self.index.find(hash, |flow| self.bears(flow, key))?;
+        Some((found.flow(), found.direction()))
+    }
+
+    /// A flow's hot part; also that of a flow given up in this batch.
+    #[must_use]
+    #[inline]
+    pub fn hot(&self, flow: FlowId) -> Option<&Hot> {
+        self.hot.get(flow.index())
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub(crate) fn hot_mut(&mut self, flow: FlowId) -> Option<&mut Hot> {
+        self.hot.get_mut(flow.index())
+    }
+
+    /// Both parts of a flow.
+    #[must_use]
+    pub fn parts(&self, flow: FlowId) -> Option<(&Hot, &Cold)> {
+        Some((self.hot.get(flow.index())?, self.cold.get(flow.index())?))
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn parts_mut(&mut self, flow: FlowId) -> Option<(&mut Hot, &mut Cold)> {
+        Some((self.hot.get_mut(flow.index())?, self.cold.get_mut(flow.index())?))
+    }
+
+    /// Adds a flow under both its keys, or under neither.
+    pub(crate) fn insert(&mut self, hot: Hot, cold: Cold) -> Result<FlowId, Refused> {
+        let (original, reply) = (*hot.key(Direction::Original), *hot.key(Direction::Reply));
+        let hashes = [self.hash(&original), self.hash(&reply)];
+        for (key, hash) in [(&original, hashes[0]), (&reply, hashes[1])] {
+            if let Some((holder, _)) = self.find(hash, key) {
+                return Err(Refused::Taken(cold, holder));
+            }
+        }
+        let deadline = hot.deadline();
+        let flow = match self.free.pop() {
+            Some(slot) => {
+                let flow = FlowId(slot);
+                self.hot[flow.index()] = hot;
+                self.cold[flow.index()] = cold;
+                self.live[flow.index()] = true;
+                flow
+            }
+            None if self.hot.len() < self.limit => {
+                let slot = u32::try_from(self.hot.len()).expect("the limit is below 2^31");
+                self.hot.push(hot);
+                self.cold.push(cold);
+                self.live.push(true);
+                FlowId(slot)
+            }
+            None => return Err(Refused::Full),
+        };
+        self.index.insert(hashes[0], FlowRef::new(flow, Direction::Original));
+        self.index.insert(hashes[1], FlowRef::new(flow, Direction::Reply));
+        self.wheel.schedule(flow.0, deadline);
+        Ok(flow)
+    }
+
+    /// Takes a flow out and gives its cold part; `None` if it is gone already.
+    pub(crate) fn remove(&mut self, flow: FlowId) -> Option<Cold> {
+        if !std::mem::replace(self.live.get_mut(flow.index())?, false) {
+            return None;
+        }
+        for direction in [Direction::Original, Direction::Reply] {
+            self.unindex(flow, direction);
+        }
+        self.wheel.cancel(flow.0);
+        self.given_up.push(flow.0);
+        Some(std::mem::take(&mut self.cold[flow.index()]))
+    }
+
+    /// Makes the flow unreachable from the outside: its translation is over, its original key
+    /// remains.
+    pub(crate) fn park(&mut self, flow: FlowId) {
+        let Some(hot) = self.hot.get(flow.index()) else { return };
+        if hot.key(Direction::Reply).is_parked() {
+            return;
+        }
+        self.unindex(flow, Direction::Reply);
+        let hot = &mut self.hot[flow.index()];
+        hot.park();
+        let key = *hot.key(Direction::Reply);
+        self.index.insert(self.hash(&key), FlowRef::new(flow, Direction::Reply));
+    }
+
+    /// Tells the wheel of a flow whose deadline has come closer.
+    pub(crate) fn reschedule(&mut self, flow: FlowId) {
+        if let Some(hot) = self.hot.get(flow.index()) {
+            self.wheel.schedule(flow.0, hot.deadline());
+        }
+    }
+
+    /// The next flow that is due by `now`, looking at no more than `budget` flows, which it lowers.
+    pub(crate) fn due(&mut self, now: Tick, budget: &mut usize) -> Option<FlowId> {
+        while *budget > 0 {
+            let slot = self.wheel.visit(now)?;
+            *budget -= 1;
+            let deadline = self.hot[slot as usize].deadline();
+            if deadline.is_due(now) {
+                return Some(FlowId(slot));
+            }
+            self.wheel.schedule(slot, deadline);
+        }
+        None
+    }
+
+    /// Makes [`due`](Self::due) find also what became due in the last second.
+    pub(crate) fn open_present(&mut self) {
+        self.wheel.open_present();
+    }
+
+    /// Lets the slots be used again that were given up since the last call.
+    pub(crate) fn reuse(&mut self) {
+        self.free.append(&mut self.given_up);
+    }
+
+    /// The slots from `from` on that hold a live flow.
+    pub fn live_from(&self, from: usize) -> impl Iterator<Item = (usize, FlowId)> {
+        let slots = self.live.iter().enumerate().skip(from);
+        slots.filter(|&(_, &live)| live).map(|(slot, _)| {
+            (slot, FlowId(u32::try_from(slot).expect("slots are numbered below 2^31")))
+        })
+    }
+
+    fn unindex(&mut self, flow: FlowId, direction: Direction) {
+        let key = *self.hot[flow.index()].key(direction);
+        let removed = self.index.remove(self.hash(&key), FlowRef::new(flow, direction));
+        debug_assert!(removed, "a live flow is indexed under both its keys");
+    }
+}

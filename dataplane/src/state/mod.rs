@@ -1,0 +1,241 @@
+//! What one worker may change: its flows, their clocks, the ports that rest, its counters.
+//!
+//! Nothing here reads a clock or a random source: [`Shard::now`] is stamped by the worker, and the
+//! generator is seeded by it. A test can drive many shards from one thread, and cross five days in
+//! a millisecond.
+
+mod counters;
+mod flow;
+mod flows;
+mod index;
+mod phase;
+mod prefetch;
+mod wheel;
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use crate::packet::{Direction, Packet};
+use crate::shared::{Lease, Shared, WorkerId};
+use crate::tables::Timers;
+use crate::time::Tick;
+
+pub use counters::Counters;
+pub use flow::{Cold, Device, Facet, Facets, Hot, MAX_FACETS, Translation};
+pub use flows::{FlowId, Flows};
+pub(crate) use flows::{FlowRef, Refused};
+pub use phase::Phase;
+
+/// The state of one worker.
+#[derive(Debug)]
+pub struct Shard {
+    /// Emulated time, the same for a whole turn.
+    pub now: Tick,
+    /// The worker's flows.
+    pub flows: Flows,
+    /// What it has counted.
+    pub counters: Counters,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) shared: Arc<Shared>,
+    worker: WorkerId,
+    /// Ports of mappings that were replaced while they had to rest; the next to be free on top.
+    resting: BinaryHeap<Resting>,
+}
+
+/// A port that rests.
+#[derive(Debug)]
+struct Resting {
+    free: Tick,
+    _lease: Lease,
+}
+
+impl Shard {
+    /// The most flows looked at for expiry in one turn: some 100 µs of work.
+    pub const EXPIRY_BUDGET: usize = 256;
+
+    /// An empty shard for `worker`, with room for `limit` flows.
+    #[must_use]
+    pub fn new(worker: WorkerId, shared: Arc<Shared>, limit: usize, seed: u64) -> Self {
+        let now = Tick::default();
+        Self {
+            now,
+            flows: Flows::new(limit, seed, now),
+            counters: Counters::default(),
+            random: fastrand::Rng::with_seed(seed),
+            shared,
+            worker,
+            resting: BinaryHeap::new(),
+        }
+    }
+
+    /// Retires what has become due, looking at no more than [`Shard::EXPIRY_BUDGET`] flows; `true`
+    /// when nothing due is left.
+    pub fn expire(&mut self, timers: &Timers) -> bool {
+        let mut budget = Self::EXPIRY_BUDGET;
+        while let Some(flow) = self.flows.due(self.now, &mut budget) {
+            self.retire(flow, timers);
+        }
+        while budget > 0 && self.resting.peek().is_some_and(|port| port.free.is_due(self.now)) {
+            self.resting.pop();
+            budget -= 1;
+        }
+        self.flows.reuse();
+        budget > 0
+    }
+
+    /// Lets [`expire`](Self::expire) find also what became due within the last second: after a jump
+    /// of the clock, somebody waits for it.
+    pub fn expire_promptly(&mut self) {
+        self.flows.open_present();
+    }
+
+    /// Adds a flow, in the place of any that holds one of its keys. Gives back nothing: what a flow
+    /// holds returns where it came from.
+    pub(crate) fn open(&mut self, hot: Hot, mut cold: Cold, timers: &Timers) -> Option<FlowId> {
+        // Each of the two keys may be another flow's.
+        for _ in 0..=2 {
+            match self.flows.insert(hot, cold) {
+                Ok(flow) => {
+                    for direction in [Direction::Original, Direction::Reply] {
+                        let hash = self.flows.hash(hot.key(direction));
+                        self.shared.directory.claim(hash, self.worker);
+                    }
+                    self.counters.opened += 1;
+                    return Some(flow);
+                }
+                Err(Refused::Taken(back, holder)) => {
+                    cold = back;
+                    self.close(holder, timers);
+                }
+                Err(Refused::Full) => return None,
+            }
+        }
+        None
+    }
+
+    /// Removes a flow. The port of a conversation that is over goes on resting.
+    pub(crate) fn close(&mut self, flow: FlowId, timers: &Timers) {
+        if let Some((hot, facets)) = self.take(flow) {
+            self.forget(facets, hot.phase(), timers);
+        }
+    }
+
+    /// Removes a flow and gives what devices remember of it, their clocks up to date.
+    pub(crate) fn take(&mut self, flow: FlowId) -> Option<(Hot, Facets)> {
+        let hot = *self.flows.hot(flow)?;
+        let mut cold = self.flows.remove(flow)?;
+        cold.sync(&hot);
+        for hash in self.hashes(&hot) {
+            self.shared.directory.release(hash, self.worker);
+        }
+        Some((hot, cold.facets))
+    }
+
+    /// Ends memories. The port of a conversation that is over goes on resting.
+    pub(crate) fn forget(
+        &mut self,
+        facets: impl IntoIterator<Item = Facet>,
+        phase: Phase,
+        timers: &Timers,
+    ) {
+        for facet in facets {
+            let free = facet.last.after(facet.device.idle(phase, timers));
+            if let Some(lease) = facet.lease
+                && phase.is_closed()
+                && !free.is_due(self.now)
+            {
+                self.resting.push(Resting { free, _lease: lease });
+            }
+        }
+    }
+
+    /// Ends the facets whose time has come, and the flow with the last of them.
+    fn retire(&mut self, flow: FlowId, timers: &Timers) {
+        let now = self.now;
+        let Some((hot, cold)) = self.flows.parts_mut(flow) else { return };
+        cold.sync(hot);
+        let phase = hot.phase();
+        let mut mapped = false;
+        cold.facets.retain(|facet| {
+            let expired = facet.last.after(facet.device.idle(phase, timers)).is_due(now);
+            mapped |= expired && facet.lease.is_some();
+            !expired
+        });
+        if cold.facets.is_empty() {
+            self.close(flow, timers);
+            return;
+        }
+        cold.settle(hot, timers, now);
+        // What expired is opened again, or not, by whoever comes next.
+        hot.doubt();
+        if mapped {
+            self.park(flow);
+        }
+        self.flows.reschedule(flow);
+    }
+
+    /// Counts a packet of a flow; a super-packet as the packets that it stands for.
+    #[inline]
+    pub(crate) fn count(&mut self, flow: FlowId, direction: Direction, packet: &Packet) {
+        let Some(hot) = self.flows.hot_mut(flow) else { return };
+        let packets = u32::try_from(packet.wire_packets()).unwrap_or(u32::MAX);
+        if hot.count(direction, packets, packet.len as u64)
+            && let Some((_, cold)) = self.flows.parts_mut(flow)
+        {
+            cold.wrap(direction);
+        }
+    }
+
+    /// Moves a flow on to its next phase: other idle times hold from here on.
+    pub(crate) fn enter(&mut self, flow: FlowId, phase: Phase, timers: &Timers) {
+        let now = self.now;
+        let Some((hot, cold)) = self.flows.parts_mut(flow) else { return };
+        for facet in &mut cold.facets {
+            facet.last = now;
+        }
+        hot.enter(phase);
+        cold.settle(hot, timers, now);
+        self.flows.reschedule(flow);
+    }
+
+    fn park(&mut self, flow: FlowId) {
+        let Some(hot) = self.flows.hot(flow) else { return };
+        let before = self.flows.hash(hot.key(Direction::Reply));
+        self.flows.park(flow);
+        let Some(hot) = self.flows.hot(flow) else { return };
+        let after = self.flows.hash(hot.key(Direction::Reply));
+        self.shared.directory.release(before, self.worker);
+        self.shared.directory.claim(after, self.worker);
+    }
+
+    fn hashes(&self, hot: &Hot) -> [u64; 2] {
+        [Direction::Original, Direction::Reply].map(|direction| self.flows.hash(hot.key(direction)))
+    }
+}
+
+impl Ord for Resting {
+    /// By time, the earlier the greater: a heap gives its greatest first. All times in the heap lie
+    /// within one rest of each other, far less than the half range of a [`Tick`].
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.free.is_due(other.free), other.free.is_due(self.free)) {
+            (true, true) => Ordering::Equal,
+            (true, false) => Ordering::Greater,
+            (false, _) => Ordering::Less,
+        }
+    }
+}
+
+impl PartialOrd for Resting {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Resting {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Resting {}

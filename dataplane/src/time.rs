@@ -1,0 +1,145 @@
+//! Emulated time. Every AWS timer hangs on it; only `worker.rs` and the control side read it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A moment of emulated time: milliseconds since the instance began, modulo 2^32 (49.7 days).
+///
+/// Moments are compared by their signed distance, which is right while they lie less than 24.8
+/// days apart. The longest AWS timer is five days, and a worker never steps further than
+/// [`MAX_STEP`] without retiring what has become due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tick(u32);
+
+/// The furthest that a worker moves its clock in one step.
+pub const MAX_STEP: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A stretch of emulated time, in milliseconds; at most 24.8 days.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(u32);
+
+impl Span {
+    /// `seconds` of emulated time.
+    ///
+    /// # Panics
+    ///
+    /// Above 24.8 days: a constant that no AWS timer comes near.
+    #[must_use]
+    pub const fn seconds(seconds: u32) -> Self {
+        assert!(seconds < (1 << 31) / 1000, "a span is at most 24.8 days");
+        Self(seconds * 1000)
+    }
+
+    /// The length in milliseconds.
+    #[must_use]
+    pub const fn millis(self) -> u32 {
+        self.0
+    }
+}
+
+impl Tick {
+    /// The moment `elapsed` after the instance began.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "ticks are milliseconds modulo 2^32")]
+    pub const fn at(elapsed: Duration) -> Self {
+        Self(elapsed.as_millis() as u32)
+    }
+
+    /// The moment `span` later.
+    #[must_use]
+    pub const fn after(self, span: Span) -> Self {
+        Self(self.0.wrapping_add(span.0))
+    }
+
+    /// The moment `span` earlier.
+    #[must_use]
+    pub const fn before(self, span: Span) -> Self {
+        Self(self.0.wrapping_sub(span.0))
+    }
+
+    /// Whether this moment has come by `now`.
+    #[must_use]
+    pub const fn is_due(self, now: Self) -> bool {
+        now.0.wrapping_sub(self.0) < 1 << 31
+    }
+
+    /// The time left until this moment at `now`; zero once it has come.
+    #[must_use]
+    pub const fn left(self, now: Self) -> Duration {
+        if self.is_due(now) {
+            Duration::ZERO
+        } else {
+            Duration::from_millis(self.0.wrapping_sub(now.0) as u64)
+        }
+    }
+
+    /// The earlier of two moments.
+    #[must_use]
+    pub const fn earlier(self, other: Self) -> Self {
+        if self.is_due(other) { self } else { other }
+    }
+
+    /// Milliseconds modulo 2^32.
+    #[must_use]
+    pub const fn millis(self) -> u32 {
+        self.0
+    }
+}
+
+/// The emulated clock: real monotonic time plus what it was advanced by.
+#[derive(Debug)]
+pub struct Clock {
+    origin: Instant,
+    advanced_ms: AtomicU64,
+}
+
+impl Clock {
+    /// A clock that begins now, at zero.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { origin: Instant::now(), advanced_ms: AtomicU64::new(0) }
+    }
+
+    /// Emulated time since the clock began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.origin.elapsed() + Duration::from_millis(self.advanced_ms.load(Ordering::Acquire))
+    }
+
+    /// Jumps forward, by whole milliseconds, and returns the time that it jumped to.
+    ///
+    /// Workers see it at their next turn.
+    pub fn advance(&self, by: Duration) -> Duration {
+        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX >> 8);
+        self.advanced_ms.fetch_add(millis, Ordering::AcqRel);
+        self.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_compare_across_the_wrap() {
+        let late = Tick::at(Duration::from_millis(u64::from(u32::MAX) - 500));
+        let after = late.after(Span::seconds(1));
+        assert!(after.millis() < late.millis(), "this crosses the wrap");
+        assert!(late.is_due(after) && !after.is_due(late));
+        assert!(late.is_due(late), "a moment has come when it comes");
+        assert_eq!(after.left(late), Duration::from_secs(1));
+        assert_eq!(late.left(after), Duration::ZERO);
+        assert_eq!(late.earlier(after), late);
+        assert_eq!(after.earlier(late), late);
+        assert_eq!(after.before(Span::seconds(1)), late);
+    }
+
+    #[test]
+    fn the_clock_jumps_by_what_it_is_told() {
+        let clock = Clock::start();
+        let before = clock.elapsed();
+        let reached = clock.advance(Duration::from_secs(351));
+        assert!(reached >= before + Duration::from_secs(351));
+        assert!(reached < before + Duration::from_secs(360));
+    }
+}
