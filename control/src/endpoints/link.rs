@@ -27,25 +27,17 @@ impl HostLink {
         self.peer.descriptor()
     }
 
-    /// Whether the host may see `packet`: sent to one of its addresses, by one that can be
-    /// answered (smoltcp panics when it owes an answer to the unspecified address).
+    /// Whether `packet` is sent to one of the host's addresses.
     fn delivers(&self, packet: &[u8]) -> bool {
-        ends(packet).is_some_and(|(source, destination)| {
-            !source.is_unspecified()
-                && !source.is_multicast()
-                && source != IpAddr::V4(Ipv4Addr::BROADCAST)
-                && self.addresses.contains(&destination)
-        })
+        destination(packet).is_some_and(|destination| self.addresses.contains(&destination))
     }
 }
 
-/// Source and destination, of RFC 791 s. 3.1 or RFC 8200 s. 3.
-fn ends(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
-    let v4 = |at| Some(Ipv4Addr::from(*packet.get(at..)?.first_chunk::<4>()?).into());
-    let v6 = |at| Some(Ipv6Addr::from(*packet.get(at..)?.first_chunk::<16>()?).into());
+/// The destination of RFC 791 s. 3.1 or RFC 8200 s. 3.
+fn destination(packet: &[u8]) -> Option<IpAddr> {
     match packet.first()? >> 4 {
-        4 => Some((v4(12)?, v4(16)?)),
-        6 => Some((v6(8)?, v6(24)?)),
+        4 => Some(Ipv4Addr::from(*packet.get(16..)?.first_chunk::<4>()?).into()),
+        6 => Some(Ipv6Addr::from(*packet.get(24..)?.first_chunk::<16>()?).into()),
         _ => None,
     }
 }

@@ -35,9 +35,13 @@ pub(super) struct Net {
 
 impl Net {
     pub(super) fn new() -> Self {
-        let (spec, link) = spec(&[HOST]);
+        Self::between(&[HOST], CLIENT)
+    }
+
+    pub(super) fn between(host: &[IpAddr], client: IpAddr) -> Self {
+        let (spec, link) = spec(host);
         let now = Instant::ZERO;
-        Self { host: Host::new(spec, now), client: Client::new(link, CLIENT), now }
+        Self { host: Host::new(spec, now), client: Client::new(link, client), now }
     }
 
     /// Lets both sides talk until neither has anything more to say; takes no time.

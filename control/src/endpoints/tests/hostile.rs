@@ -11,9 +11,13 @@ use super::client::{CLIENT, HOST, Net};
 use crate::endpoints::connections::MAX_CONNECTIONS;
 
 fn syn(from: Ipv4Addr, port: u16) -> Vec<u8> {
+    syn_to(80, from, port)
+}
+
+fn syn_to(service: u16, from: Ipv4Addr, port: u16) -> Vec<u8> {
     let mut packet = Vec::new();
     PacketBuilder::ipv4(from.octets(), [203, 0, 113, 80], 64)
-        .tcp(port, 80, 1, 1024)
+        .tcp(port, service, 1, 1024)
         .syn()
         .write(&mut packet, &[])
         .unwrap();
@@ -59,6 +63,25 @@ fn a_flood_of_syns_takes_no_more_than_the_cap() {
         while net.client.link.take().is_some() {}
     }
     assert_eq!(net.host.connections(), 1, "only the idle one");
+}
+
+#[test]
+fn clients_that_vanish_are_given_up() {
+    let mut net = Net::new();
+    net.client.link.put(&syn_to(7, Ipv4Addr::new(192, 0, 2, 1), 1000));
+    let socket = net.client.connect(HOST, 7);
+    net.settle();
+    net.client.send(socket, b"hello");
+    net.client.turn(net.now);
+    // From here on nobody acknowledges anything.
+    for (seconds, left) in [(59, 2), (2, 1), (860, 1), (10, 0)] {
+        for _ in 0..seconds {
+            net.now += Duration::from_secs(1);
+            net.host.turn(net.now);
+            while net.client.link.take().is_some() {}
+        }
+        assert_eq!(net.host.connections(), left, "at {}", net.now);
+    }
 }
 
 #[test]

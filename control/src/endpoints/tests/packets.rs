@@ -1,6 +1,6 @@
 //! Single packets, built and read by etherparse: what smoltcp answers by itself, and datagrams.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{
     IcmpEchoHeader, Icmpv4Header, Icmpv4Slice, Icmpv4Type, Icmpv6Type, IpNumber, NetSlice,
@@ -8,8 +8,6 @@ use etherparse::{
 };
 
 use super::client::{CLIENT, HOST, Net};
-use crate::endpoints::host::Host;
-use smoltcp::time::Instant;
 
 const SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 81));
 
@@ -92,10 +90,7 @@ fn answers_icmp_echo() {
 #[test]
 fn answers_for_its_addresses_only() {
     let third = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 82));
-    let mut net = Net::new();
-    let (spec, link) = super::client::spec(&[HOST, SECOND]);
-    net.host = Host::new(spec, Instant::ZERO);
-    net.client = super::client::Client::new(link, CLIENT);
+    let mut net = Net::between(&[HOST, SECOND], CLIENT);
 
     let answer = the_answer(&mut net, &datagram((SECOND, 7), 4000, b"hello"));
     assert_eq!(between(&SlicedPacket::from_ip(&answer).unwrap()), (SECOND, CLIENT));
@@ -186,12 +181,9 @@ fn drops_a_wrong_checksum() {
 
 #[test]
 fn answers_a_ping_over_ipv6() {
-    let (host, client) = ("2001:db8:90::90".parse().unwrap(), "2001:db8::1".parse().unwrap());
-    let (IpAddr::V6(host), IpAddr::V6(client)) = (host, client) else { unreachable!() };
-    let (spec, link) = super::client::spec(&[host.into()]);
-    let mut net = Net::new();
-    net.host = Host::new(spec, Instant::ZERO);
-    net.client = super::client::Client::new(link, client.into());
+    let [host, client] =
+        ["2001:db8:90::90", "2001:db8::1"].map(|address| address.parse::<Ipv6Addr>().unwrap());
+    let mut net = Net::between(&[host.into()], client.into());
 
     let request = built(|packet| {
         PacketBuilder::ipv6(client.octets(), host.octets(), 64)
@@ -204,6 +196,18 @@ fn answers_a_ping_over_ipv6() {
     let Some(TransportSlice::Icmpv6(reply)) = &packet.transport else { panic!("not ICMPv6") };
     assert_eq!(reply.icmp_type(), Icmpv6Type::EchoReply(IcmpEchoHeader { id: 1, seq: 2 }));
     assert!(reply.is_checksum_valid(host.octets(), client.octets()));
+}
+
+#[test]
+fn owes_no_answer_to_the_unspecified_address() {
+    let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let mut net = Net::new();
+    for port in [7, 80] {
+        let packet = built(|packet| from_to(nobody, HOST).udp(4000, port).write(packet, b"hello"));
+        assert!(answers(&mut net, &packet).is_empty(), "UDP port {port}");
+    }
+    let ping = built(|packet| from_to(nobody, HOST).icmpv4_echo_request(1, 2).write(packet, &[]));
+    assert!(answers(&mut net, &ping).is_empty());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Whole conversations with each service.
 
 use smoltcp::socket::tcp::State;
-use smoltcp::time::Duration;
+use smoltcp::time::{Duration, Instant};
 
 use super::client::{CLIENT, Client, HOST, Net};
 
@@ -81,6 +81,8 @@ fn checkip_ends_a_silent_client_after_30_seconds() {
     let socket = net.client.connect(HOST, 80);
     net.settle();
     net.client.send(socket, b"GET");
+    net.settle();
+    assert_eq!(net.host.turn(net.now), Some(Instant::from_secs(30)), "it asks to be woken");
     net.pass(Duration::from_millis(29_900));
     assert_eq!(net.client.state(socket), State::Established);
     net.pass(Duration::from_millis(200));
