@@ -94,3 +94,126 @@ const fn takes(offloads: Offloads, offload: VirtioNetHdr) -> bool {
 fn refused(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidInput
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::BorrowedFd;
+
+    use etherparse::PacketBuilder;
+
+    use super::*;
+    use crate::io::{HEADROOM, SLOT};
+    use crate::wire::ipv4::{self, Ipv4};
+    use crate::wire::virtio::NEEDS_CSUM;
+
+    /// Writes down what it is given; refuses super-packets if it `lies` about taking them.
+    struct Probe {
+        takes: Offloads,
+        lies: bool,
+        sent: Vec<(Vec<u8>, VirtioNetHdr)>,
+    }
+
+    impl Link for Probe {
+        fn descriptor(&self) -> BorrowedFd<'_> {
+            unimplemented!("not polled")
+        }
+
+        fn receive(&mut self, _: &mut [u8]) -> io::Result<Option<Frame>> {
+            Ok(None)
+        }
+
+        fn send(&mut self, slot: &mut [u8], frame: Frame) -> io::Result<()> {
+            if self.lies && frame.offload.segmented().is_some() {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            self.sent.push((frame.packet(slot).unwrap().to_vec(), frame.offload));
+            Ok(())
+        }
+
+        fn takes(&self) -> Offloads {
+            self.takes
+        }
+    }
+
+    const ALL: Offloads = Offloads { checksum: true, tcp: true, udp: true };
+    const NONE: Offloads = Offloads { checksum: false, tcp: false, udp: false };
+
+    /// Three datagrams of 1000 bytes as one super-packet, and its bytes with a finished checksum.
+    fn datagrams() -> (Vec<u8>, Frame) {
+        let mut packet = Vec::new();
+        let builder = PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).udp(4000, 53);
+        builder.write(&mut packet, &[7; 3000]).unwrap();
+        // DF=0, which fragmentation wants.
+        let header = Ipv4::of_mut(&mut packet).unwrap();
+        header.flags_offset.set(0);
+        let pseudo = crate::wire::checksum::Sum::of(&packet[12..20]).word(17).word(3008);
+        packet[26..28].copy_from_slice(&pseudo.fold().to_be_bytes());
+        let offload = VirtioNetHdr {
+            flags: NEEDS_CSUM,
+            gso_type: gso::UDP_L4,
+            hdr_len: 28,
+            gso_size: 1000,
+            csum_start: 20,
+            csum_offset: 6,
+        };
+        let mut slot = vec![0; SLOT];
+        slot[HEADROOM..HEADROOM + packet.len()].copy_from_slice(&packet);
+        (slot, Frame { start: HEADROOM, len: packet.len(), offload })
+    }
+
+    fn sent(takes: Offloads, lies: bool, mtu: Option<usize>) -> Vec<(Vec<u8>, VirtioNetHdr)> {
+        let mut probe = Probe { takes, lies, sent: Vec::new() };
+        let (mut slot, frame) = datagrams();
+        let count = transmit(&mut probe, &mut slot, frame, mtu).unwrap();
+        assert_eq!(count.packets, probe.sent.len());
+        probe.sent
+    }
+
+    #[test]
+    fn goes_whole_where_the_link_takes_it() {
+        let (mut slot, frame) = datagrams();
+        let whole = frame.packet(&mut slot).unwrap().to_vec();
+        assert_eq!(sent(ALL, false, None), [(whole.clone(), frame.offload)]);
+        // The MTU is that of a segment, not of the whole.
+        assert_eq!(sent(ALL, false, Some(1028)), [(whole, frame.offload)]);
+    }
+
+    #[test]
+    fn is_cut_where_the_link_takes_none_and_where_it_lied() {
+        let finished = sent(NONE, false, None);
+        assert_eq!(finished.iter().map(|(packet, _)| packet.len()).collect::<Vec<_>>(), [1028; 3]);
+        assert!(finished.iter().all(|(_, offload)| *offload == VirtioNetHdr::PLAIN));
+
+        // The checksums are left to a link that finishes them.
+        let partial = sent(ALL, true, None);
+        assert!(partial.iter().all(|(_, offload)| offload.needs_csum()));
+        assert_eq!(partial, sent(Offloads { udp: false, ..ALL }, false, None));
+        for ((mut packet, offload), (finished, _)) in partial.into_iter().zip(finished) {
+            complete_checksum(&mut packet, offload).unwrap();
+            assert_eq!(packet, finished);
+        }
+    }
+
+    #[test]
+    fn segments_beyond_the_mtu_leave_in_fragments() {
+        let pieces = sent(ALL, false, Some(572));
+        let datagrams = sent(NONE, false, None);
+        assert_eq!(pieces.len(), 6);
+        for (fragments, (datagram, _)) in pieces.chunks(2).zip(datagrams) {
+            let payloads = fragments.iter().flat_map(|(piece, _)| &piece[ipv4::HEADER..]);
+            assert!(payloads.eq(&datagram[ipv4::HEADER..]));
+            assert!(fragments.iter().all(|(piece, _)| piece.len() <= 572));
+            assert!(fragments.iter().all(|(_, offload)| *offload == VirtioNetHdr::PLAIN));
+        }
+    }
+
+    #[test]
+    fn refuses_headers_that_contradict_the_offload() {
+        let (mut slot, mut frame) = datagrams();
+        frame.offload.gso_type = gso::TCPV4;
+        let mut probe = Probe { takes: NONE, lies: false, sent: Vec::new() };
+        let error = transmit(&mut probe, &mut slot, frame, None).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(probe.sent.is_empty());
+    }
+}

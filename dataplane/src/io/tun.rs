@@ -263,3 +263,6 @@ fn negotiate(device: &OwnedFd, options: TunOptions) -> Result<Offloads, TunError
 fn system(operation: &'static str) -> impl FnOnce(Errno) -> TunError {
     move |errno| TunError::System { operation, source: errno.into() }
 }
+
+#[cfg(test)]
+mod tests;
