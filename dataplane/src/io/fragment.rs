@@ -5,7 +5,7 @@
 use std::io;
 
 use crate::io::Frame;
-use crate::io::segment::Each;
+use crate::io::segment::{Each, malformed};
 use crate::wire::checksum::Sum;
 use crate::wire::ipv4::{DONT_FRAGMENT, HEADER, Ipv4, MORE_FRAGMENTS, OFFSET};
 use crate::wire::virtio::VirtioNetHdr;
@@ -131,8 +131,4 @@ fn keep_copied(header: &mut [u8; LONGEST], len: usize) -> usize {
     let padded = to.next_multiple_of(4);
     header[to..padded].fill(END);
     padded
-}
-
-fn malformed() -> io::Error {
-    io::ErrorKind::InvalidInput.into()
 }

@@ -210,6 +210,27 @@ fn layout(packet: &[u8], offload: VirtioNetHdr) -> Option<(Kind, usize)> {
     agrees.then_some((kind, start + length))
 }
 
-fn malformed() -> io::Error {
+/// A packet that is not what it was said to be.
+pub(super) fn malformed() -> io::Error {
     io::ErrorKind::InvalidInput.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_of_zero_is_stored_as_its_other_zero() {
+        let offload = VirtioNetHdr { flags: NEEDS_CSUM, ..VirtioNetHdr::PLAIN };
+        let mut packet = [0x00, 0x01, 0xff, 0xfe];
+        complete_checksum(&mut packet, offload).unwrap();
+        assert_eq!(packet, [0xff, 0xff, 0xff, 0xfe]);
+    }
+
+    #[test]
+    fn a_checksum_beyond_the_end_is_refused() {
+        let offload = VirtioNetHdr { flags: NEEDS_CSUM, csum_offset: 3, ..VirtioNetHdr::PLAIN };
+        let error = complete_checksum(&mut [0; 4], offload).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
 }
