@@ -1,13 +1,15 @@
 //! What a running instance holds of the host: network namespaces, links in them, its lock and
 //! socket, the processes that run inside.
 //!
-//! Everything here is made without outside programs, and taken away by [`sweep`] even after a
+//! Everything here is made without outside programs, and taken away by a sweep even after a
 //! crash.
 
 #![deny(unsafe_code)]
 
+pub mod instance;
 pub mod interface;
 pub mod namespace;
 mod netlink;
+mod sweep;
 #[cfg(test)]
 mod test_host;
