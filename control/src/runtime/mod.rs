@@ -8,8 +8,11 @@
 
 pub mod instance;
 pub mod interface;
+mod mounts;
 pub mod namespace;
 mod netlink;
+pub mod process;
+pub mod signals;
 mod sweep;
 #[cfg(test)]
 mod test_host;

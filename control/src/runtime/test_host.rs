@@ -46,3 +46,18 @@ pub(super) fn output(program: &str, arguments: &[&str]) -> String {
     assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// The test `name` (marked `ignore`) of this program, as a command: for what takes a process of its
+/// own. What it prints goes to standard error; nothing else does.
+pub(super) fn process(name: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "--ignored", "--nocapture", "--test-threads=1", name]);
+    command
+}
+
+/// Runs it, and fails when it does, or when it is not there.
+pub(super) fn passes_in_a_process(name: &str) {
+    let output = process(name).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
+}
