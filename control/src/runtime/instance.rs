@@ -12,6 +12,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::namespace::Namespace;
+use super::rootless::outer_user;
 use super::sweep;
 
 /// Why an instance could not start or be found.
@@ -97,15 +98,15 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// In `/run/hypertun`; for others than root in `$XDG_RUNTIME_DIR/hypertun`, or in
+    /// In `/run/hypertun`; for others than the real root in `$XDG_RUNTIME_DIR/hypertun`, or in
     /// `/tmp/hypertun-UID` where that is not set.
     #[must_use]
     pub fn of(name: &Name) -> Self {
-        let user = rustix::process::geteuid();
+        let user = outer_user();
         let directory = match std::env::var_os("XDG_RUNTIME_DIR") {
-            _ if user.is_root() => PathBuf::from("/run/hypertun"),
+            _ if user == 0 => PathBuf::from("/run/hypertun"),
             Some(theirs) if !theirs.is_empty() => Path::new(&theirs).join("hypertun"),
-            _ => PathBuf::from(format!("/tmp/hypertun-{}", user.as_raw())),
+            _ => PathBuf::from(format!("/tmp/hypertun-{user}")),
         };
         Self { directory, name: name.clone() }
     }
@@ -145,6 +146,13 @@ impl Paths {
     #[must_use]
     pub fn namespace_path(&self, member: &str) -> PathBuf {
         Namespace::path(&self.namespace(member))
+    }
+
+    /// The process that holds, or last held, the name: for [`rootless::join`](super::rootless::join)
+    /// once its socket answers.
+    #[must_use]
+    pub fn process(&self) -> Option<i32> {
+        fs::read_to_string(self.lock()).ok()?.trim().parse().ok()
     }
 
     pub(super) fn lock(&self) -> PathBuf {
@@ -252,12 +260,10 @@ impl Drop for Instance {
 fn lock_directory(paths: &Paths) -> Result<File, Error> {
     let path = paths.directory();
     let failed = |source: io::Error| Error::File { path: path.to_owned(), source };
-    let user = rustix::process::geteuid();
-    let mode = if user.is_root() { 0o755 } else { 0o700 };
-    DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
     let directory = File::open(path).map_err(failed)?;
     let owner = directory.metadata().map_err(failed)?.uid();
-    if owner != user.as_raw() {
+    if owner != rustix::process::geteuid().as_raw() {
         return Err(Error::NotOurs { path: path.to_owned(), owner });
     }
     rustix::fs::flock(&directory, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;

@@ -12,6 +12,7 @@ mod mounts;
 pub mod namespace;
 mod netlink;
 pub mod process;
+pub mod rootless;
 pub mod signals;
 mod sweep;
 #[cfg(test)]

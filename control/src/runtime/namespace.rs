@@ -253,7 +253,7 @@ struct Directory {
 }
 
 /// Beside [`DIRECTORY`] while its mount is one that hypertun made.
-const MOUNTED_BY_US: &str = "/run/.netns-by-hypertun";
+pub(super) const MOUNTED_BY_US: &str = "/run/.netns-by-hypertun";
 
 impl Directory {
     /// Locks it, after making it as ip-netns(8) does: a shared mount of itself, so that what is
