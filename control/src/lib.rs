@@ -1,3 +1,4 @@
 //! The control side of hypertun: a topology file in, tables and a running instance out.
 
 pub mod endpoints;
+pub mod runtime;

@@ -5,7 +5,7 @@
 //! is handled between two turns. This is the only place of the crate that reads the clock.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -63,7 +63,8 @@ impl Worker {
         let (mail, inbox) = unbounded();
         let mut turner = Turner::new(setup, inbox, wake.clone())?;
         let name = format!("worker-{}", turner.id.0);
-        let thread = std::thread::Builder::new().name(name).spawn(move || turner.turn_until_told())?;
+        let thread =
+            std::thread::Builder::new().name(name).spawn(move || turner.turn_until_told())?;
         Ok(Self { mail, wake, thread: Some(thread) })
     }
 
@@ -149,6 +150,8 @@ struct Turner {
     wake: Arc<OwnedFd>,
     /// Who waits for a time to be reached.
     waiting: Vec<(Duration, Sender<()>)>,
+    /// Whether the wheel's present second was opened for them.
+    prompted: bool,
     /// Whether nothing due was left at the end of the last turn.
     caught_up: bool,
     stopped: bool,
@@ -181,6 +184,7 @@ impl Turner {
             inbox,
             wake,
             waiting: Vec::new(),
+            prompted: false,
             caught_up: true,
             stopped: false,
         })
@@ -298,7 +302,9 @@ impl Turner {
                     match transmit(link.as_mut(), slot, packet.frame(), mtu) {
                         Ok(_) => continue,
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Reason::LinkFull,
-                        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Reason::Malformed,
+                        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                            Reason::Malformed
+                        }
                         Err(_) => Reason::LinkDown,
                     }
                 }
@@ -312,21 +318,26 @@ impl Turner {
         }
     }
 
+    /// Answers those whose time has come, once all that was due by it is retired; what became due
+    /// within the last second is looked for too.
     fn tell_the_waiting(&mut self) {
-        if self.waiting.is_empty() || !self.caught_up {
+        let elapsed = self.elapsed;
+        if !self.caught_up || !self.waiting.iter().any(|&(until, _)| until <= elapsed) {
             return;
         }
-        let elapsed = self.elapsed;
-        if self.waiting.iter().any(|&(until, _)| until <= elapsed) && self.shard.expire_promptly() {
-            self.waiting.retain(|(until, done)| {
-                if *until <= elapsed {
-                    let _ = done.send(());
-                }
-                *until > elapsed
-            });
-        } else {
+        if !std::mem::replace(&mut self.prompted, true) {
+            self.shard.expire_promptly();
             self.caught_up = false;
+            return;
         }
+        self.prompted = false;
+        self.waiting.retain(|(until, done)| {
+            if *until <= elapsed {
+                // Whoever waited may have gone.
+                let _ = done.send(());
+            }
+            *until > elapsed
+        });
     }
 }
 

@@ -90,6 +90,12 @@ impl Shard {
         self.flows.open_present();
     }
 
+    /// Whether ports rest that belong to no flow any more.
+    #[must_use]
+    pub fn has_resting(&self) -> bool {
+        !self.resting.is_empty()
+    }
+
     /// Adds a flow, in the place of any that holds one of its keys. Gives back nothing: what a flow
     /// holds returns where it came from.
     pub(crate) fn open(&mut self, hot: Hot, mut cold: Cold, timers: &Timers) -> Option<FlowId> {
