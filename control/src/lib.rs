@@ -1,1 +1,3 @@
 //! The control side of hypertun: a topology file in, tables and a running instance out.
+
+pub mod check;
