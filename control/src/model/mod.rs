@@ -1,0 +1,3 @@
+//! What does a topology file say, as written?
+
+mod tree;
