@@ -1,4 +1,9 @@
 //! The control side of hypertun: a topology file in, tables and a running instance out.
 
+pub mod check;
+pub mod compile;
+pub mod diagnostic;
 pub mod endpoints;
+pub mod explain;
+pub mod model;
 pub mod runtime;
