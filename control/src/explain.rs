@@ -1,6 +1,6 @@
 //! One packet walked in words, and its reply, through the very code that admits live packets.
 
-mod words;
+pub(crate) mod words;
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -10,6 +10,8 @@ use std::ops::{Deref, Index};
 
 use ipnet::Ipv4Net;
 
+pub use crate::endpoints::Service;
+
 /// A topology that [`check`](super::check) found nothing wrong with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked(Topology);
@@ -345,17 +347,6 @@ pub struct InternetHost {
     pub serves: Vec<Service>,
     /// Whether it has a namespace of its own, in which a user's program serves: iff the file gives no `serves`.
     pub namespace: bool,
-}
-
-/// A service that the emulator offers by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Service {
-    /// HTTP on TCP port 80; answers with the address that it sees the caller at.
-    Checkip,
-    /// Echo on TCP and UDP port 7 (RFC 862).
-    Echo,
-    /// Discard on TCP and UDP port 9 (RFC 863).
-    Discard,
 }
 
 /// What an endpoint's name in a command stands for.

@@ -28,7 +28,7 @@ fn rule(rule: Rule, stage: HopStage) -> Option<String> {
     }
 }
 
-pub(super) fn packet(key: &Key) -> PacketWords {
+pub(crate) fn packet(key: &Key) -> PacketWords {
     let with_port = |addr: Addr, port: u16| match key.protocol {
         protocol::TCP | protocol::UDP if addr.is_v4() => format!("{addr}:{port}"),
         protocol::TCP | protocol::UDP => format!("[{addr}]:{port}"),
@@ -43,7 +43,7 @@ pub(super) fn packet(key: &Key) -> PacketWords {
 
 /// A protocol by its name, or by its number where it has none here.
 #[must_use]
-pub fn protocol_name(number: u8) -> String {
+pub(crate) fn protocol_name(number: u8) -> String {
     match number {
         protocol::ICMP => "icmp".to_owned(),
         protocol::TCP => "tcp".to_owned(),

@@ -155,6 +155,14 @@ impl Paths {
         fs::read_to_string(self.lock()).ok()?.trim().parse().ok()
     }
 
+    /// Whether a live process holds the name.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let Ok(lock) = File::open(self.lock()) else { return false };
+        let taken = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared);
+        matches!(taken, Err(Errno::WOULDBLOCK))
+    }
+
     pub(super) fn lock(&self) -> PathBuf {
         self.file("lock")
     }

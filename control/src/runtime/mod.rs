@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod emulator;
 pub mod instance;
 pub mod interface;
 mod mounts;
