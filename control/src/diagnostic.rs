@@ -162,6 +162,7 @@ impl Report {
         for fault in &self.faults {
             let shown = Shown { fault, source: &self.source };
             handler.render_report(&mut text, &shown).expect("writing to a String does not fail");
+            text.push('\n');
         }
         text
     }

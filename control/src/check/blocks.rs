@@ -5,7 +5,7 @@
 use ipnet::Ipv4Net;
 
 use crate::check::ids::id;
-use crate::check::{Check, InternetGateway, InternetGatewayIndex, Subnet, Vpc, VpcIndex};
+use crate::check::{Check, InternetGateway, Subnet, Vpc, VpcIndex};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At};
 
@@ -56,7 +56,7 @@ impl Check<'_, '_> {
             self.apart(
                 blocks.iter().map(|block| (block.value, block.place, name.as_str())).collect(),
             );
-            let gateway = self.gateway_of(VpcIndex(index));
+            let internet_gateway = self.homes.gateways[index];
             let words =
                 (self.words.groups[index], self.words.acls[index], self.words.tables[index]);
             let (Some(default_group), Some(default_acl), Some(main_table)) = words else {
@@ -71,7 +71,7 @@ impl Check<'_, '_> {
                 default_group,
                 default_acl,
                 main_table,
-                internet_gateway: gateway,
+                internet_gateway,
             });
         }
         vpcs
@@ -94,15 +94,6 @@ impl Check<'_, '_> {
             });
         }
         gateways
-    }
-
-    /// The internet gateway attached to `vpc`; the first if there are several, which is a fault elsewhere.
-    pub(super) fn gateway_of(&self, vpc: VpcIndex) -> Option<InternetGatewayIndex> {
-        self.homes
-            .internet_gateways
-            .iter()
-            .position(|home| *home == Some(vpc))
-            .map(InternetGatewayIndex)
     }
 
     pub(super) fn subnets(&mut self) -> Vec<Subnet> {

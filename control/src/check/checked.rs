@@ -42,13 +42,13 @@ pub struct Topology {
     pub internet_gateways: Vec<InternetGateway>,
     /// The subnets.
     pub subnets: Vec<Subnet>,
-    /// The route tables: declared ones, then the `main` one of each VPC in the order of `vpcs`.
+    /// The route tables: declared ones, then `main` of each VPC that names no other.
     pub route_tables: Vec<RouteTable>,
     /// The NAT gateways.
     pub nat_gateways: Vec<NatGateway>,
-    /// The security groups: declared ones, then the `default` one of each VPC in the order of `vpcs`.
+    /// The security groups: declared ones, then `default` of each VPC that names no other.
     pub security_groups: Vec<SecurityGroup>,
-    /// The network ACLs: declared ones, then the `default` one of each VPC in the order of `vpcs`.
+    /// The network ACLs: declared ones, then `default` of each VPC that names no other.
     pub network_acls: Vec<NetworkAcl>,
     /// The prefix lists.
     pub prefix_lists: Vec<PrefixList>,

@@ -16,7 +16,7 @@ impl Check<'_, '_> {
         for (index, (name, gateway)) in self.model.nat_gateways.iter().enumerate() {
             let Some(subnet) = self.homes.nat_gateways[index] else { continue };
             if let Some(vpc) =
-                self.homes.subnets[subnet.0].filter(|&vpc| self.gateway_of(vpc).is_none())
+                self.homes.subnets[subnet.0].filter(|&vpc| self.homes.gateways[vpc.0].is_none())
             {
                 let vpc_name = self.vpc_name(vpc);
                 let message = format!(
@@ -88,7 +88,7 @@ impl Check<'_, '_> {
 
     /// A public address is of use only where there is an internet gateway.
     fn reachable(&mut self, name: &str, place: Place, vpc: VpcIndex) {
-        if self.gateway_of(vpc).is_none() {
+        if self.homes.gateways[vpc.0].is_none() {
             let vpc = self.vpc_name(vpc);
             let message = format!(
                 "the public address of `{name}` leads nowhere: VPC `{vpc}` has no internet gateway"

@@ -133,6 +133,13 @@ pub fn check(model: &model::Topology, faults: &mut Faults) -> Option<Checked> {
         internet_hosts: check.internet_hosts(),
     };
     check.ids(&topology);
+    debug_assert!(
+        faults.any_error()
+            || topology.subnets.len() == model.subnets.len()
+                && topology.nat_gateways.len() == model.nat_gateways.len()
+                && topology.network_interfaces.len() == model.network_interfaces.len(),
+        "what is left out has been reported"
+    );
     (!faults.any_error()).then(|| Checked::vouch(topology))
 }
 

@@ -1,7 +1,8 @@
 //! Which thing does a name mean, in the VPC of the thing that names it?
 
 use crate::check::{
-    Check, NetworkAclIndex, RouteTableIndex, SecurityGroupIndex, SubnetIndex, VpcIndex,
+    Check, InternetGatewayIndex, NetworkAclIndex, RouteTableIndex, SecurityGroupIndex, SubnetIndex,
+    VpcIndex,
 };
 use crate::diagnostic::{Fault, Faults};
 use crate::model::{self, At, Entries, closest, shortened};
@@ -16,6 +17,8 @@ const WORDS: [&str; 4] = ["default", "main", "local", "blackhole"];
 #[derive(Default)]
 pub(super) struct Homes {
     pub(super) internet_gateways: Vec<Option<VpcIndex>>,
+    /// The other way round, by VPC; the first where there are several, which is a fault elsewhere.
+    pub(super) gateways: Vec<Option<InternetGatewayIndex>>,
     pub(super) subnets: Vec<Option<VpcIndex>>,
     pub(super) route_tables: Vec<Option<VpcIndex>>,
     pub(super) security_groups: Vec<Option<VpcIndex>>,
@@ -47,15 +50,15 @@ pub(super) struct Words {
 /// Calls `$do!(entries, "kind of thing")` for each kind that has names.
 macro_rules! each_kind {
     ($model:expr, $do:ident) => {
-        $do!(vpcs, "VPC");
-        $do!(internet_gateways, "internet gateway");
-        $do!(subnets, "subnet");
-        $do!(route_tables, "route table");
-        $do!(nat_gateways, "NAT gateway");
-        $do!(security_groups, "security group");
-        $do!(network_acls, "network ACL");
-        $do!(prefix_lists, "prefix list");
-        $do!(network_interfaces, "network interface");
+        $do!(vpcs, "a VPC");
+        $do!(internet_gateways, "an internet gateway");
+        $do!(subnets, "a subnet");
+        $do!(route_tables, "a route table");
+        $do!(nat_gateways, "a NAT gateway");
+        $do!(security_groups, "a security group");
+        $do!(network_acls, "a network ACL");
+        $do!(prefix_lists, "a prefix list");
+        $do!(network_interfaces, "a network interface");
     };
 }
 
@@ -69,6 +72,12 @@ impl<'m, 'f> Check<'m, 'f> {
             )*};
         }
         homes!(internet_gateways, subnets, route_tables, security_groups, network_acls);
+        check.homes.gateways = vec![None; model.vpcs.len()];
+        for (index, home) in check.homes.internet_gateways.iter().enumerate() {
+            if let Some(VpcIndex(vpc)) = home {
+                check.homes.gateways[*vpc].get_or_insert(InternetGatewayIndex(index));
+            }
+        }
         check.homes.nat_gateways =
             model.nat_gateways.values().map(|it| check.subnet(it.subnet.as_ref())).collect();
         check.homes.network_interfaces =
@@ -89,7 +98,7 @@ impl<'m, 'f> Check<'m, 'f> {
         each_kind!(self.model, well_formed);
         let Some(internet) = &self.model.internet else { return };
         for (name, host) in internet.hosts.iter() {
-            self.well_formed(name, host, "internet host");
+            self.well_formed(name, host, "an internet host");
             if let Some(interface) = self.model.network_interfaces.get(name) {
                 let message = format!("`{name}` is both a network interface and an internet host");
                 let fault = Fault::error(host.place, message)
@@ -104,13 +113,13 @@ impl<'m, 'f> Check<'m, 'f> {
         let right = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let shown = shortened(name);
         if name.is_empty() || !name.chars().all(right) {
-            let fault = Fault::error(entry.place, format!("`{shown}` is no name for a {what}"));
+            let fault = Fault::error(entry.place, format!("`{shown}` is no name for {what}"));
             self.faults.push(fault.help("a name is made of A-Z a-z 0-9 . _ -"));
         } else if name.len() > LONGEST_NAME {
             let message = format!("the name `{shown}` is longer than {LONGEST_NAME} letters");
             self.faults.push(Fault::error(entry.place, message).help("choose a shorter one"));
-        } else if WORDS.contains(&name) && (what, name) != ("VPC", "main") {
-            let message = format!("a {what} cannot be declared as `{name}`");
+        } else if WORDS.contains(&name) && (what, name) != ("a VPC", "main") {
+            let message = format!("{what} cannot be declared as `{name}`");
             let help = match name {
                 "default" | "main" => {
                     "every VPC has one undeclared; to use another in its place, declare that \

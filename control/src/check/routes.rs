@@ -31,6 +31,7 @@ struct Candidate {
     /// None for what cannot be a target yet.
     target: Option<RouteTarget>,
     kind: &'static str,
+    words: &'static str,
     declared: Place,
     vpc: Option<VpcIndex>,
 }
@@ -122,15 +123,15 @@ impl Check<'_, '_> {
         let mut candidates = self.candidates(name);
         candidates.retain(|candidate| kind.is_none_or(|kind| kind == candidate.kind));
         let Some(found) = candidates.pop() else {
-            self.no_target(target, name);
+            self.no_target(target, kind, name);
             return None;
         };
         if let Some(other) = candidates.pop() {
             let message =
-                format!("`{}` is both a {} and a {}", shortened(name), other.kind, found.kind);
+                format!("`{}` is two things: {} and {}", shortened(name), other.words, found.words);
             let fault = Fault::error(target.place, message)
-                .label(other.declared, other.kind)
-                .label(found.declared, found.kind);
+                .label(other.declared, format!("the {}", other.words))
+                .label(found.declared, format!("the {}", found.words));
             let help = format!("write {}/{name} or {}/{name}", other.kind, found.kind);
             self.faults.push(fault.help(help));
             return None;
@@ -140,8 +141,8 @@ impl Check<'_, '_> {
                 .push(Fault::unsupported(target.place, format!("a route to a `{}`", found.kind)));
         }
         let named = At { place: target.place, value: name.to_owned() };
-        let what = found.kind.replace('_', " ");
-        self.same_vpc(&what, &named, home?, found.vpc?, found.declared).then_some(found.target?)
+        self.same_vpc(found.words, &named, home?, found.vpc?, found.declared)
+            .then_some(found.target?)
     }
 
     /// All that a route could mean by `name`.
@@ -151,30 +152,35 @@ impl Check<'_, '_> {
         let internet = internet_gateways.get_full(name).map(|(index, _, declared)| Candidate {
             target: Some(RouteTarget::InternetGateway(InternetGatewayIndex(index))),
             kind: "internet_gateway",
+            words: "internet gateway",
             declared: declared.place,
             vpc: self.homes.internet_gateways[index],
         });
         let nat = nat_gateways.get_full(name).map(|(index, _, declared)| Candidate {
             target: Some(RouteTarget::NatGateway(NatGatewayIndex(index))),
             kind: "nat_gateway",
+            words: "NAT gateway",
             declared: declared.place,
             vpc: self.homes.vpc(self.homes.nat_gateways[index]),
         });
         let interface = network_interfaces.get_full(name).map(|(index, _, declared)| Candidate {
             target: None,
             kind: "network_interface",
+            words: "network interface",
             declared: declared.place,
             vpc: self.homes.vpc(self.homes.network_interfaces[index]),
         });
         internet.into_iter().chain(nat).chain(interface).collect()
     }
 
-    fn no_target(&mut self, target: &At<String>, name: &str) {
+    fn no_target(&mut self, target: &At<String>, kind: Option<&str>, name: &str) {
         let model::Topology { internet_gateways, nat_gateways, .. } = self.model;
-        let names = internet_gateways.keys().chain(nat_gateways.keys());
+        let internet = (kind != Some("nat_gateway")).then_some(internet_gateways.keys());
+        let nat = (kind != Some("internet_gateway")).then_some(nat_gateways.keys());
+        let help =
+            offer(name, "gateway", internet.into_iter().flatten().chain(nat.into_iter().flatten()));
         let message = format!("there is no gateway `{}`", shortened(name));
-        let help = offer(name, "gateway", names);
         let fault = Fault::error(target.place, message);
-        self.faults.push(fault.help(format!("{help}; or write `blackhole`")));
+        self.faults.push(fault.help(format!("{help}; `blackhole` drops")));
     }
 }

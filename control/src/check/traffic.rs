@@ -15,8 +15,8 @@ pub(super) struct Selector<'m> {
     /// Of the rule.
     pub(super) place: Place,
     pub(super) protocol: Option<&'m At<String>>,
-    pub(super) ports: Option<&'m At<PortRange>>,
-    pub(super) icmp_type: Option<&'m At<u8>>,
+    pub(super) ports: Option<&'m At<Option<PortRange>>>,
+    pub(super) icmp_type: Option<&'m At<Option<u8>>>,
     pub(super) icmp_code: Option<&'m At<u8>>,
 }
 
@@ -74,7 +74,8 @@ impl Check<'_, '_> {
             },
         };
         if number == ICMPV6 {
-            self.faults.push(Fault::unsupported(protocol.place, "ICMPv6"));
+            self.faults
+                .push(Fault::unsupported(protocol.place, "ICMPv6").help("leave IPv6 out for now"));
             return None;
         }
         Some(Some(number))
@@ -90,6 +91,7 @@ impl Check<'_, '_> {
             self.faults.push(Fault::error(selector.place, message).help(help));
             return None;
         };
+        let ports = ports.value?;
         right.then_some(Ports { first: ports.first, last: ports.last })
     }
 
@@ -100,7 +102,7 @@ impl Check<'_, '_> {
             self.faults.push(fault.help("codes mean something within a type only: add `type`"));
             return None;
         }
-        let icmp_type = selector.icmp_type.map(|it| it.value);
+        let icmp_type = selector.icmp_type.and_then(|it| it.value);
         let icmp_code = selector.icmp_code.map(|it| it.value);
         right.then_some(Traffic::Icmp { icmp_type, icmp_code })
     }

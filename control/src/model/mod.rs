@@ -21,9 +21,7 @@ pub(crate) use read::{closest, shortened};
 pub use rules::{
     AclEgressRule, AclIngressRule, GroupEgressRule, GroupIngressRule, NetworkAcl, SecurityGroup,
 };
-pub use values::{
-    Action, Connectivity, Nothing, Off, PeerText, PortRange, PublicIp, ServiceWord, Uplink,
-};
+pub use values::{Action, Connectivity, PeerText, PortRange, PublicIp, ServiceWord, Uplink};
 
 /// Reads `text` and notes what is wrong with its shape; none if there is nothing to look at.
 pub fn read(text: &str, faults: &mut Faults) -> Option<Topology> {
@@ -41,7 +39,7 @@ record! {
         /// The internet gateways.
         entries internet_gateways: InternetGateway,
         /// None as yet.
-        optional egress_only_internet_gateways: Nothing,
+        vacant egress_only_internet_gateways: (),
         /// The subnets.
         entries subnets: Subnet,
         /// The route tables beside each VPC's `main`.
@@ -59,7 +57,7 @@ record! {
         /// The simulated internet.
         optional internet: Internet,
         /// None as yet.
-        optional profile: Nothing,
+        vacant profile: (),
     }
     later "app_runner_vpc_connectors" "app_runner_services" "ecs_services" "lambda_functions" "vpc_endpoints"
         "load_balancers" "vpc_peering_connections" "flow_logs" "faults" "dhcp_options" "private_hosted_zones"
@@ -116,11 +114,11 @@ record! {
         /// Whether its interfaces have public addresses unless they say otherwise; false by default.
         optional map_public_ip_on_launch: bool,
         /// Off as yet.
-        optional enable_dns64: Off,
+        vacant enable_dns64: (),
         /// Off as yet.
-        optional ipv6_native: Off,
+        vacant ipv6_native: (),
         /// Off as yet.
-        optional assign_ipv6_address_on_creation: Off,
+        vacant assign_ipv6_address_on_creation: (),
     }
     later "ipv6_cidr_block"
 }
@@ -173,7 +171,7 @@ record! {
         /// The lowest free address of the subnet by default.
         optional private_ip: Ipv4Addr,
         /// None as yet.
-        optional ipv6_addresses: Nothing,
+        vacant ipv6_addresses: (),
         /// The VPC's `default` by default.
         optional security_groups: Vec<At<String>>,
         /// None by default, or what the subnet says.

@@ -84,6 +84,13 @@ impl<T: Read> Read for Vec<T> {
     }
 }
 
+/// A value that is given, perhaps unreadable: where that differs from a value that is absent.
+impl<T: Read> Read for Option<T> {
+    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
+        Some(T::read(node, faults))
+    }
+}
+
 impl Read for String {
     fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
         text(node, "text", faults).map(str::to_owned)
@@ -154,22 +161,26 @@ pub(crate) fn closest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> O
     near.min_by_key(|&(edits, _)| edits).map(|(_, other)| other)
 }
 
-/// The Levenshtein distance, if it is at most two and less than half of the word.
+/// How many letters to add, drop, replace or swap with the next; if at most two and less than half of the word.
 fn edits(a: &str, b: &str) -> Option<usize> {
     if a.len().abs_diff(b.len()) > 2 || a.len() > 64 {
         return None;
     }
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = [vec![0; b.len() + 1], vec![0; b.len() + 1], (0..=b.len()).collect::<Vec<_>>()];
+    for i in 1..=a.len() {
+        rows.rotate_left(1);
+        rows[2][0] = i;
+        for j in 1..=b.len() {
+            let replaced = rows[1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[1][j] + 1).min(rows[2][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[0][j - 2] + 1);
+            }
+            rows[2][j] = least;
         }
     }
-    let edits = row[b.len()];
+    let edits = rows[2][b.len()];
     (edits <= 2 && edits * 2 < b.len().max(2)).then_some(edits)
 }
 
@@ -184,10 +195,28 @@ pub(super) fn unknown_key(key: &Key<'_>, record: &str, keys: &[&str], faults: &m
     faults.push(Fault::error(key.place, message).help(help));
 }
 
+/// Notes that a key that can only be false or empty as yet says more.
+pub(super) fn refuse_content(key: &str, node: &Node<'_>, faults: &mut Faults) {
+    let mut refuse = |place, what: String| {
+        faults.push(Fault::unsupported(place, what).help(format!("leave `{key}` out for now")));
+    };
+    match &node.body {
+        Body::Text { text, plain: true } if matches!(&**text, "false" | "False" | "FALSE") => {}
+        Body::Text { .. } if node.is_null() => {}
+        Body::Text { text, .. } => refuse(node.place, format!("`{key}: {}`", shortened(text))),
+        Body::List(items) => {
+            items.iter().for_each(|item| refuse(item.place, format!("an item of `{key}`")));
+        }
+        Body::Map(entries) => entries.iter().for_each(|(name, _)| {
+            refuse(name.place, format!("`{}` of `{key}`", shortened(&name.text)))
+        }),
+    }
+}
+
 /// Declares a record: what it is called in messages, its keys, and the keys that AWS has but hypertun not yet.
 ///
 /// A `required` or `optional` key's field is an [`Option`]: none if the key is absent or could not be read. An
-/// `entries` key's is an [`Entries`], empty if absent.
+/// `entries` key's is an [`Entries`], empty if absent. A `vacant` key's can only be false or empty as yet.
 macro_rules! record {
     (
         $(#[$doc:meta])* $name:ident = $what:literal {
@@ -219,10 +248,10 @@ macro_rules! record {
                             $field = true;
                             record!(@take $marker record.$field, value, faults);
                         })*
-                        $($($later => faults.push($crate::diagnostic::Fault::unsupported(
-                            key.place,
-                            concat!("`", $later, "`"),
-                        )),)*)?
+                        $($($later => faults.push(
+                            $crate::diagnostic::Fault::unsupported(key.place, concat!("`", $later, "`"))
+                                .help("leave it out for now"),
+                        ),)*)?
                         _ => $crate::model::read::unknown_key(
                             key,
                             $what,
@@ -238,9 +267,13 @@ macro_rules! record {
     };
     (@key $field:ident) => { stringify!($field).trim_start_matches("r#") };
     (@field entries $type:ty) => { $crate::model::read::Entries<$type> };
+    (@field vacant $type:ty) => { $type };
     (@field $marker:ident $type:ty) => { Option<$crate::model::read::At<$type>> };
     (@take entries $record:ident.$field:ident, $value:ident, $faults:ident) => {
         $record.$field = $crate::model::read::Read::read($value, $faults).unwrap_or_default()
+    };
+    (@take vacant $record:ident.$field:ident, $value:ident, $faults:ident) => {
+        $crate::model::read::refuse_content(record!(@key $field), $value, $faults)
     };
     (@take $marker:ident $record:ident.$field:ident, $value:ident, $faults:ident) => {
         $record.$field = $crate::model::read::Read::read($value, $faults)
@@ -248,7 +281,8 @@ macro_rules! record {
     (@missing required $field:ident, $what:literal, $node:ident, $faults:ident) => {
         if !$field {
             let message = format!("{} lacks `{}`", $what, record!(@key $field));
-            $faults.push($crate::diagnostic::Fault::error($node.place, message));
+            let help = concat!("add it: ", $what, " cannot be without");
+            $faults.push($crate::diagnostic::Fault::error($node.place, message).help(help));
         }
     };
     (@missing $marker:ident $field:ident, $what:literal, $node:ident, $faults:ident) => {
@@ -278,10 +312,10 @@ macro_rules! words {
                 let expected = [$(concat!("`", $word, "`")),*].join(" or ");
                 match $crate::model::read::text(node, &expected, faults)? {
                     $($word => return Some(Self::$variant),)*
-                    $($($later => faults.push($crate::diagnostic::Fault::unsupported(
-                        node.place,
-                        concat!("`", $later, "`"),
-                    )),)*)?
+                    $($($later => faults.push(
+                        $crate::diagnostic::Fault::unsupported(node.place, concat!("`", $later, "`"))
+                            .help(format!("write {expected} for now")),
+                    ),)*)?
                     _ => faults.push($crate::model::read::mismatch(node, &expected, None)),
                 }
                 None
@@ -300,7 +334,8 @@ mod tests {
     fn a_near_word_is_offered_and_a_far_one_is_not() {
         let words = ["cidr_block", "vpc", "a"];
         assert_eq!(closest("cidr_blok", words.into_iter()), Some("cidr_block"));
-        assert_eq!(closest("vcp", words.into_iter()), None);
+        assert_eq!(closest("vcp", words.into_iter()), Some("vpc"));
+        assert_eq!(closest("vxx", words.into_iter()), None);
         assert_eq!(closest("vp", words.into_iter()), Some("vpc"));
         assert_eq!(closest("b", words.into_iter()), None);
         assert_eq!(closest("availability", words.into_iter()), None);

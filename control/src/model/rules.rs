@@ -25,9 +25,9 @@ record! {
         /// `tcp`, `udp`, `icmp`, `all` or a number.
         required protocol: String,
         /// Destination ports; required for TCP and UDP.
-        optional ports: PortRange,
+        optional ports: Option<PortRange>,
         /// ICMP type; any by default.
-        optional r#type: u8,
+        optional r#type: Option<u8>,
         /// ICMP code; any by default.
         optional code: u8,
         /// Whence: a block, a group or a prefix list.
@@ -41,9 +41,9 @@ record! {
         /// `tcp`, `udp`, `icmp`, `all` or a number.
         required protocol: String,
         /// Destination ports; required for TCP and UDP.
-        optional ports: PortRange,
+        optional ports: Option<PortRange>,
         /// ICMP type; any by default.
-        optional r#type: u8,
+        optional r#type: Option<u8>,
         /// ICMP code; any by default.
         optional code: u8,
         /// Whither: a block, a group or a prefix list.
@@ -75,9 +75,9 @@ record! {
         /// `tcp`, `udp`, `icmp`, `all` or a number.
         required protocol: String,
         /// Destination ports; required for TCP and UDP.
-        optional ports: PortRange,
+        optional ports: Option<PortRange>,
         /// ICMP type; any by default.
-        optional r#type: u8,
+        optional r#type: Option<u8>,
         /// ICMP code; any by default.
         optional code: u8,
         /// Whence.
@@ -95,9 +95,9 @@ record! {
         /// `tcp`, `udp`, `icmp`, `all` or a number.
         required protocol: String,
         /// Destination ports; required for TCP and UDP.
-        optional ports: PortRange,
+        optional ports: Option<PortRange>,
         /// ICMP type; any by default.
-        optional r#type: u8,
+        optional r#type: Option<u8>,
         /// ICMP code; any by default.
         optional code: u8,
         /// Whither.

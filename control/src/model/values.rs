@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::read::{Read, mapping, mismatch, shortened, text, words};
-use super::tree::{Body, Node};
+use super::read::{Read, mismatch, shortened, text, words};
+use super::tree::Node;
 use crate::diagnostic::{Fault, Faults, Place};
 
 /// A range of ports as written, `first <= last`.
@@ -36,14 +36,6 @@ pub enum PublicIp {
     /// None, whatever the subnet does.
     None,
 }
-
-/// A switch that can only be off as yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Off;
-
-/// A list or mapping that can only be empty as yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Nothing;
 
 words! {
     /// What a network ACL's rule does.
@@ -96,7 +88,7 @@ impl Read for Ipv4Addr {
         match text(node, "an IPv4 address", faults)?.parse() {
             Ok(IpAddr::V4(address)) => return Some(address),
             Ok(IpAddr::V6(address)) => {
-                faults.push(Fault::unsupported(node.place, format!("the IPv6 address {address}")));
+                faults.push(ipv6(node.place, "address", &address));
             }
             Err(_) => faults.push(mismatch(node, "an IPv4 address", None)),
         }
@@ -165,33 +157,6 @@ fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-impl Read for Off {
-    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
-        if bool::read(node, faults)? {
-            faults.push(Fault::unsupported(node.place, "`true`"));
-        }
-        Some(Self)
-    }
-}
-
-impl Read for Nothing {
-    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
-        if node.is_null() {
-            return Some(Self);
-        }
-        if let Body::List(items) = &node.body {
-            for item in items {
-                faults.push(Fault::unsupported(item.place, "an item of this list"));
-            }
-            return Some(Self);
-        }
-        for (key, _) in mapping(node, faults)? {
-            faults.push(Fault::unsupported(key.place, format!("`{}`", shortened(&key.text))));
-        }
-        Some(Self)
-    }
-}
-
 /// Parses an IPv4 block and clears its host bits, as EC2 does, with a warning.
 fn block(text: &str, place: Place, faults: &mut Faults) -> Option<Ipv4Net> {
     match text.parse::<IpNet>() {
@@ -213,12 +178,14 @@ fn block(text: &str, place: Place, faults: &mut Faults) -> Option<Ipv4Net> {
                 Ok(IpAddr::V4(address)) => {
                     fault.help(format!("write {address}/32 for one address"))
                 }
-                Ok(IpAddr::V6(address)) => {
-                    Fault::unsupported(place, format!("the IPv6 address {address}"))
-                }
+                Ok(IpAddr::V6(address)) => ipv6(place, "address", &address),
                 Err(_) => fault.help("such as 10.0.0.0/16"),
             });
         }
     }
     None
+}
+
+fn ipv6(place: Place, what: &str, value: &dyn std::fmt::Display) -> Fault {
+    Fault::unsupported(place, format!("the IPv6 {what} {value}")).help("leave IPv6 out for now")
 }
