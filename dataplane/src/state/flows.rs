@@ -102,6 +102,12 @@ impl Flows {
         self.index.len() / 2
     }
 
+    /// Keys that flows are found by: two for each flow.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.index.len()
+    }
+
     /// Whether no flow lives.
     #[must_use]
     pub fn is_empty(&self) -> bool {

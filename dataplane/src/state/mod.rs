@@ -90,6 +90,12 @@ impl Shard {
         self.flows.open_present();
     }
 
+    /// Ports that rest without a flow.
+    #[must_use]
+    pub fn resting(&self) -> usize {
+        self.resting.len()
+    }
+
     /// Adds a flow, in the place of any that holds one of its keys. Gives back nothing: what a flow
     /// holds returns where it came from.
     pub(crate) fn open(&mut self, hot: Hot, mut cold: Cold, timers: &Timers) -> Option<FlowId> {
