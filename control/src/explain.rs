@@ -5,7 +5,7 @@ pub(crate) mod words;
 use std::net::{IpAddr, Ipv4Addr};
 
 use dataplane::packet::{Addr, Answer, Component, Direction, Key, Reason};
-use dataplane::path::admit::{Admitted, Denial, Headers, Hop, admit};
+use dataplane::path::admit::{Admitted, Denial, Headers, Hop, Refusal, admit};
 use dataplane::shared::{Shared, WorkerId};
 use dataplane::state::Shard;
 use dataplane::tables::Tables;
@@ -239,7 +239,8 @@ impl Teller<'_> {
                 walked.packet_out = self.leaving(&admitted).map(|key| words::packet(&key));
                 (walked, Some(admitted))
             }
-            Err(Denial { reason, answer, .. }) => {
+            Err(Refusal::Elsewhere(_)) => unreachable!("one shard owns every flow"),
+            Err(Refusal::Denied(Denial { reason, answer, .. })) => {
                 walked.verdict = if answer == Answer::Silence { "dropped" } else { "rejected" };
                 walked.reason = Some(reason.label());
                 walked.detail = Some(words::detail(reason, hops.last(), headers, self.names));

@@ -23,6 +23,7 @@ use clap::Args;
 
 use crate::api::client::Client;
 use crate::check::{Checked, LoadError};
+use crate::runtime::emulator::Options;
 use crate::runtime::instance::{Name, Paths};
 
 /// What a command ends with: an exit status, or a failure.
@@ -122,6 +123,19 @@ pub fn load(file: &Path) -> Result<Checked, Failure> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// How to run, as the command line says.
+#[must_use]
+pub fn options(workers: Option<u16>, no_gso: bool) -> Options {
+    let default = Options::default();
+    Options { workers: workers.map_or(default.workers, usize::from), gso: !no_gso, ..default }
+}
+
+/// What is left to say when a worker has panicked, which has told why already.
+#[must_use]
+pub fn worker_failed() -> Failure {
+    Failure::with_status(1, &"a worker has failed, so the instance has ended; this is a defect")
 }
 
 /// Prints a value as JSON, one document, readable.

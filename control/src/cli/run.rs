@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::exec::not_a_member;
-use crate::cli::{Failure, Outcome, load};
-use crate::runtime::emulator::{Emulator, Options, members};
+use crate::cli::{Failure, Outcome, load, options, worker_failed};
+use crate::runtime::emulator::{Emulator, members};
 use crate::runtime::instance::{Instance, Name};
 use crate::runtime::namespace::Namespace;
 use crate::runtime::signals::Signals;
@@ -27,6 +27,9 @@ pub struct Run {
     /// End the command after so long, such as 30s; the status is then 124.
     #[arg(long, value_name = "D", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
+    /// Worker threads; as many as CPUs unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
     /// Cut and sum packets in software, as for devices without offloads.
     #[arg(long)]
     no_gso: bool,
@@ -57,13 +60,16 @@ impl Run {
         rootless::obtain_rights()?;
         let mut signals = Signals::catch()?;
         let instance = Instance::start(&Name::private("run"))?;
-        let options = Options { gso: !self.no_gso, ..Options::default() };
+        let options = options(self.workers, self.no_gso);
         let emulator = Emulator::start(instance, topology, options)?;
         let paths = emulator.instance().paths();
         let namespace = Namespace::open(&paths.namespace_path(&self.member))?;
         let resolv_conf = paths.resolv_conf(&self.member);
         let place = process::Place { namespace: &namespace, resolv_conf: &resolv_conf };
-        process::run(place, &self.command, self.timeout, &mut signals)
-            .map_err(|error| Failure::with_status(error.status(), &error))
+        let status = process::run(place, &self.command, self.timeout, &mut signals);
+        if emulator.has_failed() {
+            return Err(worker_failed());
+        }
+        status.map_err(|error| Failure::with_status(error.status(), &error))
     }
 }

@@ -38,8 +38,11 @@ impl Status {
             (
                 "packets",
                 format!(
-                    "{} received, {} forwarded, {} dropped",
-                    status.packets_received, status.packets_forwarded, status.packets_dropped
+                    "{} received, {} forwarded, {} dropped, {} handed over",
+                    status.packets_received,
+                    status.packets_forwarded,
+                    status.packets_dropped,
+                    status.packets_handed_over
                 ),
             ),
             ("bytes", format!("{} forwarded", status.bytes_forwarded)),

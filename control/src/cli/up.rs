@@ -12,8 +12,8 @@ use clap::Args;
 use rustix::process::Signal;
 
 use crate::api::Server;
-use crate::cli::{Failure, OfInstance, Outcome, load};
-use crate::runtime::emulator::{Emulator, Options};
+use crate::cli::{Failure, OfInstance, Outcome, load, options, worker_failed};
+use crate::runtime::emulator::Emulator;
 use crate::runtime::instance::Instance;
 use crate::runtime::rootless;
 use crate::runtime::signals::{Signals, Woken};
@@ -26,6 +26,9 @@ pub struct Up {
     file: PathBuf,
     #[command(flatten)]
     instance: OfInstance,
+    /// Worker threads; as many as CPUs unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
     /// Cut and sum packets in software, as for devices without offloads.
     #[arg(long)]
     no_gso: bool,
@@ -52,7 +55,7 @@ impl Up {
         rootless::obtain_rights()?;
         let mut signals = Signals::catch()?;
         let instance = Instance::start(&self.instance.instance)?;
-        let options = Options { gso: !self.no_gso, ..Options::default() };
+        let options = options(self.workers, self.no_gso);
         let emulator = Arc::new(Emulator::start(instance, topology, options)?);
         let server = Server::start(&emulator.instance().paths().socket(), emulator.clone())?;
         // Whoever started us may not read.
@@ -63,7 +66,7 @@ impl Up {
         }
         // The server holds the emulator.
         drop(server);
-        Ok(0)
+        if emulator.has_failed() { Err(worker_failed()) } else { Ok(0) }
     }
 
     /// Starts the same in the background, and waits until it says that it is ready.
@@ -83,6 +86,9 @@ impl Up {
         let from = log.metadata().map_err(failed)?.len();
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("up").arg(&self.file).arg("--name").arg(self.instance.instance.as_str());
+        if let Some(workers) = self.workers {
+            command.arg("--workers").arg(workers.to_string());
+        }
         if self.no_gso {
             command.arg("--no-gso");
         }

@@ -30,6 +30,8 @@ pub struct Status {
     pub flows: usize,
     /// Packets that came in, super-packets as one.
     pub packets_received: u64,
+    /// Packets that came to another worker's queue and were handed over.
+    pub packets_handed_over: u64,
     /// Packets that went out, super-packets as one.
     pub packets_forwarded: u64,
     /// Bytes that went out.
@@ -136,6 +138,7 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         namespaces: members(emulator.topology()).map(str::to_owned).collect(),
         flows,
         packets_received: total.received,
+        packets_handed_over: total.handed_over,
         packets_forwarded: total.forwarded,
         bytes_forwarded: total.forwarded_bytes,
         packets_dropped: total.dropped(),

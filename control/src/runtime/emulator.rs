@@ -8,17 +8,20 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dataplane::io::memory;
+use dataplane::io::Link;
+use dataplane::io::memory::{self, MemoryLink};
 use dataplane::io::tun::{Tun, TunError, TunOptions};
 use dataplane::packet::LinkId;
-use dataplane::shared::{Shared, WorkerId};
+use dataplane::shared::Shared;
 use dataplane::state::Shard;
 use dataplane::tables::{INTERNET_MTU, Published, Tables, VPC_MTU};
 use dataplane::time::Clock;
-use dataplane::worker::{Gone, Setup, Worker};
+use dataplane::worker::{Gone, Setup, Workers};
 use ipnet::Ipv4Net;
+use rustix::process::{Signal, getpid, kill_process};
 
 use crate::check::{Checked, InternetHost, NetworkInterface, NetworkInterfaceIndex};
 use crate::compile::{self, Compiled, FIRST_EPOCH, Names};
@@ -30,6 +33,8 @@ use crate::runtime::namespace::{self, Namespace};
 /// How to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
+    /// Worker threads, at least one.
+    pub workers: usize,
     /// Whether devices take and give super-packets.
     pub gso: bool,
     /// The most flows that are kept.
@@ -38,7 +43,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { gso: true, flow_limit: 1 << 20 }
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { workers, gso: true, flow_limit: 1 << 20 }
     }
 }
 
@@ -72,12 +78,13 @@ pub struct Emulator {
     instance: Instance,
     /// Held for its thread.
     _endpoints: Endpoints,
-    workers: Vec<Worker>,
+    workers: Workers,
     shared: Arc<Shared>,
     clock: Arc<Clock>,
     names: Names,
     topology: Checked,
     started: Instant,
+    panicked: Arc<AtomicBool>,
 }
 
 impl Emulator {
@@ -91,15 +98,22 @@ impl Emulator {
         let published = Published::new(tables);
         let shared = Arc::new(Shared::default());
         let clock = Arc::new(Clock::start());
-        let worker = Worker::start(Setup {
-            id: WorkerId::default(),
+        let panicked = Arc::new(AtomicBool::new(false));
+        let tell = panicked.clone();
+        let workers = Workers::start(&Setup {
+            workers: options.workers,
             shared: shared.clone(),
             tables: published,
             clock: clock.clone(),
             flow_limit: options.flow_limit,
             seed: fastrand::u64(..),
+            on_panic: Arc::new(move || {
+                tell.store(true, Ordering::SeqCst);
+                // Ends whatever this process does, in its orderly way.
+                let _ = kill_process(getpid(), Signal::TERM);
+            }),
         })?;
-        let mut site = Site { instance, staging: Namespace::anonymous()?, options, worker };
+        let mut site = Site { instance, staging: Namespace::anonymous()?, options, workers };
         for (place, interface) in topology.network_interfaces.iter().enumerate() {
             let link = compile::eni_link(NetworkInterfaceIndex(place));
             site.place_interface(link, &topology, interface)?;
@@ -114,10 +128,19 @@ impl Emulator {
             }
         }
         let _endpoints = Endpoints::start(hosts)?;
-        let Site { instance, worker, .. } = site;
+        let Site { instance, workers, .. } = site;
         let started = Instant::now();
-        let workers = vec![worker];
-        Ok(Self { instance, _endpoints, workers, shared, clock, names, topology, started })
+        Ok(Self {
+            instance,
+            _endpoints,
+            workers,
+            shared,
+            clock,
+            names,
+            topology,
+            started,
+            panicked,
+        })
     }
 
     /// The instance's name and files.
@@ -147,7 +170,7 @@ impl Emulator {
     /// Workers.
     #[must_use]
     pub fn workers(&self) -> usize {
-        self.workers.len()
+        self.workers.count()
     }
 
     /// Real time since packets flow.
@@ -170,9 +193,7 @@ impl Emulator {
     /// When a worker has ended.
     pub fn advance(&self, by: Duration) -> Result<Duration, Gone> {
         let reached = self.clock.advance(by);
-        for worker in &self.workers {
-            worker.catch_up(reached)?;
-        }
+        self.workers.catch_up(reached)?;
         Ok(reached)
     }
 
@@ -185,7 +206,13 @@ impl Emulator {
         &self,
         question: impl Fn(&mut Shard, &Tables) -> R + Clone + Send + 'static,
     ) -> Result<Vec<R>, Gone> {
-        self.workers.iter().map(|worker| worker.ask(question.clone())).collect()
+        self.workers.ask(question)
+    }
+
+    /// Whether a worker has panicked: nothing that this instance says is to be trusted.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.panicked.load(Ordering::SeqCst)
     }
 
     /// The namespace of `member`, if it has one: an interface's, or that of an internet host
@@ -208,7 +235,7 @@ struct Site {
     instance: Instance,
     staging: Namespace,
     options: Options,
-    worker: Worker,
+    workers: Workers,
 }
 
 impl Site {
@@ -260,17 +287,28 @@ impl Site {
         // Unique among what is born in the staging namespace and has not moved yet.
         let name = format!("ht{}", link.0);
         let options = TunOptions { gso: self.options.gso };
-        let tun = self.staging.enter(|| Tun::open(&name, &options))??;
-        interface::adopt(&self.staging, tun.name(), &target)?;
+        // All queues before the move: opened after it, they would be another device's.
+        let queues = self.staging.enter(|| -> Result<Vec<Tun>, TunError> {
+            let first = Tun::open(&name, &options)?;
+            let others = (1..self.workers.count()).map(|_| first.another_queue());
+            let others: Vec<Tun> = others.collect::<Result<_, _>>()?;
+            Ok(std::iter::once(first).chain(others).collect())
+        })??;
+        interface::adopt(&self.staging, &name, &target)?;
         interface::configure(&target, device)?;
         self.instance.write_resolv_conf(member, resolv_conf)?;
-        self.worker.attach(link, Some(Box::new(tun)))??;
+        let queues = queues.into_iter().map(|queue| Box::new(queue) as Box<dyn Link>);
+        self.workers.attach(link, queues)??;
         Ok(())
     }
 
     fn serve_host(&mut self, link: LinkId, host: &InternetHost) -> Result<HostSpec, Error> {
         let (inside, peer) = memory::pair(RING)?;
-        self.worker.attach(link, Some(Box::new(inside)))??;
+        // One worker gets what the host sends; each can send to it.
+        let senders = (1..self.workers.count()).map(|_| inside.sender());
+        let senders: Vec<MemoryLink> = senders.collect::<io::Result<_>>()?;
+        let queues = std::iter::once(inside).chain(senders);
+        self.workers.attach(link, queues.map(|queue| Box::new(queue) as Box<dyn Link>))??;
         Ok(HostSpec {
             name: host.name.clone(),
             addresses: host.addresses.iter().copied().map(Into::into).collect(),

@@ -34,6 +34,18 @@ pub fn pair(capacity: usize) -> io::Result<(MemoryLink, Peer)> {
     Ok((link, Peer(Side { inbound: toward_peer, outbound: toward_worker })))
 }
 
+impl MemoryLink {
+    /// Another way to send to the same peer; it receives nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptors left.
+    pub fn sender(&self) -> io::Result<Self> {
+        let inbound = Arc::new(Ring::new(1)?);
+        Ok(Self(Side { inbound, outbound: self.0.outbound.clone() }))
+    }
+}
+
 impl Peer {
     /// A descriptor that polls readable while packets wait.
     #[must_use]

@@ -7,6 +7,7 @@
 
 use crate::io::{Frame, HEADROOM, SLOT};
 use crate::packet::{Addr, Component, Direction, Key, LinkId, Reason};
+use crate::shared::WorkerId;
 use crate::state::FlowId;
 use crate::wire::virtio::VirtioNetHdr;
 
@@ -40,6 +41,8 @@ pub struct Packet {
     pub flow: FlowId,
     /// See `flow`.
     pub direction: Direction,
+    /// Whether another worker handed it over: it stays here, whoever owns its flow by now.
+    pub handed: bool,
     /// What becomes of it.
     pub verdict: Verdict,
 }
@@ -51,6 +54,8 @@ pub enum Verdict {
     Pending,
     /// Goes on, rewritten as its flow says.
     Forward,
+    /// Belongs to a flow of another worker, untouched.
+    HandOver(WorkerId),
     /// Leaves by a link; `fragment` is the MTU that it has to be cut to, if any.
     Emit {
         /// The exit link.
@@ -108,6 +113,7 @@ impl Packet {
             outer: (Addr::default(), Addr::default()),
             flow: FlowId::default(),
             direction: Direction::Original,
+            handed: false,
             verdict: Verdict::Pending,
         }
     }

@@ -51,6 +51,7 @@ reasons! {
     NatIdleTimeout = "NAT_IDLE_TIMEOUT": "an inside TCP segment other than SYN without a mapping; answered by RST",
     NatPortAllocation = "NAT_PORT_ALLOCATION": "no port left towards that destination",
     FlowTableFull = "FLOW_TABLE_FULL": "the emulator's own flow table is full",
+    HandOverFull = "HAND_OVER_FULL": "the worker that owns the flow cannot keep up with what others hand over to it",
     TtlExpired = "TTL_EXPIRED": "the time to live ends at a hop that decrements it",
     MtuExceeded = "MTU_EXCEEDED": "larger than the path's MTU with DF set; answered by ICMP fragmentation needed",
     LinkFull = "LINK_FULL": "the receiving device's queue is full",

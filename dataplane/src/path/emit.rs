@@ -36,6 +36,7 @@ pub fn emit(batch: &mut Batch, shard: &mut Shard, _: &Tables) {
                     shard.counters.answers += 1;
                 }
             }
+            Verdict::HandOver(_) => shard.counters.handed_over += 1,
             Verdict::Pending | Verdict::Emit { .. } => {
                 debug_assert!(false, "admit judges every packet that recall left");
             }

@@ -4,9 +4,9 @@
 //! s. 5.2.2), so that later stages believe lengths and offsets. The device header is checked too:
 //! a partial checksum and a super-packet must be of the packet that they come with.
 
-use crate::packet::{Addr, Answer, Batch, Component, Key, Packet, Reason, Verdict};
+use crate::packet::{Addr, Answer, Batch, Key, Packet, Reason, Verdict};
 use crate::state::Shard;
-use crate::tables::{Place, Tables};
+use crate::tables::Tables;
 use crate::wire::icmpv4::{self, Icmpv4};
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::tcp::{self, Tcp};
@@ -16,28 +16,19 @@ use crate::wire::{protocol, virtio::VirtioNetHdr};
 
 /// Finds headers and key of each packet, or drops it.
 pub fn parse(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
-    shard.counters.received += batch.len() as u64;
     for (packet, bytes) in batch.each_mut() {
+        // What was handed over was counted where it came in.
+        shard.counters.received += u64::from(!packet.handed);
         match dissect(packet, bytes) {
             Ok(()) => packet.hash = shard.flows.hash(&packet.key),
             Err(reason) => {
                 packet.verdict = Verdict::Drop {
                     reason,
-                    component: sender(packet, tables),
+                    component: tables.component_at(packet.key.link),
                     answer: Answer::Silence,
                 };
             }
         }
-    }
-}
-
-/// The component at whose link a packet came in.
-pub(super) fn sender(packet: &Packet, tables: &Tables) -> Component {
-    match tables.place(packet.key.link) {
-        Some(Place::Host(host)) => Component::InternetHost(host),
-        Some(Place::Eni(eni)) => Component::Eni(eni),
-        // A link without a place is a removed ENI's, whose packets are still on their way.
-        None => Component::Eni(crate::packet::EniId(u16::MAX)),
     }
 }
 

@@ -3,9 +3,10 @@
 //! The hit path: three passes over the batch, so that the cache misses of all packets overlap. A
 //! packet passes on what is known if its flow was judged under these tables and nothing about it
 //! has expired; else it waits for `admit`. A hit tests expiry itself, so a moved clock acts at once.
+//! A packet whose flow another worker owns is handed over to it.
 
 use crate::packet::{Batch, Direction, Packet, Verdict};
-use crate::state::{FlowRef, Phase, Shard};
+use crate::state::{FlowId, FlowRef, Phase, Shard};
 use crate::tables::Tables;
 use crate::wire::tcp::flags;
 
@@ -19,22 +20,41 @@ pub fn recall(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         *candidate = shard.flows.candidate(packet.hash);
     }
     for (packet, candidate) in batch.packets_mut().iter_mut().zip(candidates) {
-        // An ICMP error belongs to the flow that it quotes, but is judged by itself.
-        if packet.is_pending() && !packet.quotes {
-            hit(packet, candidate, shard, tables);
+        if !packet.is_pending() {
+            continue;
+        }
+        match find(packet, candidate, shard) {
+            // An ICMP error belongs to the flow that it quotes, but is judged by itself.
+            Some(_) if packet.quotes => {}
+            Some(found) => hit(packet, found, shard, tables),
+            None if packet.handed => {}
+            None => {
+                if let Some(owner) = shard.owner_elsewhere(packet.hash) {
+                    packet.verdict = Verdict::HandOver(owner);
+                }
+            }
         }
     }
 }
 
-fn hit(packet: &mut Packet, candidate: Option<FlowRef>, shard: &mut Shard, tables: &Tables) {
-    let Some(candidate) = candidate else { return };
-    let (flow, direction) = if shard.flows.bears(candidate, &packet.key) {
-        (candidate.flow(), candidate.direction())
+#[inline]
+fn find(packet: &Packet, candidate: Option<FlowRef>, shard: &Shard) -> Option<(FlowId, Direction)> {
+    let candidate = candidate?;
+    if shard.flows.bears(candidate, &packet.key) {
+        Some((candidate.flow(), candidate.direction()))
     } else {
         // Another key of the same hash came first.
-        let Some(found) = shard.flows.find(packet.hash, &packet.key) else { return };
-        found
-    };
+        shard.flows.find(packet.hash, &packet.key)
+    }
+}
+
+#[inline]
+fn hit(
+    packet: &mut Packet,
+    (flow, direction): (FlowId, Direction),
+    shard: &mut Shard,
+    tables: &Tables,
+) {
     let now = shard.now;
     let Some(hot) = shard.flows.hot_mut(flow) else { return };
     let phase = hot.phase();

@@ -75,7 +75,7 @@ fn place_of(
 ) -> Component {
     match (reason, translator(packet, ttl, shard, tables)) {
         (Reason::TtlExpired, Some((component, _))) => component,
-        _ => crate::path::parse::sender(packet, tables),
+        _ => tables.component_at(packet.key.link),
     }
 }
 

@@ -13,9 +13,14 @@ pub struct WorkerId(pub u16);
 pub struct Directory(DashMap<u64, WorkerId, foldhash::fast::FixedState>);
 
 impl Directory {
-    /// Says that `owner` has a flow under `hash`.
-    pub fn claim(&self, hash: u64, owner: WorkerId) {
-        self.0.insert(hash, owner);
+    /// Says that `owner` has a flow under `hash`. Of several that say so at once, one is right.
+    ///
+    /// # Errors
+    ///
+    /// The worker that has said so before, if it is another.
+    pub fn claim(&self, hash: u64, owner: WorkerId) -> Result<(), WorkerId> {
+        let holder = *self.0.entry(hash).or_insert(owner);
+        if holder == owner { Ok(()) } else { Err(holder) }
     }
 
     /// Takes back what `owner` claimed; leaves another's claim alone.
@@ -49,7 +54,9 @@ mod tests {
     #[test]
     fn a_claim_is_released_by_its_owner_only() {
         let directory = Directory::default();
-        directory.claim(7, WorkerId(1));
+        assert_eq!(directory.claim(7, WorkerId(1)), Ok(()));
+        assert_eq!(directory.claim(7, WorkerId(1)), Ok(()));
+        assert_eq!(directory.claim(7, WorkerId(2)), Err(WorkerId(1)));
         directory.release(7, WorkerId(2));
         assert_eq!(directory.owner(7), Some(WorkerId(1)));
         directory.release(7, WorkerId(1));

@@ -19,6 +19,8 @@ pub struct Counters {
     pub answers: u64,
     /// Flows that were opened.
     pub opened: u64,
+    /// Packets that came to the wrong queue and went on to the worker that owns their flow.
+    pub handed_over: u64,
     /// Dropped packets by reason and place; on no path that forwards.
     pub drops: HashMap<(Reason, Component), u64, FixedState>,
 }
@@ -43,12 +45,14 @@ impl Counters {
 
     /// Adds another worker's counts.
     pub fn add(&mut self, other: &Self) {
-        let Self { received, forwarded, forwarded_bytes, answers, opened, drops } = other;
+        let Self { received, forwarded, forwarded_bytes, answers, opened, handed_over, drops } =
+            other;
         self.received += received;
         self.forwarded += forwarded;
         self.forwarded_bytes += forwarded_bytes;
         self.answers += answers;
         self.opened += opened;
+        self.handed_over += handed_over;
         for (&at, count) in drops {
             *self.drops.entry(at).or_default() += count;
         }

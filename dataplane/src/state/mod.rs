@@ -43,6 +43,15 @@ pub struct Shard {
     resting: BinaryHeap<Resting>,
 }
 
+/// Why a flow was not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotOpened {
+    /// As many flows as the table takes.
+    Full,
+    /// Another worker has a flow with one of its keys.
+    Elsewhere(WorkerId),
+}
+
 /// A port that rests.
 #[derive(Debug)]
 struct Resting {
@@ -54,15 +63,17 @@ impl Shard {
     /// The most flows looked at for expiry in one turn: some 100 µs of work.
     pub const EXPIRY_BUDGET: usize = 256;
 
-    /// An empty shard for `worker`, with room for `limit` flows.
+    /// An empty shard for `worker`, with room for `limit` flows. Shards that share something have
+    /// the same `seed`: they hash alike, and choose ports each in its own way.
     #[must_use]
     pub fn new(worker: WorkerId, shared: Arc<Shared>, limit: usize, seed: u64) -> Self {
         let now = Tick::default();
+        let own = seed.wrapping_add(u64::from(worker.0));
         Self {
             now,
             flows: Flows::new(limit, seed, now),
             counters: Counters::default(),
-            random: fastrand::Rng::with_seed(seed),
+            random: fastrand::Rng::with_seed(own),
             shared,
             worker,
             resting: BinaryHeap::new(),
@@ -96,28 +107,57 @@ impl Shard {
         self.resting.len()
     }
 
-    /// Adds a flow, in the place of any that holds one of its keys. Gives back nothing: what a flow
-    /// holds returns where it came from.
-    pub(crate) fn open(&mut self, hot: Hot, mut cold: Cold, timers: &Timers) -> Option<FlowId> {
+    /// Which worker's this is.
+    #[must_use]
+    pub const fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// The other worker that has a flow under `hash`, if one says so.
+    #[inline]
+    pub(crate) fn owner_elsewhere(&self, hash: u64) -> Option<WorkerId> {
+        self.shared.directory.owner(hash).filter(|&owner| owner != self.worker)
+    }
+
+    /// Adds a flow, in the place of any that holds one of its keys here. Where it is not added, what
+    /// it holds returns to where it came from.
+    pub(crate) fn open(
+        &mut self,
+        hot: Hot,
+        mut cold: Cold,
+        timers: &Timers,
+    ) -> Result<FlowId, NotOpened> {
         // Each of the two keys may be another flow's.
         for _ in 0..=2 {
             match self.flows.insert(hot, cold) {
                 Ok(flow) => {
-                    for direction in [Direction::Original, Direction::Reply] {
-                        let hash = self.flows.hash(hot.key(direction));
-                        self.shared.directory.claim(hash, self.worker);
-                    }
+                    self.claim(flow, &hot)?;
                     self.counters.opened += 1;
-                    return Some(flow);
+                    return Ok(flow);
                 }
                 Err(Refused::Taken(back, holder)) => {
                     cold = back;
                     self.close(holder, timers);
                 }
-                Err(Refused::Full) => return None,
+                Err(Refused::Full) => break,
             }
         }
-        None
+        Err(NotOpened::Full)
+    }
+
+    /// Makes a new flow ours, or takes it back if one of its keys is another worker's.
+    fn claim(&mut self, flow: FlowId, hot: &Hot) -> Result<(), NotOpened> {
+        let hashes = self.hashes(hot);
+        for (done, &hash) in hashes.iter().enumerate() {
+            if let Err(owner) = self.shared.directory.claim(hash, self.worker) {
+                for &hash in &hashes[..done] {
+                    self.shared.directory.release(hash, self.worker);
+                }
+                self.flows.remove(flow);
+                return Err(NotOpened::Elsewhere(owner));
+            }
+        }
+        Ok(())
     }
 
     /// Removes a flow. The port of a conversation that is over goes on resting.
@@ -212,7 +252,8 @@ impl Shard {
         let Some(hot) = self.flows.hot(flow) else { return };
         let after = self.flows.hash(hot.key(Direction::Reply));
         self.shared.directory.release(before, self.worker);
-        self.shared.directory.claim(after, self.worker);
+        // No other worker can have the parked key: it has not the flow.
+        let _ = self.shared.directory.claim(after, self.worker);
     }
 
     fn hashes(&self, hot: &Hot) -> [u64; 2] {

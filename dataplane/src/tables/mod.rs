@@ -15,8 +15,8 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use crate::packet::{
-    AclId, Addr, EniId, GroupId, HostId, InternetGatewayId, LinkId, NatGatewayId, RouteTableId,
-    SubnetId, VpcId,
+    AclId, Addr, Component, EniId, GroupId, HostId, InternetGatewayId, LinkId, NatGatewayId,
+    RouteTableId, SubnetId, VpcId,
 };
 use crate::shared::PortRange;
 use crate::time::Span;
@@ -238,6 +238,17 @@ impl Tables {
     #[must_use]
     pub fn place(&self, link: LinkId) -> Option<Place> {
         self.links.get(link.index()).copied().flatten()
+    }
+
+    /// Who sits at `link`, or sat there.
+    #[must_use]
+    pub fn component_at(&self, link: LinkId) -> Component {
+        match self.place(link) {
+            Some(Place::Host(host)) => Component::InternetHost(host),
+            Some(Place::Eni(eni)) => Component::Eni(eni),
+            // A removed interface's link, with packets still on their way; no such id is given out.
+            None => Component::Eni(EniId(u16::MAX)),
+        }
     }
 
     /// The ENI.

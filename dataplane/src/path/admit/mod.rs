@@ -11,10 +11,10 @@ mod walk;
 use arrayvec::ArrayVec;
 
 use crate::packet::{Addr, Answer, Batch, Component, Direction, Key, Packet, Reason, Verdict};
-use crate::path::parse::sender;
 use crate::path::recall::reopens;
+use crate::shared::WorkerId;
 use crate::state::{
-    Cold, Device, Facet, Facets, FlowId, Hot, MAX_FACETS, Phase, Shard, Translation,
+    Cold, Device, Facet, Facets, FlowId, Hot, MAX_FACETS, NotOpened, Phase, Shard, Translation,
 };
 use crate::tables::Tables;
 use crate::time::Tick;
@@ -35,8 +35,9 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
                 packet.outer = outer;
                 packet.verdict = Verdict::Forward;
             }
-            Err(Denial { reason, component, answer }) => {
-                let component = component.unwrap_or_else(|| sender(packet, tables));
+            Err(Refusal::Elsewhere(owner)) => packet.verdict = Verdict::HandOver(owner),
+            Err(Refusal::Denied(Denial { reason, component, answer })) => {
+                let component = component.unwrap_or_else(|| tables.component_at(packet.key.link));
                 packet.verdict = Verdict::Drop { reason, component, answer };
             }
         }
@@ -91,6 +92,21 @@ pub struct Denial {
     pub answer: Answer,
 }
 
+/// Why a packet is not admitted here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It may not pass.
+    Denied(Denial),
+    /// It belongs to a flow of another worker.
+    Elsewhere(WorkerId),
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
 impl Denial {
     /// Where the packet came in, and nobody is told.
     const fn silent(reason: Reason) -> Self {
@@ -113,14 +129,14 @@ type Passage = ArrayVec<Passed, MAX_FACETS>;
 ///
 /// # Errors
 ///
-/// The first hop that refuses, and why.
+/// The first hop that refuses, and why; or the worker whose packet it is.
 pub fn admit<R: Recorder>(
     headers: &Headers,
     hash: u64,
     shard: &mut Shard,
     tables: &Tables,
     recorder: &mut R,
-) -> Result<Admitted, Denial> {
+) -> Result<Admitted, Refusal> {
     let Some((flow, direction)) = shard.flows.find(hash, &headers.key) else {
         return open(headers, shard, tables, recorder);
     };
@@ -140,14 +156,14 @@ fn open<R: Recorder>(
     shard: &mut Shard,
     tables: &Tables,
     recorder: &mut R,
-) -> Result<Admitted, Denial> {
+) -> Result<Admitted, Refusal> {
     let memory = Memory::none(shard.now);
     let mut walk =
         Walk::new(headers, memory, tables, &shard.shared.ports, &mut shard.random, recorder);
     let exit = walk.run(headers.key.link)?;
     if headers.error.is_some() {
         // No device on the way would have stopped it, but there is nothing to translate it by.
-        return Err(Denial::silent(Reason::IcmpUnmatched));
+        return Err(Denial::silent(Reason::IcmpUnmatched).into());
     }
     let (translation, outer) = (walk.translation(headers, exit), walk.outer());
     let facets = walk.passed.into_iter().filter_map(|passed| match passed {
@@ -170,7 +186,7 @@ fn revisit<R: Recorder>(
     shard: &mut Shard,
     tables: &Tables,
     recorder: &mut R,
-) -> Result<Admitted, Denial> {
+) -> Result<Admitted, Refusal> {
     let now = shard.now;
     let gone = || Denial::silent(Reason::FlowTableFull);
     let (hot, cold) = shard.flows.parts_mut(flow).ok_or_else(gone)?;
@@ -182,7 +198,7 @@ fn revisit<R: Recorder>(
     let outer = walk.outer();
     if headers.error.is_some() {
         // An error says nothing about how its flow fares.
-        return judged.map(|_| Admitted { flow, direction, outer });
+        return judged.map(|_| Admitted { flow, direction, outer }).map_err(Into::into);
     }
     let translation = judged.map(|exit| walk.translation(headers, exit));
     let passed = walk.passed;
@@ -226,7 +242,7 @@ fn revisit<R: Recorder>(
             }
             cold.settle(hot, &tables.timers, now);
             shard.flows.reschedule(flow);
-            Err(denial)
+            Err(denial.into())
         }
     }
 }
@@ -280,9 +296,12 @@ fn commit(
     mut cold: Cold,
     shard: &mut Shard,
     tables: &Tables,
-) -> Result<FlowId, Denial> {
+) -> Result<FlowId, Refusal> {
     let mut hot = Hot::new(translation, phase);
     hot.judge(Direction::Original, tables.epoch);
     cold.settle(&mut hot, &tables.timers, shard.now);
-    shard.open(hot, cold, &tables.timers).ok_or(Denial::silent(Reason::FlowTableFull))
+    shard.open(hot, cold, &tables.timers).map_err(|not_opened| match not_opened {
+        NotOpened::Full => Denial::silent(Reason::FlowTableFull).into(),
+        NotOpened::Elsewhere(owner) => Refusal::Elsewhere(owner),
+    })
 }

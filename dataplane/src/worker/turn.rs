@@ -1,142 +1,26 @@
-//! One worker: a thread that owns a queue of every link and one shard, and turns.
-//!
-//! A turn: wait for packets, read a batch, walk it down the path, send it, retire what is due. The
-//! worker alone touches its shard; whoever wants to know or change something leaves a message, which
-//! is handled between two turns. This is the only place of the crate that reads the clock.
+//! One worker's turn, and the loop that sleeps between turns.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use crossbeam::channel::Sender;
+use rustix::event::{Timespec, epoll};
 
 use crate::io::Link;
 use crate::io::transmit::transmit;
-use crate::packet::{Batch, Component, LinkId, Packet, Reason, Verdict};
+use crate::packet::{Batch, LinkId, Packet, Reason, Verdict};
 use crate::path;
-use crate::shared::{Shared, WorkerId};
+use crate::shared::WorkerId;
 use crate::state::Shard;
-use crate::tables::{Place, Published, Reader, Tables};
+use crate::tables::Reader;
 use crate::time::{Clock, MAX_STEP, Tick};
+use crate::worker::Setup;
+use crate::worker::mailbox::{Handed, Mail, Mailbox};
 
-/// What a worker begins with.
-#[derive(Debug)]
-pub struct Setup {
-    /// Its place among the workers.
-    pub id: WorkerId,
-    /// What it shares with them.
-    pub shared: Arc<Shared>,
-    /// The tables.
-    pub tables: Published,
-    /// Emulated time.
-    pub clock: Arc<Clock>,
-    /// The most flows that it keeps.
-    pub flow_limit: usize,
-    /// Seed of hashes and port choice.
-    pub seed: u64,
-}
-
-/// A running worker. Dropping it ends the thread.
-#[derive(Debug)]
-pub struct Worker {
-    mail: Sender<Mail>,
-    wake: Arc<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// The worker is gone: it has been told to stop, or has panicked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the worker has ended")]
-pub struct Gone;
-
-impl Worker {
-    /// Starts a worker without links.
-    ///
-    /// # Errors
-    ///
-    /// When the process has no descriptors or threads left.
-    pub fn start(setup: Setup) -> io::Result<Self> {
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let (mail, inbox) = unbounded();
-        let mut turner = Turner::new(setup, inbox, wake.clone())?;
-        let name = format!("worker-{}", turner.id.0);
-        let thread =
-            std::thread::Builder::new().name(name).spawn(move || turner.turn_until_told())?;
-        Ok(Self { mail, wake, thread: Some(thread) })
-    }
-
-    /// Gives the worker its queue of a link, or takes it away.
-    ///
-    /// # Errors
-    ///
-    /// When the worker is gone, or the link cannot be polled.
-    pub fn attach(&self, id: LinkId, link: Option<Box<dyn Link>>) -> Result<io::Result<()>, Gone> {
-        let (done, attached) = bounded(1);
-        self.send(Mail::Link(id, link, done))?;
-        attached.recv().map_err(|_| Gone)
-    }
-
-    /// Looks at the shard, or changes it, between two turns.
-    ///
-    /// # Errors
-    ///
-    /// When the worker is gone.
-    pub fn ask<R: Send + 'static>(
-        &self,
-        question: impl FnOnce(&mut Shard, &Tables) -> R + Send + 'static,
-    ) -> Result<R, Gone> {
-        let (tell, answer) = bounded(1);
-        self.send(Mail::Ask(Box::new(move |shard, tables| {
-            // Whoever asked may have gone.
-            let _ = tell.send(question(shard, tables));
-        })))?;
-        answer.recv().map_err(|_| Gone)
-    }
-
-    /// Returns when the worker has reached `until` on the emulated clock and has retired all that
-    /// was due by then.
-    ///
-    /// # Errors
-    ///
-    /// When the worker is gone.
-    pub fn catch_up(&self, until: Duration) -> Result<(), Gone> {
-        let (done, reached) = bounded(1);
-        self.send(Mail::CatchUp(until, done))?;
-        reached.recv().map_err(|_| Gone)
-    }
-
-    fn send(&self, mail: Mail) -> Result<(), Gone> {
-        self.mail.send(mail).map_err(|_| Gone)?;
-        let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
-        Ok(())
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.send(Mail::Stop);
-        if let Some(thread) = self.thread.take() {
-            // Its panic was reported where it happened.
-            let _ = thread.join();
-        }
-    }
-}
-
-type Question = Box<dyn FnOnce(&mut Shard, &Tables) + Send>;
-
-enum Mail {
-    Link(LinkId, Option<Box<dyn Link>>, Sender<io::Result<()>>),
-    Ask(Question),
-    CatchUp(Duration, Sender<()>),
-    Stop,
-}
-
-/// The worker's own side.
-struct Turner {
-    id: WorkerId,
+/// A worker on its own thread.
+pub(super) struct Turner {
     shard: Shard,
     tables: Reader,
     clock: Arc<Clock>,
@@ -146,8 +30,8 @@ struct Turner {
     links: Vec<Option<Box<dyn Link>>>,
     batch: Batch,
     epoll: OwnedFd,
-    inbox: Receiver<Mail>,
-    wake: Arc<OwnedFd>,
+    /// All workers' mailboxes, by [`WorkerId`].
+    mailboxes: Vec<Arc<Mailbox>>,
     /// Who waits for a time to be reached.
     waiting: Vec<(Duration, Sender<()>)>,
     /// Whether the wheel's present second was opened for them.
@@ -167,22 +51,24 @@ const SPINS: u32 = 16;
 const NAP: Duration = Duration::from_millis(500);
 
 impl Turner {
-    fn new(setup: Setup, inbox: Receiver<Mail>, wake: Arc<OwnedFd>) -> io::Result<Self> {
-        let Setup { id, shared, tables, clock, flow_limit, seed } = setup;
+    pub(super) fn new(
+        id: WorkerId,
+        setup: &Setup,
+        mailboxes: Vec<Arc<Mailbox>>,
+    ) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mailbox = epoll::EventData::new_u64(MAILBOX);
-        epoll::add(&epoll, &*wake, mailbox, epoll::EventFlags::IN)?;
+        let own = &mailboxes[usize::from(id.0)];
+        epoll::add(&epoll, own.descriptor(), mailbox, epoll::EventFlags::IN)?;
         Ok(Self {
-            id,
-            shard: Shard::new(id, shared, flow_limit, seed),
-            tables: tables.reader(),
+            shard: Shard::new(id, setup.shared.clone(), setup.flow_limit, setup.seed),
+            tables: setup.tables.reader(),
             elapsed: Duration::ZERO,
-            clock,
+            clock: setup.clock.clone(),
             links: Vec::new(),
             batch: Batch::new(),
             epoll,
-            inbox,
-            wake,
+            mailboxes,
             waiting: Vec::new(),
             prompted: false,
             caught_up: true,
@@ -190,7 +76,7 @@ impl Turner {
         })
     }
 
-    fn turn_until_told(&mut self) {
+    pub(super) fn turn_until_told(&mut self) {
         let mut events = Vec::with_capacity(64);
         let mut idle_turns = SPINS;
         while !self.stopped {
@@ -245,9 +131,14 @@ impl Turner {
         self.shard.now = Tick::at(self.elapsed);
     }
 
+    fn mailbox(&self) -> Arc<Mailbox> {
+        self.mailboxes[usize::from(self.shard.worker().0)].clone()
+    }
+
     fn read_mail(&mut self) {
-        let _ = rustix::io::read(&*self.wake, &mut [0_u8; 8]);
-        while let Ok(mail) = self.inbox.try_recv() {
+        let mailbox = self.mailbox();
+        mailbox.quiet();
+        while let Some(mail) = mailbox.next() {
             match mail {
                 Mail::Link(id, link, done) => {
                     let _ = done.send(self.attach(id, link));
@@ -257,6 +148,15 @@ impl Turner {
                 Mail::Stop => self.stopped = true,
             }
         }
+        while !self.batch.is_full() {
+            let Some(Handed { link, offload, bytes, .. }) = mailbox.next_handed() else { return };
+            self.batch.push_bytes(link, &bytes, offload);
+            if let Some(packet) = self.batch.packets_mut().last_mut() {
+                packet.handed = true;
+            }
+        }
+        // More waits than the batch has room for.
+        mailbox.wake();
     }
 
     fn attach(&mut self, id: LinkId, link: Option<Box<dyn Link>>) -> io::Result<()> {
@@ -292,29 +192,41 @@ impl Turner {
     }
 
     fn send(&mut self) {
+        let mut woken = 0_u64;
         for (packet, slot) in self.batch.slots_mut() {
-            let Verdict::Emit { link: id, fragment } = packet.verdict else { continue };
-            let link = self.links.get_mut(id.index()).and_then(Option::as_mut);
-            let reason = match link {
-                None => Reason::LinkDown,
-                Some(link) => {
-                    let mtu = fragment.map(usize::from);
-                    match transmit(link.as_mut(), slot, packet.frame(), mtu) {
-                        Ok(_) => continue,
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Reason::LinkFull,
-                        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                            Reason::Malformed
-                        }
-                        Err(_) => Reason::LinkDown,
+            match packet.verdict {
+                Verdict::Emit { link, fragment } => {
+                    let port = self.links.get_mut(link.index()).and_then(Option::as_mut);
+                    let lost = match port {
+                        None => Some(Reason::LinkDown),
+                        Some(port) => emit(port.as_mut(), packet, slot, fragment),
+                    };
+                    if let Some(reason) = lost {
+                        let component = self.tables.load().component_at(link);
+                        self.shard.counters.lose(reason, component, packet.len);
                     }
                 }
-            };
-            let component = match self.tables.load().place(id) {
-                Some(Place::Host(host)) => Component::InternetHost(host),
-                Some(Place::Eni(eni)) => Component::Eni(eni),
-                None => continue,
-            };
-            self.shard.counters.lose(reason, component, packet.len);
+                Verdict::HandOver(owner) => {
+                    let Some(mailbox) = self.mailboxes.get(usize::from(owner.0)) else { continue };
+                    let bytes = slot.get(packet.start..packet.start + packet.len);
+                    let handed = Handed {
+                        link: packet.key.link,
+                        sender: self.tables.load().component_at(packet.key.link),
+                        offload: packet.offload,
+                        bytes: bytes.unwrap_or_default().to_vec(),
+                    };
+                    if let Some(oldest) = mailbox.hand(handed) {
+                        self.shard.counters.drop(Reason::HandOverFull, oldest.sender);
+                    }
+                    woken |= 1 << (owner.0 % 64);
+                }
+                Verdict::Pending | Verdict::Forward | Verdict::Drop { .. } => {}
+            }
+        }
+        for (id, mailbox) in self.mailboxes.iter().enumerate() {
+            if woken & 1 << (id % 64) != 0 {
+                mailbox.wake();
+            }
         }
     }
 
@@ -341,8 +253,23 @@ impl Turner {
     }
 }
 
-impl std::fmt::Debug for Turner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Turner").field("id", &self.id).field("links", &self.links.len()).finish()
+/// Sends a packet; why it was lost, if it was.
+fn emit(
+    link: &mut dyn Link,
+    packet: &Packet,
+    slot: &mut [u8],
+    fragment: Option<u16>,
+) -> Option<Reason> {
+    let error = transmit(link, slot, packet.frame(), fragment.map(usize::from)).err()?;
+    Some(match error.kind() {
+        io::ErrorKind::WouldBlock => Reason::LinkFull,
+        io::ErrorKind::InvalidInput => Reason::Malformed,
+        _ => Reason::LinkDown,
+    })
+}
+
+impl Drop for Turner {
+    fn drop(&mut self) {
+        self.mailbox().close();
     }
 }
