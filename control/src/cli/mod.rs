@@ -23,6 +23,7 @@ use clap::Args;
 
 use crate::api::client::Client;
 use crate::check::{Checked, LoadError};
+use crate::runtime::device::Kind;
 use crate::runtime::emulator::Options;
 use crate::runtime::instance::{Name, Paths};
 
@@ -125,11 +126,60 @@ pub fn load(file: &Path) -> Result<Checked, Failure> {
     }
 }
 
-/// How to run, as the command line says.
-#[must_use]
-pub fn options(workers: Option<u16>, no_gso: bool) -> Options {
-    let default = Options::default();
-    Options { workers: workers.map_or(default.workers, usize::from), gso: !no_gso, ..default }
+/// How to run, as the command line says it.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct HowToRun {
+    /// Worker threads; as many as CPUs unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+    /// Cut and sum packets in software, as for devices without offloads.
+    #[arg(long)]
+    no_gso: bool,
+    /// Kind of TUN device: `compat` is the plain one, with one queue and without offloads.
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    tun: TunKind,
+}
+
+/// Kind of TUN device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum TunKind {
+    /// The rich one, or the plain one where the kernel has no other.
+    Auto,
+    /// The plain one.
+    Compat,
+}
+
+impl HowToRun {
+    /// The same as options of the emulator.
+    #[must_use]
+    pub fn options(self) -> Options {
+        let default = Options::default();
+        Options {
+            workers: self.workers.map_or(default.workers, usize::from),
+            gso: !self.no_gso,
+            tun: match self.tun {
+                TunKind::Auto => Kind::Auto,
+                TunKind::Compat => Kind::Compat,
+            },
+            ..default
+        }
+    }
+
+    /// The same as arguments.
+    #[must_use]
+    pub fn arguments(self) -> Vec<String> {
+        let mut arguments = Vec::new();
+        if let Some(workers) = self.workers {
+            arguments.extend(["--workers".to_owned(), workers.to_string()]);
+        }
+        if self.no_gso {
+            arguments.push("--no-gso".to_owned());
+        }
+        if self.tun == TunKind::Compat {
+            arguments.extend(["--tun", "compat"].map(str::to_owned));
+        }
+        arguments
+    }
 }
 
 /// What is left to say when a worker has panicked, which has told why already.

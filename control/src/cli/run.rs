@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::exec::not_a_member;
-use crate::cli::{Failure, Outcome, load, options, worker_failed};
+use crate::cli::{Failure, HowToRun, Outcome, load, worker_failed};
 use crate::runtime::emulator::{Emulator, members};
 use crate::runtime::instance::{Instance, Name};
 use crate::runtime::namespace::Namespace;
@@ -27,12 +27,8 @@ pub struct Run {
     /// End the command after so long, such as 30s; the status is then 124.
     #[arg(long, value_name = "D", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
-    /// Worker threads; as many as CPUs unless given.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    workers: Option<u16>,
-    /// Cut and sum packets in software, as for devices without offloads.
-    #[arg(long)]
-    no_gso: bool,
+    #[command(flatten)]
+    how: HowToRun,
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -60,8 +56,7 @@ impl Run {
         rootless::obtain_rights()?;
         let mut signals = Signals::catch()?;
         let instance = Instance::start(&Name::private("run"))?;
-        let options = options(self.workers, self.no_gso);
-        let emulator = Emulator::start(instance, topology, options)?;
+        let emulator = Emulator::start(instance, topology, self.how.options())?;
         let paths = emulator.instance().paths();
         let namespace = Namespace::open(&paths.namespace_path(&self.member))?;
         let resolv_conf = paths.resolv_conf(&self.member);

@@ -50,6 +50,15 @@ impl Status {
         for (what, value) in rows {
             println!("{what:<11} {value}");
         }
+        if !status.devices.is_empty() {
+            println!();
+            let rows: Vec<_> = status
+                .devices
+                .into_iter()
+                .map(|device| [device.name, device.kind, device.offloads.join(", ")])
+                .collect();
+            table::print(["DEVICE OF", "KIND", "OFFLOADS"], &rows);
+        }
         if !status.nat_gateways.is_empty() {
             println!();
             let rows: Vec<_> = status

@@ -12,7 +12,7 @@ use clap::Args;
 use rustix::process::Signal;
 
 use crate::api::Server;
-use crate::cli::{Failure, OfInstance, Outcome, load, options, worker_failed};
+use crate::cli::{Failure, HowToRun, OfInstance, Outcome, load, worker_failed};
 use crate::runtime::emulator::Emulator;
 use crate::runtime::instance::Instance;
 use crate::runtime::rootless;
@@ -26,12 +26,8 @@ pub struct Up {
     file: PathBuf,
     #[command(flatten)]
     instance: OfInstance,
-    /// Worker threads; as many as CPUs unless given.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    workers: Option<u16>,
-    /// Cut and sum packets in software, as for devices without offloads.
-    #[arg(long)]
-    no_gso: bool,
+    #[command(flatten)]
+    how: HowToRun,
     /// Return once packets flow, and go on in the background; logs go beside the socket.
     #[arg(short, long)]
     detach: bool,
@@ -55,8 +51,7 @@ impl Up {
         rootless::obtain_rights()?;
         let mut signals = Signals::catch()?;
         let instance = Instance::start(&self.instance.instance)?;
-        let options = options(self.workers, self.no_gso);
-        let emulator = Arc::new(Emulator::start(instance, topology, options)?);
+        let emulator = Arc::new(Emulator::start(instance, topology, self.how.options())?);
         let server = Server::start(&emulator.instance().paths().socket(), emulator.clone())?;
         // Whoever started us may not read.
         let mut out = std::io::stdout();
@@ -86,12 +81,7 @@ impl Up {
         let from = log.metadata().map_err(failed)?.len();
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("up").arg(&self.file).arg("--name").arg(self.instance.instance.as_str());
-        if let Some(workers) = self.workers {
-            command.arg("--workers").arg(workers.to_string());
-        }
-        if self.no_gso {
-            command.arg("--no-gso");
-        }
+        command.args(self.how.arguments());
         // A group of its own: a terminal's Ctrl-C is not meant for it.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn()?;

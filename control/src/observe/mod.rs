@@ -1,5 +1,6 @@
 //! What a running instance holds, as data for `--json` and for tables.
 
+use dataplane::io::Offloads;
 use dataplane::packet::{Component, Direction, Reason};
 use dataplane::state::{Counters, Device, Flows, Shard};
 use dataplane::tables::Tables;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compile::Names;
 use crate::explain::words;
-use crate::runtime::emulator::{Emulator, members};
+use crate::runtime::emulator::{self, Emulator, members};
 
 /// A running instance in short.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,19 @@ pub struct Status {
     pub packets_dropped: u64,
     /// The NAT gateways.
     pub nat_gateways: Vec<NatGatewayStatus>,
+    /// The devices.
+    pub devices: Vec<DeviceStatus>,
+}
+
+/// A member's device, as it was found at the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceStatus {
+    /// Whose.
+    pub name: String,
+    /// `tun`, or `compat` for the plain kind.
+    pub kind: String,
+    /// What it takes whole: `checksum`, `tcp`, `udp`. The rest is finished in software.
+    pub offloads: Vec<String>,
 }
 
 /// A NAT gateway in short.
@@ -143,7 +157,22 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         bytes_forwarded: total.forwarded_bytes,
         packets_dropped: total.dropped(),
         nat_gateways,
+        devices: emulator.devices().iter().map(device).collect(),
     })
+}
+
+fn device(device: &emulator::DeviceStatus) -> DeviceStatus {
+    let Offloads { checksum, tcp, udp } = device.takes;
+    let offloads = [("checksum", checksum), ("tcp", tcp), ("udp", udp)];
+    DeviceStatus {
+        name: device.member.clone(),
+        kind: if device.compat { "compat" } else { "tun" }.to_owned(),
+        offloads: offloads
+            .into_iter()
+            .filter(|&(_, taken)| taken)
+            .map(|(name, _)| name.to_owned())
+            .collect(),
+    }
 }
 
 /// Dropped packets by reason and place, in the order of the path.

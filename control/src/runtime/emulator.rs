@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dataplane::io::Link;
 use dataplane::io::memory::{self, MemoryLink};
-use dataplane::io::tun::{Tun, TunError, TunOptions};
+use dataplane::io::tun::{TunError, TunOptions};
+use dataplane::io::{Link, Offloads};
 use dataplane::packet::LinkId;
 use dataplane::shared::Shared;
 use dataplane::state::Shard;
@@ -26,6 +26,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use crate::check::{Checked, InternetHost, NetworkInterface, NetworkInterfaceIndex};
 use crate::compile::{self, Compiled, FIRST_EPOCH, Names};
 use crate::endpoints::{Endpoints, HostSpec};
+use crate::runtime::device::{Device, Kind, Workshop};
 use crate::runtime::instance::{self, Instance};
 use crate::runtime::interface::{self, Interface};
 use crate::runtime::namespace::{self, Namespace};
@@ -37,14 +38,16 @@ pub struct Options {
     pub workers: usize,
     /// Whether devices take and give super-packets.
     pub gso: bool,
-    /// The most flows that are kept.
+    /// Which kind of devices.
+    pub tun: Kind,
+    /// The most flows that each worker keeps.
     pub flow_limit: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { workers, gso: true, flow_limit: 1 << 20 }
+        Self { workers, gso: true, tun: Kind::Auto, flow_limit: 1 << 20 }
     }
 }
 
@@ -71,6 +74,17 @@ pub enum Error {
     System(#[from] io::Error),
 }
 
+/// The device of one member, as it was found at the start.
+#[derive(Clone, Debug)]
+pub struct DeviceStatus {
+    /// Whose.
+    pub member: String,
+    /// Whether it is of the plain kind.
+    pub compat: bool,
+    /// What it takes whole.
+    pub takes: Offloads,
+}
+
 /// A running topology. Dropping it takes down all that it made.
 #[derive(Debug)]
 pub struct Emulator {
@@ -83,6 +97,7 @@ pub struct Emulator {
     clock: Arc<Clock>,
     names: Names,
     topology: Checked,
+    devices: Vec<DeviceStatus>,
     started: Instant,
     panicked: Arc<AtomicBool>,
 }
@@ -113,7 +128,9 @@ impl Emulator {
                 let _ = kill_process(getpid(), Signal::TERM);
             }),
         })?;
-        let mut site = Site { instance, staging: Namespace::anonymous()?, options, workers };
+        let tun = TunOptions { gso: options.gso };
+        let workshop = Workshop::new(options.tun, tun, workers.count())?;
+        let mut site = Site { instance, workshop, workers, devices: Vec::new() };
         for (place, interface) in topology.network_interfaces.iter().enumerate() {
             let link = compile::eni_link(NetworkInterfaceIndex(place));
             site.place_interface(link, &topology, interface)?;
@@ -128,7 +145,7 @@ impl Emulator {
             }
         }
         let _endpoints = Endpoints::start(hosts)?;
-        let Site { instance, workers, .. } = site;
+        let Site { instance, workers, devices, .. } = site;
         let started = Instant::now();
         Ok(Self {
             instance,
@@ -138,6 +155,7 @@ impl Emulator {
             clock,
             names,
             topology,
+            devices,
             started,
             panicked,
         })
@@ -165,6 +183,12 @@ impl Emulator {
     #[must_use]
     pub fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// The devices of its members.
+    #[must_use]
+    pub fn devices(&self) -> &[DeviceStatus] {
+        &self.devices
     }
 
     /// Workers.
@@ -233,9 +257,9 @@ pub fn members(topology: &Checked) -> impl Iterator<Item = &str> {
 /// An emulator that is being built.
 struct Site {
     instance: Instance,
-    staging: Namespace,
-    options: Options,
+    workshop: Workshop,
     workers: Workers,
+    devices: Vec<DeviceStatus>,
 }
 
 impl Site {
@@ -286,19 +310,10 @@ impl Site {
         interface::prepare(&target)?;
         // Unique among what is born in the staging namespace and has not moved yet.
         let name = format!("ht{}", link.0);
-        let options = TunOptions { gso: self.options.gso };
-        // All queues before the move: opened after it, they would be another device's.
-        let queues = self.staging.enter(|| -> Result<Vec<Tun>, TunError> {
-            let first = Tun::open(&name, &options)?;
-            let others = (1..self.workers.count()).map(|_| first.another_queue());
-            let others: Vec<Tun> = others.collect::<Result<_, _>>()?;
-            Ok(std::iter::once(first).chain(others).collect())
-        })??;
-        interface::adopt(&self.staging, &name, &target)?;
-        interface::configure(&target, device)?;
+        let Device { queues, compat, takes } = self.workshop.make(&name, &target, device)?;
         self.instance.write_resolv_conf(member, resolv_conf)?;
-        let queues = queues.into_iter().map(|queue| Box::new(queue) as Box<dyn Link>);
         self.workers.attach(link, queues)??;
+        self.devices.push(DeviceStatus { member: member.to_owned(), compat, takes });
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod device;
 pub mod emulator;
 pub mod instance;
 pub mod interface;

@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::wire::virtio::VirtioNetHdr;
 
+pub mod compat;
 pub mod fragment;
 pub mod memory;
 pub mod segment;

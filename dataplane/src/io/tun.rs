@@ -3,6 +3,7 @@
 //!
 //! Each `read` and `write` carries a virtio-net header and one packet, or super-packet, in place.
 
+mod probe;
 mod request;
 
 use std::ffi::c_int;

@@ -1,0 +1,110 @@
+//! The device of one member: born in the staging namespace, moved, configured, probed.
+
+use std::io;
+
+use dataplane::io::compat::CompatTun;
+use dataplane::io::tun::{Tun, TunError, TunOptions};
+use dataplane::io::{Link, Offloads};
+
+use crate::runtime::emulator::Error;
+use crate::runtime::interface::{self, Interface};
+use crate::runtime::namespace::Namespace;
+
+/// Which kind of TUN device to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// The rich kind, and the plain one where the kernel has no other.
+    #[default]
+    Auto,
+    /// The plain kind: one queue, no offloads.
+    Compat,
+}
+
+/// A device and a queue of it for each worker.
+pub struct Device {
+    /// One a worker.
+    pub queues: Vec<Box<dyn Link>>,
+    /// Whether it is of the plain kind.
+    pub compat: bool,
+    /// What it takes whole.
+    pub takes: Offloads,
+}
+
+/// How to make devices.
+#[derive(Debug)]
+pub struct Workshop {
+    staging: Namespace,
+    kind: Kind,
+    options: TunOptions,
+    queues: usize,
+}
+
+impl Workshop {
+    /// Makes devices with `queues` queues each.
+    ///
+    /// # Errors
+    ///
+    /// When a network namespace cannot be made.
+    pub fn new(kind: Kind, options: TunOptions, queues: usize) -> Result<Self, Error> {
+        Ok(Self { staging: Namespace::anonymous()?, kind, options, queues })
+    }
+
+    /// Makes the device of `target` as `interface` says. `name` is what it is called until it is
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses it.
+    pub fn make(
+        &self,
+        name: &str,
+        target: &Namespace,
+        interface: &Interface,
+    ) -> Result<Device, Error> {
+        let opened = self.staging.enter(|| self.open(name))??;
+        interface::adopt(&self.staging, name, target)?;
+        interface::configure(target, interface)?;
+        Ok(match opened {
+            Opened::Rich(mut queues) => {
+                queues.iter_mut().for_each(Tun::probe);
+                let takes = queues.first().map(Link::takes).unwrap_or_default();
+                Device { queues: boxed(queues), compat: false, takes }
+            }
+            Opened::Plain(queues) => {
+                Device { queues: boxed(queues), compat: true, takes: Offloads::default() }
+            }
+        })
+    }
+
+    fn open(&self, name: &str) -> Result<Opened, Error> {
+        if self.kind == Kind::Auto {
+            match self.open_rich(name) {
+                Err(TunError::TooPlain) => {
+                    tracing::warn!("{}: going on with plain devices", TunError::TooPlain);
+                }
+                other => return Ok(Opened::Rich(other?)),
+            }
+        }
+        let first = CompatTun::open(name)?;
+        let senders = (1..self.queues).map(|_| first.sender());
+        let senders: Vec<CompatTun> = senders.collect::<io::Result<_>>()?;
+        Ok(Opened::Plain(std::iter::once(first).chain(senders).collect()))
+    }
+
+    /// All queues before the move: opened after it, they would be another device's.
+    fn open_rich(&self, name: &str) -> Result<Vec<Tun>, TunError> {
+        let first = Tun::open(name, &self.options)?;
+        let others = (1..self.queues).map(|_| first.another_queue());
+        let others: Vec<Tun> = others.collect::<Result<_, _>>()?;
+        Ok(std::iter::once(first).chain(others).collect())
+    }
+}
+
+enum Opened {
+    Rich(Vec<Tun>),
+    Plain(Vec<CompatTun>),
+}
+
+fn boxed<L: Link + 'static>(links: Vec<L>) -> Vec<Box<dyn Link>> {
+    links.into_iter().map(|link| Box::new(link) as Box<dyn Link>).collect()
+}

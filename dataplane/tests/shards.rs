@@ -1,0 +1,190 @@
+//! Several shards are one: whatever queue a packet comes to, the verdict is that of a single shard,
+//! and so is the translation, port numbers aside.
+
+mod common;
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use common::datagram::{ACK, Datagram, FIN, RST, SYN, echo, tcp, udp};
+use common::topology::{APP, BASTION, DB, INTERNET, OTHER, Topology, address};
+use dataplane::packet::{Batch, Component, LinkId, Reason, Verdict};
+use dataplane::path;
+use dataplane::shared::{Shared, WorkerId};
+use dataplane::state::{Counters, Shard};
+use dataplane::tables::Tables;
+use dataplane::time::Span;
+use dataplane::wire::virtio::VirtioNetHdr;
+use proptest::prelude::*;
+
+/// Shards that hand packets over to each other, driven by one thread.
+struct Net {
+    tables: Tables,
+    shards: Vec<Shard>,
+    shared: Arc<Shared>,
+    batch: Batch,
+}
+
+/// Where a packet went, or why it did not.
+type Outcome = Result<(LinkId, Vec<u8>), (Reason, Component)>;
+
+impl Net {
+    fn new(topology: &Topology, shards: u16) -> Self {
+        let shared = Arc::new(Shared::default());
+        let shard = |id| Shard::new(WorkerId(id), shared.clone(), 1 << 12, 5);
+        let shards = (0..shards).map(shard).collect();
+        Self { tables: topology.tables(), shards, shared, batch: Batch::new() }
+    }
+
+    fn send(&mut self, link: LinkId, bytes: &[u8], queue: usize) -> Outcome {
+        let mut at = queue % self.shards.len();
+        for handed in 0..4 {
+            self.batch.clear();
+            self.batch.push_bytes(link, bytes, VirtioNetHdr::PLAIN);
+            self.batch.packets_mut()[0].handed = handed > 0;
+            let shard = &mut self.shards[at];
+            let before = shard.counters.clone();
+            path::run(&mut self.batch, shard, &self.tables);
+            shard.expire(&self.tables.timers);
+            let lost =
+                shard.counters.drops.iter().find(|(why, n)| before.drops.get(why) != Some(n));
+            match (self.batch.packets()[0].verdict, lost) {
+                (_, Some((&why, _))) => return Err(why),
+                (Verdict::Emit { link, .. }, _) => return Ok((link, self.batch.bytes(0).to_vec())),
+                (Verdict::HandOver(owner), _) => at = usize::from(owner.0),
+                (verdict, _) => panic!("{verdict:?}"),
+            }
+        }
+        panic!("a packet was handed over in circles");
+    }
+
+    fn advance(&mut self, seconds: u32) {
+        for shard in &mut self.shards {
+            shard.now = shard.now.after(Span::seconds(seconds));
+            shard.expire_promptly();
+            while !shard.expire(&self.tables.timers) {}
+        }
+    }
+
+    fn check(&self) {
+        let flows: usize = self.shards.iter().map(|shard| shard.flows.len()).sum();
+        assert_eq!(self.shared.directory.len(), 2 * flows, "the directory knows every key");
+        let mut total = Counters::default();
+        for shard in &self.shards {
+            total.add(&shard.counters);
+        }
+        assert_eq!(total.received, total.forwarded + total.dropped(), "one end for each packet");
+    }
+}
+
+/// What happens next.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A packet from one side of a conversation; `reply` answers what was last delivered of it.
+    Send {
+        conversation: usize,
+        reply: bool,
+        flags: u8,
+        queue: usize,
+    },
+    Wait(u32),
+}
+
+const CONVERSATIONS: usize = 24;
+
+/// Who talks to whom, by which protocol.
+fn conversation(index: usize) -> (LinkId, Ipv4Addr, u8, u16) {
+    let pairs = [
+        (APP, address(INTERNET)),
+        (APP, address(OTHER)),
+        (DB, address(INTERNET)),
+        (APP, address(DB)),
+        (BASTION, address(OTHER)),
+        (INTERNET, common::topology::BASTION_PUBLIC),
+    ];
+    let (link, to) = pairs[index % pairs.len()];
+    let protocol = [6, 17, 1][index / pairs.len() % 3];
+    (link, to, protocol, 5000 + u16::try_from(index).unwrap())
+}
+
+fn packet(index: usize, flags: u8) -> (LinkId, Datagram) {
+    let (link, to, protocol, port) = conversation(index);
+    let from = address(link);
+    let datagram = match protocol {
+        6 => tcp((from, port), (to, 80), flags, b"data"),
+        17 => udp((from, port), (to, 53), b"data"),
+        _ => echo(from, to, true, port, b"data"),
+    };
+    (link, datagram)
+}
+
+/// The answer to a packet as it was delivered.
+fn answer(delivered: &[u8], flags: u8) -> Datagram {
+    use common::datagram::Payload;
+    let Datagram { src, dst, payload, .. } = Datagram::read(delivered);
+    match payload {
+        Payload::Tcp { ports, .. } => tcp((dst, ports.1), (src, ports.0), flags, b"answer"),
+        Payload::Udp { ports, .. } => udp((dst, ports.1), (src, ports.0), b"answer"),
+        Payload::Echo { id, .. } => echo(dst, src, false, id, b"answer"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let flags = prop_oneof![
+        4 => Just(ACK), 2 => Just(SYN), 2 => Just(SYN | ACK), 1 => Just(FIN | ACK), 1 => Just(RST),
+    ];
+    prop_oneof![
+        12 => (0..CONVERSATIONS, any::<bool>(), flags, 0_usize..64).prop_map(
+            |(conversation, reply, flags, queue)| Step::Send { conversation, reply, flags, queue },
+        ),
+        1 => prop_oneof![Just(1_u32), Just(29), Just(31), Just(61), Just(349), Just(351)]
+            .prop_map(Step::Wait),
+    ]
+}
+
+/// All that must not depend on the number of shards.
+fn seen(outcome: &Outcome) -> Result<(LinkId, Ipv4Addr, Ipv4Addr, u8), (Reason, Component)> {
+    outcome.clone().map(|(link, bytes)| {
+        let datagram = Datagram::read(&bytes);
+        (link, datagram.src, datagram.dst, datagram.ttl)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn verdicts_are_those_of_one_shard(steps in prop::collection::vec(step(), 1..300)) {
+        let topology = Topology::default();
+        let mut nets: Vec<Net> = [1, 2, 4, 8].map(|shards| Net::new(&topology, shards)).into();
+        let mut delivered: Vec<HashMap<usize, (LinkId, Vec<u8>)>> = vec![HashMap::new(); nets.len()];
+        for step in steps {
+            match step {
+                Step::Wait(seconds) => nets.iter_mut().for_each(|net| net.advance(seconds)),
+                Step::Send { conversation, reply: false, flags, queue } => {
+                    let (link, datagram) = packet(conversation, flags);
+                    let mut outcomes = Vec::new();
+                    for (net, delivered) in nets.iter_mut().zip(&mut delivered) {
+                        let outcome = net.send(link, &datagram.bytes(), queue);
+                        if let Ok((exit, bytes)) = &outcome && *exit != link {
+                            delivered.insert(conversation, (*exit, bytes.clone()));
+                        }
+                        outcomes.push(seen(&outcome));
+                    }
+                    prop_assert!(outcomes.windows(2).all(|two| two[0] == two[1]), "{:?}", outcomes);
+                }
+                Step::Send { conversation, reply: true, flags, queue } => {
+                    let mut outcomes = Vec::new();
+                    for (net, delivered) in nets.iter_mut().zip(&delivered) {
+                        let Some((link, bytes)) = delivered.get(&conversation) else { continue };
+                        let outcome = net.send(*link, &answer(bytes, flags).bytes(), queue);
+                        outcomes.push(seen(&outcome));
+                    }
+                    prop_assert!(outcomes.windows(2).all(|two| two[0] == two[1]), "{:?}", outcomes);
+                }
+            }
+            nets.iter().for_each(Net::check);
+        }
+    }
+}
