@@ -4,7 +4,7 @@ pub(crate) mod words;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use dataplane::packet::{Addr, Answer, Component, Direction, Key, Reason};
+use dataplane::packet::{Addr, Answer, Direction, Key, Reason};
 use dataplane::path::admit::{Admitted, Denial, Headers, Hop, Refusal, admit};
 use dataplane::shared::{Shared, WorkerId};
 use dataplane::state::Shard;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::check::{Checked, Endpoint, Topology};
-use crate::compile::{self, Compiled, FIRST_EPOCH, Names};
+use crate::compile::{self, Compiled, FIRST_EPOCH, Names, TooMany};
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -42,6 +42,9 @@ pub enum Error {
         /// The names that there are.
         known: String,
     },
+    /// The topology is larger than the data plane can name.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     /// IPv6 has its own issue.
     #[error("{0} is an IPv6 address, which is not supported yet")]
     Ipv6(IpAddr),
@@ -107,16 +110,17 @@ const DELIVERED: &str = "delivered";
 ///
 /// When a name or an address means nothing here.
 pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error> {
-    let Compiled { tables, names } = compile::compile(topology, FIRST_EPOCH);
+    let mut names = Names::default();
+    let Compiled { tables, ids } = compile::compile(topology, &mut names, FIRST_EPOCH)?;
     let from = endpoint(topology, &question.from)?;
     let (to, expected) = destination(topology, from, &question.to)?;
     let (link, source) = match from {
-        Endpoint::NetworkInterface(at) => (compile::eni_link(at), topology[at].private_ip),
+        Endpoint::NetworkInterface(at) => (ids.eni_links[at.0], topology[at].private_ip),
         Endpoint::InternetHost(at) => {
             let host = &topology[at];
             // A host has at least one address.
             let address = host.addresses.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED);
-            (compile::host_link(topology, at.0), address)
+            (ids.host_links[at.0], address)
         }
     };
     let ports = match question.protocol {
@@ -135,9 +139,12 @@ pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error>
     };
     let (mut request, admitted) = teller.walk(&headers(key, Direction::Original));
     let Some(admitted) = admitted else { return Ok(request) };
-    if let Some(expected) = expected
-        && teller.receiver(&admitted) != Some(expected)
-    {
+    let expected = expected.map(|endpoint| match endpoint {
+        Endpoint::NetworkInterface(at) => ids.eni_links[at.0],
+        Endpoint::InternetHost(at) => ids.host_links[at.0],
+    });
+    let back = teller.reply_key(&admitted);
+    if expected.is_some() && expected != back.map(|key| key.link) {
         request.verdict = "dropped";
         request.reason = Some("DISCONNECTED_VPCS");
         request.detail = Some(format!(
@@ -147,7 +154,7 @@ pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error>
         request.packet_out = None;
         return Ok(request);
     }
-    if let Some(reply) = teller.reply_key(&admitted) {
+    if let Some(reply) = back {
         let (reply, _) = teller.walk(&headers(reply, Direction::Reply));
         request.reply = Some(Box::new(reply));
     }
@@ -172,17 +179,17 @@ fn destination(
     topology: &Topology,
     from: Endpoint,
     to: &str,
-) -> Result<(Ipv4Addr, Option<Component>), Error> {
+) -> Result<(Ipv4Addr, Option<Endpoint>), Error> {
     match to.parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) => return Ok((address, None)),
         Ok(address @ IpAddr::V6(_)) => return Err(Error::Ipv6(address)),
         Err(_) => {}
     }
-    match endpoint(topology, to)? {
+    let expected = endpoint(topology, to)?;
+    match expected {
         Endpoint::InternetHost(at) => {
             let address = topology[at].addresses.first().copied();
-            let host = Component::InternetHost(at.into());
-            Ok((address.unwrap_or(Ipv4Addr::UNSPECIFIED), Some(host)))
+            Ok((address.unwrap_or(Ipv4Addr::UNSPECIFIED), Some(expected)))
         }
         Endpoint::NetworkInterface(at) => {
             let interface = &topology[at];
@@ -192,7 +199,7 @@ fn destination(
                 Some(public) if !near => public,
                 _ => interface.private_ip,
             };
-            Ok((address, Some(Component::Eni(at.into()))))
+            Ok((address, Some(expected)))
         }
     }
 }
@@ -258,14 +265,6 @@ impl Teller<'_> {
     fn leaving(&self, admitted: &Admitted) -> Option<Key> {
         let back = self.reply_key(admitted)?;
         Some(back.reversed(back.link))
-    }
-
-    fn receiver(&self, admitted: &Admitted) -> Option<Component> {
-        let link = self.reply_key(admitted)?.link;
-        Some(match self.tables.place(link)? {
-            dataplane::tables::Place::Eni(eni) => Component::Eni(eni),
-            dataplane::tables::Place::Host(host) => Component::InternetHost(host),
-        })
     }
 }
 

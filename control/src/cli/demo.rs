@@ -87,7 +87,7 @@ impl Demo {
         let mail = SocketAddr::from((checkip, MAIL));
         let refused = app.enter(|| TcpStream::connect_timeout(&mail, SILENT_AFTER).is_err())?;
         println!("  connect: {}", if refused { "timed out" } else { "connected" });
-        show::print(&explain(emulator.topology(), &Question { port: MAIL, ..question })?);
+        show::print(&explain(&emulator.topology(), &Question { port: MAIL, ..question })?);
         println!();
         let dropped = observe::drops(&emulator)?;
         drops::print(&dropped);

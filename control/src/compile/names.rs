@@ -1,39 +1,109 @@
-//! From what the data plane calls things back to what users call them.
+//! What the data plane calls things, and what users call them.
+//!
+//! A name keeps its index for the instance's life, whatever `apply` does in between, and no other
+//! name ever gets it: what is remembered of a flow stays true.
 
-use dataplane::packet::{Component, LinkId};
+use dataplane::packet::{
+    AclId, Component, EniId, GroupId, HostId, InternetGatewayId, LinkId, NatGatewayId,
+    RouteTableId, SubnetId, VpcId,
+};
+use indexmap::IndexMap;
 
-use crate::check::Topology;
+use crate::check::{Topology, VpcIndex};
 
-/// The names of a topology's things, by their indices in the tables.
-#[derive(Clone, Debug)]
+/// More things of one kind than the data plane can tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than 65,535 {0} have been named since the instance began; start it anew")]
+pub struct TooMany(&'static str);
+
+/// Every name that was ever given an index, and its index.
+#[derive(Clone, Debug, Default)]
 pub struct Names {
-    enis: Vec<String>,
-    subnets: Vec<String>,
-    route_tables: Vec<String>,
-    security_groups: Vec<String>,
-    network_acls: Vec<String>,
-    nat_gateways: Vec<String>,
-    internet_gateways: Vec<String>,
-    internet_hosts: Vec<String>,
+    links: Kind,
+    enis: Kind,
+    subnets: Kind,
+    route_tables: Kind,
+    security_groups: Kind,
+    network_acls: Kind,
+    vpcs: Kind,
+    nat_gateways: Kind,
+    internet_gateways: Kind,
+    internet_hosts: Kind,
+}
+
+/// The ids of one topology's things, by their places in it.
+#[derive(Clone, Debug, Default)]
+pub struct Ids {
+    /// Of network interfaces.
+    pub eni_links: Vec<LinkId>,
+    /// Of internet hosts.
+    pub host_links: Vec<LinkId>,
+    pub(super) enis: Vec<EniId>,
+    pub(super) subnets: Vec<SubnetId>,
+    pub(super) route_tables: Vec<RouteTableId>,
+    pub(super) security_groups: Vec<GroupId>,
+    pub(super) network_acls: Vec<AclId>,
+    pub(super) vpcs: Vec<VpcId>,
+    pub(super) nat_gateways: Vec<NatGatewayId>,
+    pub(super) internet_gateways: Vec<InternetGatewayId>,
+    pub(super) internet_hosts: Vec<HostId>,
 }
 
 impl Names {
-    pub(super) fn of(topology: &Topology) -> Self {
-        macro_rules! names {
-            ($field:ident) => {
-                topology.$field.iter().map(|thing| thing.name.clone()).collect()
+    /// Gives everything in `topology` its id: the one that its name has, or a new one.
+    ///
+    /// # Errors
+    ///
+    /// When ids have run out.
+    pub fn assign(&mut self, topology: &Topology) -> Result<Ids, TooMany> {
+        // Each VPC has its own undeclared `default` and `main`.
+        let within = |name: &str, vpc: VpcIndex, implicit: bool| {
+            if implicit { format!("{name}\n{}", topology[vpc].name) } else { name.to_owned() }
+        };
+        macro_rules! assign {
+            ($field:ident, $id:path) => {
+                topology
+                    .$field
+                    .iter()
+                    .map(|thing| self.$field.index(&thing.name, thing.name.clone()).map($id))
+                    .collect::<Option<Vec<_>>>()
+                    .ok_or(TooMany(stringify!($field)))?
+            };
+            ($field:ident, $id:path, implicit) => {
+                topology
+                    .$field
+                    .iter()
+                    .map(|thing| {
+                        let key = within(&thing.name, thing.vpc, thing.implicit);
+                        self.$field.index(&thing.name, key).map($id)
+                    })
+                    .collect::<Option<Vec<_>>>()
+                    .ok_or(TooMany(stringify!($field)))?
             };
         }
-        Self {
-            enis: names!(network_interfaces),
-            subnets: names!(subnets),
-            route_tables: names!(route_tables),
-            security_groups: names!(security_groups),
-            network_acls: names!(network_acls),
-            nat_gateways: names!(nat_gateways),
-            internet_gateways: names!(internet_gateways),
-            internet_hosts: names!(internet_hosts),
-        }
+        let mut link = |name: &String| {
+            let link = self.links.index(name, name.clone()).map(LinkId);
+            link.ok_or(TooMany("links"))
+        };
+        let interfaces = topology.network_interfaces.iter();
+        let eni_links = interfaces.map(|it| link(&it.name)).collect::<Result<_, _>>()?;
+        let hosts = topology.internet_hosts.iter();
+        let host_links = hosts.map(|host| link(&host.name)).collect::<Result<_, _>>()?;
+        let interfaces = topology.network_interfaces.iter();
+        let enis = interfaces.map(|it| self.enis.index(&it.name, it.name.clone()).map(EniId));
+        Ok(Ids {
+            eni_links,
+            host_links,
+            enis: enis.collect::<Option<_>>().ok_or(TooMany("network_interfaces"))?,
+            subnets: assign!(subnets, SubnetId),
+            route_tables: assign!(route_tables, RouteTableId, implicit),
+            security_groups: assign!(security_groups, GroupId, implicit),
+            network_acls: assign!(network_acls, AclId, implicit),
+            vpcs: assign!(vpcs, VpcId),
+            nat_gateways: assign!(nat_gateways, NatGatewayId),
+            internet_gateways: assign!(internet_gateways, InternetGatewayId),
+            internet_hosts: assign!(internet_hosts, HostId),
+        })
     }
 
     /// A component as `kind:name`.
@@ -58,14 +128,53 @@ impl Names {
             }
             Component::InternetHost(id) => ("internet-host", &self.internet_hosts, id.index()),
         };
-        // A packet of an interface that is gone may still be on its way.
-        (kind, names.get(at).map_or("?", String::as_str))
+        (kind, names.name(at))
     }
 
-    /// Who sits at a link: interfaces first, then internet hosts.
+    /// Who sits at a link.
     #[must_use]
     pub fn link(&self, link: LinkId) -> &str {
-        let mut at_links = self.enis.iter().chain(&self.internet_hosts);
-        at_links.nth(link.index()).map_or("?", String::as_str)
+        self.links.name(link.index())
+    }
+}
+
+/// The names of one kind, by index: what users say, under a key that is unique.
+#[derive(Clone, Debug, Default)]
+struct Kind(IndexMap<String, String>);
+
+impl Kind {
+    fn index(&mut self, name: &str, key: String) -> Option<u16> {
+        let entry = self.0.entry(key);
+        let index = entry.index();
+        entry.or_insert_with(|| name.to_owned());
+        // The last one stands for what has no name any more.
+        u16::try_from(index).ok().filter(|&index| index < u16::MAX)
+    }
+
+    fn name(&self, index: usize) -> &str {
+        // A packet of an interface that is gone may still be on its way.
+        self.0.get_index(index).map_or("?", |(_, name)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+
+    #[test]
+    fn a_name_keeps_its_index_and_no_other_gets_it() {
+        let read = |text: &str| check::read(text, "test").unwrap().topology;
+        let first = read("vpcs: {a: {cidr_block: 10.0.0.0/16}, b: {cidr_block: 10.1.0.0/16}}");
+        let second = read("vpcs: {c: {cidr_block: 10.2.0.0/16}, b: {cidr_block: 10.1.0.0/16}}");
+        let mut names = Names::default();
+        assert_eq!(names.assign(&first).unwrap().vpcs, [VpcId(0), VpcId(1)]);
+        let ids = names.assign(&second).unwrap();
+        assert_eq!(ids.vpcs, [VpcId(2), VpcId(1)]);
+        // Each VPC's undeclared group is its own, under one name.
+        assert_eq!(ids.security_groups, [GroupId(2), GroupId(1)]);
+        let group = Component::SecurityGroup(GroupId(0));
+        assert_eq!(names.component(group), "security-group:default");
+        assert_eq!(names.assign(&first).unwrap().vpcs, [VpcId(0), VpcId(1)]);
     }
 }

@@ -9,19 +9,20 @@ use dataplane::wire::protocol;
 use ipnet::Ipv4Net;
 
 use crate::check::{self, AclAction, Ports, SecurityGroupIndex, Topology, Traffic};
-use crate::compile::{narrow, net};
+use crate::compile::{Ids, net};
 
 type Compiled = Arc<Classifier<GroupRule>>;
 
 /// Compiles the groups of interfaces; interfaces of the same groups share what comes out.
 pub(super) struct GroupRules<'a> {
     topology: &'a Topology,
+    ids: &'a Ids,
     compiled: HashMap<Vec<SecurityGroupIndex>, (Compiled, Compiled)>,
 }
 
 impl<'a> GroupRules<'a> {
-    pub(super) fn new(topology: &'a Topology) -> Self {
-        Self { topology, compiled: HashMap::new() }
+    pub(super) fn new(topology: &'a Topology, ids: &'a Ids) -> Self {
+        Self { topology, ids, compiled: HashMap::new() }
     }
 
     /// The ingress and egress rules of all `groups`.
@@ -29,11 +30,11 @@ impl<'a> GroupRules<'a> {
         if let Some(compiled) = self.compiled.get(groups) {
             return compiled.clone();
         }
-        let topology = self.topology;
+        let (topology, ids) = (self.topology, self.ids);
         let side = |rules: fn(&check::SecurityGroup) -> &[check::GroupRule]| {
             let terms = groups.iter().flat_map(|&group| {
                 let placed = rules(&topology[group]).iter().enumerate();
-                placed.flat_map(move |(place, rule)| terms_of(topology, group, place, *rule))
+                placed.flat_map(move |(place, rule)| terms_of(topology, ids, group, place, *rule))
             });
             Arc::new(Classifier::compile(&terms.collect::<Vec<_>>()))
         };
@@ -46,19 +47,22 @@ impl<'a> GroupRules<'a> {
 /// A rule as one term for each block that it names.
 fn terms_of(
     topology: &Topology,
+    ids: &Ids,
     group: SecurityGroupIndex,
     place: usize,
     rule: check::GroupRule,
 ) -> Vec<Terms<GroupRule>> {
     let peers = match rule.peer {
         check::Peer::Cidr(cidr) => vec![Peer::Net(net(cidr))],
-        check::Peer::Group(group) => vec![Peer::Group(group.into())],
+        check::Peer::Group(group) => vec![Peer::Group(ids.security_groups[group.0])],
         check::Peer::PrefixList(list) => {
             topology[list].entries.iter().map(|&cidr| Peer::Net(net(cidr))).collect()
         }
     };
     let selector = selector(rule.traffic);
-    let rule = GroupRule { group: group.into(), place: narrow(place) };
+    // A group has at most a thousand rules.
+    let place = u16::try_from(place).unwrap_or(u16::MAX);
+    let rule = GroupRule { group: ids.security_groups[group.0], place };
     peers.into_iter().map(|peer| Terms { selector: selector.clone(), peer, rule }).collect()
 }
 

@@ -149,7 +149,7 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         uptime_seconds: emulator.uptime().as_secs_f64(),
         clock_seconds: emulator.elapsed().as_secs_f64(),
         workers: emulator.workers(),
-        namespaces: members(emulator.topology()).map(str::to_owned).collect(),
+        namespaces: members(&emulator.topology()).map(str::to_owned).collect(),
         flows,
         packets_received: total.received,
         packets_handed_over: total.handed_over,
@@ -208,7 +208,7 @@ pub fn flows(emulator: &Emulator, limit: usize) -> Result<Vec<Flow>, Gone> {
     let mut flows = Vec::new();
     let mut from = 0;
     while flows.len() < limit {
-        let names = emulator.names().clone();
+        let names = emulator.names();
         let pages = emulator.ask(move |shard, tables| page(shard, tables, &names, from))?;
         let ended = pages.iter().all(|(_, end)| *end);
         flows.extend(pages.into_iter().flat_map(|(page, _)| page));

@@ -1,35 +1,28 @@
-//! A topology that runs: workers, the links in their namespaces, the hosts inside the emulator.
-//!
-//! One namespace for each network interface and for each internet host without built-in services;
-//! the device of each is born in a staging namespace of our own and moved, so that nothing on the
-//! host reacts to it.
+//! A topology that runs: workers, tables, clock, and the seats around them.
 
-use std::fmt::Write as _;
 use std::io;
-use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dataplane::io::memory::{self, MemoryLink};
 use dataplane::io::tun::{TunError, TunOptions};
-use dataplane::io::{Link, Offloads};
-use dataplane::packet::LinkId;
 use dataplane::shared::Shared;
 use dataplane::state::Shard;
-use dataplane::tables::{INTERNET_MTU, Published, Tables, VPC_MTU};
+use dataplane::tables::{Published, Tables};
 use dataplane::time::Clock;
 use dataplane::worker::{Gone, Setup, Workers};
-use ipnet::Ipv4Net;
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
-use crate::check::{Checked, InternetHost, NetworkInterface, NetworkInterfaceIndex};
-use crate::compile::{self, Compiled, FIRST_EPOCH, Names};
-use crate::endpoints::{Endpoints, HostSpec};
-use crate::runtime::device::{Device, Kind, Workshop};
+use crate::check::Checked;
+use crate::compile::{self, Compiled, FIRST_EPOCH, Names, TooMany};
+use crate::runtime::device::{Kind, Workshop};
 use crate::runtime::instance::{self, Instance};
-use crate::runtime::interface::{self, Interface};
-use crate::runtime::namespace::{self, Namespace};
+use crate::runtime::interface;
+use crate::runtime::namespace;
+use crate::runtime::seats::seats;
+use crate::runtime::site::Site;
+
+pub use crate::runtime::site::DeviceStatus;
 
 /// How to run.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +44,12 @@ impl Default for Options {
     }
 }
 
-/// Why a topology could not be brought up.
+/// Why a topology could not be brought up, or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// It is larger than the data plane can name.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     /// Its namespaces.
     #[error(transparent)]
     Namespace(#[from] namespace::Error),
@@ -66,7 +62,7 @@ pub enum Error {
     /// Its files.
     #[error(transparent)]
     Instance(#[from] instance::Error),
-    /// A worker ended while it was set up.
+    /// A worker ended meanwhile.
     #[error(transparent)]
     Worker(#[from] Gone),
     /// Descriptors or threads.
@@ -74,32 +70,27 @@ pub enum Error {
     System(#[from] io::Error),
 }
 
-/// The device of one member, as it was found at the start.
-#[derive(Clone, Debug)]
-pub struct DeviceStatus {
-    /// Whose.
-    pub member: String,
-    /// Whether it is of the plain kind.
-    pub compat: bool,
-    /// What it takes whole.
-    pub takes: Offloads,
-}
-
 /// A running topology. Dropping it takes down all that it made.
 #[derive(Debug)]
 pub struct Emulator {
     // Namespaces go before the descriptors of the devices in them: see `Instance`.
     instance: Instance,
-    /// Held for its thread.
-    _endpoints: Endpoints,
+    state: Mutex<State>,
     workers: Workers,
+    published: Published,
     shared: Arc<Shared>,
     clock: Arc<Clock>,
-    names: Names,
-    topology: Checked,
-    devices: Vec<DeviceStatus>,
     started: Instant,
     panicked: Arc<AtomicBool>,
+}
+
+/// What `apply` changes.
+#[derive(Debug)]
+struct State {
+    topology: Arc<Checked>,
+    names: Arc<Names>,
+    epoch: u32,
+    site: Site,
 }
 
 impl Emulator {
@@ -109,7 +100,9 @@ impl Emulator {
     ///
     /// When the kernel refuses a device, a namespace or a right; what was made is taken down.
     pub fn start(instance: Instance, topology: Checked, options: Options) -> Result<Self, Error> {
-        let Compiled { tables, names } = compile::compile(&topology, FIRST_EPOCH);
+        raise_descriptor_limit();
+        let mut names = Names::default();
+        let Compiled { tables, ids } = compile::compile(&topology, &mut names, FIRST_EPOCH)?;
         let published = Published::new(tables);
         let shared = Arc::new(Shared::default());
         let clock = Arc::new(Clock::start());
@@ -118,7 +111,7 @@ impl Emulator {
         let workers = Workers::start(&Setup {
             workers: options.workers,
             shared: shared.clone(),
-            tables: published,
+            tables: published.clone(),
             clock: clock.clone(),
             flow_limit: options.flow_limit,
             seed: fastrand::u64(..),
@@ -129,36 +122,52 @@ impl Emulator {
             }),
         })?;
         let tun = TunOptions { gso: options.gso };
-        let workshop = Workshop::new(options.tun, tun, workers.count())?;
-        let mut site = Site { instance, workshop, workers, devices: Vec::new() };
-        for (place, interface) in topology.network_interfaces.iter().enumerate() {
-            let link = compile::eni_link(NetworkInterfaceIndex(place));
-            site.place_interface(link, &topology, interface)?;
-        }
-        let mut hosts = Vec::new();
-        for (place, host) in topology.internet_hosts.iter().enumerate() {
-            let link = compile::host_link(&topology, place);
-            if host.namespace {
-                site.place_host(link, host)?;
-            } else {
-                hosts.push(site.serve_host(link, host)?);
-            }
-        }
-        let _endpoints = Endpoints::start(hosts)?;
-        let Site { instance, workers, devices, .. } = site;
-        let started = Instant::now();
+        let mut site = Site::new(Workshop::new(options.tun, tun, workers.count())?);
+        let plan = site.plan(&seats(&topology, &ids));
+        site.prepare(&plan, &instance, &workers)?;
+        let state = State {
+            topology: Arc::new(topology),
+            names: Arc::new(names),
+            epoch: FIRST_EPOCH,
+            site,
+        };
         Ok(Self {
             instance,
-            _endpoints,
+            state: Mutex::new(state),
             workers,
+            published,
             shared,
             clock,
-            names,
-            topology,
-            devices,
-            started,
+            started: Instant::now(),
             panicked,
         })
+    }
+
+    /// Replaces the topology that runs. Packets see the old one or the new one, never half of it;
+    /// live flows are judged again by the new one when their next packet comes.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses what is new: the old one goes on. When it refuses a change of what
+    /// there was, the new one runs, as far as it does.
+    pub fn apply(&self, topology: Checked) -> Result<(), Error> {
+        let mut state = self.state();
+        let mut names = (*state.names).clone();
+        let epoch = state.epoch.checked_add(1).unwrap_or(FIRST_EPOCH);
+        let Compiled { tables, ids } = compile::compile(&topology, &mut names, epoch)?;
+        let plan = state.site.plan(&seats(&topology, &ids));
+        state.site.prepare(&plan, &self.instance, &self.workers)?;
+        self.published.replace(tables);
+        state.names = Arc::new(names);
+        state.topology = Arc::new(topology);
+        state.epoch = epoch;
+        let finished = state.site.finish(&plan, &self.instance, &self.workers);
+        let vacated = plan.vacated();
+        if !vacated.is_empty() {
+            // What is remembered of them would be taken for another's who comes by their name.
+            self.workers.ask(move |shard, tables| shard.forget_links(&vacated, &tables.timers))?;
+        }
+        finished
     }
 
     /// The instance's name and files.
@@ -167,16 +176,16 @@ impl Emulator {
         &self.instance
     }
 
-    /// What runs.
+    /// What runs now.
     #[must_use]
-    pub fn topology(&self) -> &Checked {
-        &self.topology
+    pub fn topology(&self) -> Arc<Checked> {
+        self.state().topology.clone()
     }
 
     /// What the data plane's ids stand for.
     #[must_use]
-    pub fn names(&self) -> &Names {
-        &self.names
+    pub fn names(&self) -> Arc<Names> {
+        self.state().names.clone()
     }
 
     /// What workers share.
@@ -187,8 +196,8 @@ impl Emulator {
 
     /// The devices of its members.
     #[must_use]
-    pub fn devices(&self) -> &[DeviceStatus] {
-        &self.devices
+    pub fn devices(&self) -> Vec<DeviceStatus> {
+        self.state().site.devices()
     }
 
     /// Workers.
@@ -239,11 +248,9 @@ impl Emulator {
         self.panicked.load(Ordering::SeqCst)
     }
 
-    /// The namespace of `member`, if it has one: an interface's, or that of an internet host
-    /// without built-in services.
-    #[must_use]
-    pub fn has_namespace(&self, member: &str) -> bool {
-        members(&self.topology).any(|name| name == member)
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds it leaves it half changed but where it says so.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -254,84 +261,10 @@ pub fn members(topology: &Checked) -> impl Iterator<Item = &str> {
     interfaces.chain(hosts.map(|host| host.name.as_str()))
 }
 
-/// An emulator that is being built.
-struct Site {
-    instance: Instance,
-    workshop: Workshop,
-    workers: Workers,
-    devices: Vec<DeviceStatus>,
+/// A descriptor for each queue of each device is soon more than the 1,024 that a process is given;
+/// it may take more (getrlimit(2)).
+fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where it is refused, the limit that there is will say so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
-
-impl Site {
-    fn place_interface(
-        &mut self,
-        link: LinkId,
-        topology: &Checked,
-        interface: &NetworkInterface,
-    ) -> Result<(), Error> {
-        let subnet = &topology[interface.subnet];
-        let vpc = &topology[subnet.vpc];
-        let base = |cidr: Ipv4Net, offset| Ipv4Addr::from_bits(cidr.network().to_bits() + offset);
-        let address = Ipv4Net::new(interface.private_ip, subnet.cidr.prefix_len())
-            .expect("the length is one of a checked block");
-        let mut resolv_conf = String::new();
-        if vpc.dns_support {
-            // The resolver is at the VPC's primary block plus two (AWS "DHCP option sets").
-            let resolver = base(vpc.cidrs[0], 2);
-            let _ = writeln!(resolv_conf, "nameserver {resolver}");
-        }
-        let device = Interface {
-            addresses: vec![address],
-            gateway: Some(base(subnet.cidr, 1)),
-            mtu: VPC_MTU.into(),
-        };
-        self.place(link, &interface.name, &device, &resolv_conf)
-    }
-
-    fn place_host(&mut self, link: LinkId, host: &InternetHost) -> Result<(), Error> {
-        let device = Interface {
-            addresses: host.addresses.iter().copied().map(Ipv4Net::from).collect(),
-            gateway: None,
-            mtu: INTERNET_MTU.into(),
-        };
-        self.place(link, &host.name, &device, "")
-    }
-
-    /// Makes a namespace with one device, which the worker gets.
-    fn place(
-        &mut self,
-        link: LinkId,
-        member: &str,
-        device: &Interface,
-        resolv_conf: &str,
-    ) -> Result<(), Error> {
-        let paths = self.instance.paths();
-        let target = Namespace::named(&paths.namespace(member))?;
-        interface::prepare(&target)?;
-        // Unique among what is born in the staging namespace and has not moved yet.
-        let name = format!("ht{}", link.0);
-        let Device { queues, compat, takes } = self.workshop.make(&name, &target, device)?;
-        self.instance.write_resolv_conf(member, resolv_conf)?;
-        self.workers.attach(link, queues)??;
-        self.devices.push(DeviceStatus { member: member.to_owned(), compat, takes });
-        Ok(())
-    }
-
-    fn serve_host(&mut self, link: LinkId, host: &InternetHost) -> Result<HostSpec, Error> {
-        let (inside, peer) = memory::pair(RING)?;
-        // One worker gets what the host sends; each can send to it.
-        let senders = (1..self.workers.count()).map(|_| inside.sender());
-        let senders: Vec<MemoryLink> = senders.collect::<io::Result<_>>()?;
-        let queues = std::iter::once(inside).chain(senders);
-        self.workers.attach(link, queues.map(|queue| Box::new(queue) as Box<dyn Link>))??;
-        Ok(HostSpec {
-            name: host.name.clone(),
-            addresses: host.addresses.iter().copied().map(Into::into).collect(),
-            serves: host.serves.clone(),
-            peer,
-        })
-    }
-}
-
-/// Packets that wait for a built-in host, or from it, at most.
-const RING: usize = 1024;

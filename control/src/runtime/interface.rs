@@ -128,6 +128,30 @@ pub fn configure(target: &Namespace, interface: &Interface) -> Result<(), Error>
     })?
 }
 
+/// Gives [`NAME`] in `target` what `new` says in the place of what `old` said. Its device, and with it
+/// every descriptor of it, stays.
+///
+/// # Errors
+///
+/// As [`configure`].
+pub fn reconfigure(target: &Namespace, old: &Interface, new: &Interface) -> Result<(), Error> {
+    target.enter(|| {
+        let mut netlink = Netlink::open().map_err(|e| Error::new("change eth0", e))?;
+        let index = index(&mut netlink, NAME)?;
+        // With its last address a link loses its routes.
+        for address in &old.addresses {
+            let RouteNetlinkMessage::NewAddress(message) = new_address(index, *address) else {
+                continue;
+            };
+            netlink
+                .change(RouteNetlinkMessage::DelAddress(message))
+                .map_err(|e| Error::new(format!("take the address {address} from eth0"), e))?;
+        }
+        Ok::<(), Error>(())
+    })??;
+    configure(target, new)
+}
+
 fn index(netlink: &mut Netlink, link: &str) -> Result<u32, Error> {
     netlink.index(link).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => Error::NoLink(link.to_owned()),

@@ -15,7 +15,9 @@ pub mod namespace;
 mod netlink;
 pub mod process;
 pub mod rootless;
+mod seats;
 pub mod signals;
+mod site;
 mod sweep;
 #[cfg(test)]
 mod test_host;

@@ -100,7 +100,7 @@ fn translator(
         Direction::Original => translators.nth(hop),
         Direction::Reply => translators.nth_back(hop),
     }?;
-    Some((Component::NatGateway(id), tables.nat_gateway(id).address))
+    Some((Component::NatGateway(id), tables.nat_gateways.get(id)?.address))
 }
 
 fn translate(packet: &Packet, bytes: &mut [u8], hot: &Hot) {

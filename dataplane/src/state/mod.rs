@@ -16,7 +16,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use crate::packet::{Direction, Packet};
+use crate::packet::{Direction, Key, LinkId, Packet};
 use crate::shared::{Lease, Shared, WorkerId};
 use crate::tables::Timers;
 use crate::time::Tick;
@@ -158,6 +158,24 @@ impl Shard {
             }
         }
         Ok(())
+    }
+
+    /// Forgets every flow from or to these links.
+    pub fn forget_links(&mut self, links: &[LinkId], timers: &Timers) {
+        let concerns = |key: &Key| links.contains(&key.link);
+        let flows: Vec<FlowId> = self
+            .flows
+            .live_from(0)
+            .map(|(_, flow)| flow)
+            .filter(|&flow| {
+                self.flows.hot(flow).is_some_and(|hot| {
+                    concerns(hot.key(Direction::Original)) || concerns(hot.key(Direction::Reply))
+                })
+            })
+            .collect();
+        for flow in flows {
+            self.close(flow, timers);
+        }
     }
 
     /// Removes a flow. The port of a conversation that is over goes on resting.

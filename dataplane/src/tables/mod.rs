@@ -5,6 +5,7 @@
 //! its like), which stays theirs for the instance's life.
 
 mod classifier;
+mod column;
 mod publish;
 mod ranges;
 mod routes;
@@ -22,6 +23,7 @@ use crate::shared::PortRange;
 use crate::time::Span;
 
 pub use classifier::{Classifier, Peer, PeerOf, Selector, Terms};
+pub use column::Column;
 pub use publish::{Published, Reader};
 pub use routes::{RouteTable, Target};
 
@@ -40,24 +42,24 @@ pub struct Tables {
     /// Counts the tables that were published; never 0. A flow judged under another epoch is judged
     /// again.
     pub epoch: u32,
-    /// Who sits at each link, by [`LinkId`]; `None` where nobody does any more.
-    pub links: Vec<Option<Place>>,
+    /// Who sits at each link, by [`LinkId`].
+    pub links: Column<Place>,
     /// By [`EniId`].
-    pub enis: Vec<Eni>,
+    pub enis: Column<Eni>,
     /// By [`SubnetId`].
-    pub subnets: Vec<Subnet>,
+    pub subnets: Column<Subnet>,
     /// By [`RouteTableId`].
-    pub route_tables: Vec<RouteTable>,
+    pub route_tables: Column<RouteTable>,
     /// By [`AclId`].
-    pub network_acls: Vec<NetworkAcl>,
+    pub network_acls: Column<NetworkAcl>,
     /// By [`VpcId`].
-    pub vpcs: Vec<Vpc>,
+    pub vpcs: Column<Vpc>,
     /// By [`InternetGatewayId`].
-    pub internet_gateways: Vec<InternetGateway>,
+    pub internet_gateways: Column<InternetGateway>,
     /// By [`NatGatewayId`].
-    pub nat_gateways: Vec<NatGateway>,
+    pub nat_gateways: Column<NatGateway>,
     /// By [`HostId`].
-    pub hosts: Vec<Host>,
+    pub hosts: Column<Host>,
     /// Who has an address on the internet.
     pub internet: AddrMap<Public>,
     /// How long devices remember.
@@ -237,7 +239,7 @@ impl Tables {
     /// Who sits at `link`, if anybody does.
     #[must_use]
     pub fn place(&self, link: LinkId) -> Option<Place> {
-        self.links.get(link.index()).copied().flatten()
+        self.links.get(link).copied()
     }
 
     /// Who sits at `link`, or sat there.
@@ -255,52 +257,53 @@ impl Tables {
     ///
     /// # Panics
     ///
-    /// When the id is not of these tables; ids never leave the tables that made them, or their
-    /// successors, which keep them. The same holds for the methods below.
+    /// When nothing has the id in these tables. Whatever these tables name, they have; what a flow
+    /// remembers may be gone, and is looked for with [`Column::get`]. The same holds for the methods
+    /// below.
     #[must_use]
     pub fn eni(&self, id: EniId) -> &Eni {
-        &self.enis[id.index()]
+        self.enis.at(id)
     }
 
     /// The subnet.
     #[must_use]
     pub fn subnet(&self, id: SubnetId) -> &Subnet {
-        &self.subnets[id.index()]
+        self.subnets.at(id)
     }
 
     /// The route table.
     #[must_use]
     pub fn route_table(&self, id: RouteTableId) -> &RouteTable {
-        &self.route_tables[id.index()]
+        self.route_tables.at(id)
     }
 
     /// The network ACL.
     #[must_use]
     pub fn network_acl(&self, id: AclId) -> &NetworkAcl {
-        &self.network_acls[id.index()]
+        self.network_acls.at(id)
     }
 
     /// The VPC.
     #[must_use]
     pub fn vpc(&self, id: VpcId) -> &Vpc {
-        &self.vpcs[id.index()]
+        self.vpcs.at(id)
     }
 
     /// The internet gateway.
     #[must_use]
     pub fn internet_gateway(&self, id: InternetGatewayId) -> &InternetGateway {
-        &self.internet_gateways[id.index()]
+        self.internet_gateways.at(id)
     }
 
     /// The NAT gateway.
     #[must_use]
     pub fn nat_gateway(&self, id: NatGatewayId) -> &NatGateway {
-        &self.nat_gateways[id.index()]
+        self.nat_gateways.at(id)
     }
 
     /// The host.
     #[must_use]
     pub fn host(&self, id: HostId) -> &Host {
-        &self.hosts[id.index()]
+        self.hosts.at(id)
     }
 }

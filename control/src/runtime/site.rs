@@ -1,0 +1,210 @@
+//! The seats that stand: namespaces with their devices, hosts inside the emulator.
+//!
+//! New ones are made before new tables hold, so that a failure leaves everything as it was; changed
+//! and gone ones are seen to after it.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use dataplane::io::memory::{self, MemoryLink, Peer};
+use dataplane::io::{Link, Offloads};
+use dataplane::packet::LinkId;
+use dataplane::worker::Workers;
+
+use crate::endpoints::{Endpoints, HostSpec};
+use crate::runtime::device::{Device, Workshop};
+use crate::runtime::emulator::Error;
+use crate::runtime::instance::Instance;
+use crate::runtime::interface;
+use crate::runtime::namespace::Namespace;
+use crate::runtime::seats::{Seat, SeatKind};
+
+/// The device of one member, as it was found when it was made.
+#[derive(Clone, Debug)]
+pub struct DeviceStatus {
+    /// Whose.
+    pub member: String,
+    /// Whether it is of the plain kind.
+    pub compat: bool,
+    /// What it takes whole.
+    pub takes: Offloads,
+}
+
+/// All that stands.
+#[derive(Debug)]
+pub(super) struct Site {
+    workshop: Workshop,
+    seats: BTreeMap<String, Seat>,
+    devices: BTreeMap<String, DeviceStatus>,
+    /// Threads of built-in hosts: one at the start, one more for each change that adds hosts.
+    endpoints: Vec<Endpoints>,
+}
+
+/// What a change of topology asks of the site.
+#[derive(Debug)]
+pub(super) struct Plan {
+    gone: Vec<Seat>,
+    changed: Vec<(Seat, Seat)>,
+    new: Vec<Seat>,
+}
+
+impl Plan {
+    /// The links of those who are gone, or have become somebody else.
+    pub(super) fn vacated(&self) -> Vec<LinkId> {
+        self.gone.iter().map(|seat| seat.link).collect()
+    }
+}
+
+impl Site {
+    pub(super) fn new(workshop: Workshop) -> Self {
+        let (seats, devices) = (BTreeMap::new(), BTreeMap::new());
+        Self { workshop, seats, devices, endpoints: Vec::new() }
+    }
+
+    pub(super) fn devices(&self) -> Vec<DeviceStatus> {
+        self.devices.values().cloned().collect()
+    }
+
+    /// What has to happen for `wanted` to stand.
+    pub(super) fn plan(&self, wanted: &[Seat]) -> Plan {
+        let mut plan = Plan { gone: Vec::new(), changed: Vec::new(), new: Vec::new() };
+        for seat in wanted {
+            match self.seats.get(&seat.name) {
+                Some(stands) if stands == seat => {}
+                Some(stands) if can_change(&stands.kind, &seat.kind) => {
+                    plan.changed.push((stands.clone(), seat.clone()));
+                }
+                Some(stands) => {
+                    plan.gone.push(stands.clone());
+                    plan.new.push(seat.clone());
+                }
+                None => plan.new.push(seat.clone()),
+            }
+        }
+        let wanted = |name: &str| wanted.iter().any(|seat| seat.name == name);
+        plan.gone.extend(self.seats.values().filter(|seat| !wanted(&seat.name)).cloned());
+        plan
+    }
+
+    /// Makes what is new and takes nobody's place. On failure all that it made is gone again.
+    pub(super) fn prepare(
+        &mut self,
+        plan: &Plan,
+        instance: &Instance,
+        workers: &Workers,
+    ) -> Result<(), Error> {
+        let taken = |seat: &&Seat| plan.gone.iter().any(|gone| gone.name == seat.name);
+        let free: Vec<&Seat> = plan.new.iter().filter(|seat| !taken(seat)).collect();
+        let made = self.make(&free, instance, workers);
+        if made.is_err() {
+            for seat in free {
+                self.remove(seat, instance, workers);
+            }
+        }
+        made
+    }
+
+    /// Sees to the rest, now that the new tables hold.
+    pub(super) fn finish(
+        &mut self,
+        plan: &Plan,
+        instance: &Instance,
+        workers: &Workers,
+    ) -> Result<(), Error> {
+        for seat in &plan.gone {
+            self.remove(seat, instance, workers);
+        }
+        let replaced: Vec<&Seat> =
+            plan.new.iter().filter(|seat| !self.seats.contains_key(&seat.name)).collect();
+        self.make(&replaced, instance, workers)?;
+        for (old, new) in &plan.changed {
+            self.change(old, new, instance)?;
+        }
+        Ok(())
+    }
+
+    fn make(
+        &mut self,
+        seats: &[&Seat],
+        instance: &Instance,
+        workers: &Workers,
+    ) -> Result<(), Error> {
+        let mut hosts = Vec::new();
+        for &seat in seats {
+            match &seat.kind {
+                SeatKind::Namespace { interface, resolv_conf } => {
+                    let target = Namespace::named(&instance.paths().namespace(&seat.name))?;
+                    interface::prepare(&target)?;
+                    // Unique among what is born in the staging namespace and has not moved yet.
+                    let birth_name = format!("ht{}", seat.link.0);
+                    let Device { queues, compat, takes } =
+                        self.workshop.make(&birth_name, &target, interface)?;
+                    instance.write_resolv_conf(&seat.name, resolv_conf)?;
+                    workers.attach(seat.link, queues)??;
+                    let status = DeviceStatus { member: seat.name.clone(), compat, takes };
+                    self.devices.insert(seat.name.clone(), status);
+                }
+                SeatKind::BuiltIn { addresses, serves } => hosts.push(HostSpec {
+                    name: seat.name.clone(),
+                    addresses: addresses.clone(),
+                    serves: serves.clone(),
+                    peer: ring(seat.link, workers)?,
+                }),
+            }
+            self.seats.insert(seat.name.clone(), seat.clone());
+        }
+        if !hosts.is_empty() {
+            self.endpoints.push(Endpoints::start(hosts)?);
+        }
+        Ok(())
+    }
+
+    /// Gives a namespace's interface what it has now; its device stays.
+    fn change(&mut self, old: &Seat, new: &Seat, instance: &Instance) -> Result<(), Error> {
+        let (
+            SeatKind::Namespace { interface: before, .. },
+            SeatKind::Namespace { interface, resolv_conf },
+        ) = (&old.kind, &new.kind)
+        else {
+            return Ok(());
+        };
+        let target = Namespace::open(&instance.paths().namespace_path(&new.name))?;
+        if before != interface {
+            interface::reconfigure(&target, before, interface)?;
+        }
+        instance.write_resolv_conf(&new.name, resolv_conf)?;
+        self.seats.insert(new.name.clone(), new.clone());
+        Ok(())
+    }
+
+    /// Takes a seat away. Processes in its namespace live on, without a link.
+    fn remove(&mut self, seat: &Seat, instance: &Instance, workers: &Workers) {
+        self.seats.remove(&seat.name);
+        self.devices.remove(&seat.name);
+        if let SeatKind::Namespace { .. } = seat.kind
+            && let Err(error) = Namespace::remove(&instance.paths().namespace(&seat.name))
+        {
+            tracing::warn!("{error}");
+        }
+        // Workers that have ended hold no links.
+        let _ = workers.detach(seat.link);
+    }
+}
+
+/// Whether one seat becomes the other without being made anew.
+fn can_change(old: &SeatKind, new: &SeatKind) -> bool {
+    matches!((old, new), (SeatKind::Namespace { .. }, SeatKind::Namespace { .. }))
+}
+
+/// Packets that wait for a built-in host, or from it, at most.
+const RING: usize = 1024;
+
+/// A link without a device. One worker gets what the host sends; each can send to it.
+fn ring(link: LinkId, workers: &Workers) -> Result<Peer, Error> {
+    let (inside, peer) = memory::pair(RING)?;
+    let senders = (1..workers.count()).map(|_| inside.sender());
+    let senders: Vec<MemoryLink> = senders.collect::<io::Result<_>>()?;
+    let queues = std::iter::once(inside).chain(senders);
+    workers.attach(link, queues.map(|queue| Box::new(queue) as Box<dyn Link>))??;
+    Ok(peer)
+}

@@ -1,0 +1,66 @@
+//! Things by id, where some ids are nobody's any more.
+
+/// The things of one kind. A name keeps its id for the instance's life, so there may be holes.
+#[derive(Clone, Debug)]
+pub struct Column<T>(Vec<Option<T>>);
+
+impl<T> Column<T> {
+    /// The thing that has the id, if one has.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, id: impl Into<usize>) -> Option<&T> {
+        self.0.get(id.into())?.as_ref()
+    }
+
+    /// The thing that has the id.
+    ///
+    /// # Panics
+    ///
+    /// When nothing has it.
+    #[must_use]
+    #[inline]
+    pub fn at(&self, id: impl Into<usize>) -> &T {
+        self.get(id).expect("what tables name, they have")
+    }
+}
+
+impl<T> Default for Column<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// Each thing with its place; the last of equal ones holds.
+impl<T> FromIterator<(usize, T)> for Column<T> {
+    fn from_iter<I: IntoIterator<Item = (usize, T)>>(things: I) -> Self {
+        let mut column = Self::default();
+        for (at, thing) in things {
+            if column.0.len() <= at {
+                column.0.resize_with(at + 1, || None);
+            }
+            column.0[at] = Some(thing);
+        }
+        column
+    }
+}
+
+/// Things in the order of their ids, without holes.
+impl<T> From<Vec<T>> for Column<T> {
+    fn from(things: Vec<T>) -> Self {
+        Self(things.into_iter().map(Some).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_what_it_was_given_and_holes_between() {
+        let column: Column<char> = [(2, 'c'), (0, 'a')].into_iter().collect();
+        assert_eq!(column.get(0_usize), Some(&'a'));
+        assert_eq!(column.get(1_usize), None);
+        assert_eq!(column.at(2_usize), &'c');
+        assert_eq!(column.get(3_usize), None);
+    }
+}
