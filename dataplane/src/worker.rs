@@ -229,7 +229,7 @@ impl Turner {
         if idle_turns < SPINS || !self.caught_up || !self.waiting.is_empty() {
             return Some(now);
         }
-        let naps = !self.shard.flows.is_empty() || self.shard.has_resting();
+        let naps = !self.shard.flows.is_empty() || self.shard.resting() > 0;
         naps.then(|| Timespec { tv_nsec: NAP.subsec_nanos().into(), ..now })
     }
 

@@ -5,7 +5,7 @@
 //! that cannot go on as it is (time to live, MTU) is refused before its bytes are touched, so that
 //! the answer can quote it.
 
-use crate::packet::{Addr, Answer, Batch, Component, Packet, Reason, Verdict};
+use crate::packet::{Addr, Answer, Batch, Component, Direction, Packet, Reason, Verdict};
 use crate::path::quote;
 use crate::state::{Device, Hot, Shard};
 use crate::tables::{Place, Tables};
@@ -24,7 +24,8 @@ pub fn rewrite(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         }
         let Some(hot) = shard.flows.hot(packet.flow) else { continue };
         if let Some((reason, answer)) = refusal(packet, bytes, hot, shard, tables) {
-            let component = place_of(packet, reason, shard, tables);
+            let ttl = Ipv4::of(bytes).map_or(0, |header| header.ttl);
+            let component = place_of(packet, (reason, ttl), shard, tables);
             packet.verdict = Verdict::Drop { reason, component, answer };
         } else if packet.quotes {
             quote::translate(packet, bytes, hot);
@@ -44,7 +45,7 @@ fn refusal(
 ) -> Option<(Reason, Answer)> {
     let header = Ipv4::of(bytes)?;
     if header.ttl <= hot.ttl_hops && hot.ttl_hops > 0 {
-        let answer = match translator(packet, shard, tables) {
+        let answer = match translator(packet, header.ttl, shard, tables) {
             // No error is sent about an error (RFC 1122 s. 3.2.2), and none to the outside.
             Some((_, router)) if !packet.quotes && is_inside(packet, tables) => {
                 Answer::TimeExceeded { router }
@@ -66,8 +67,13 @@ fn refusal(
     None
 }
 
-fn place_of(packet: &Packet, reason: Reason, shard: &Shard, tables: &Tables) -> Component {
-    match (reason, translator(packet, shard, tables)) {
+fn place_of(
+    packet: &Packet,
+    (reason, ttl): (Reason, u8),
+    shard: &Shard,
+    tables: &Tables,
+) -> Component {
+    match (reason, translator(packet, ttl, shard, tables)) {
         (Reason::TtlExpired, Some((component, _))) => component,
         _ => crate::path::parse::sender(packet, tables),
     }
@@ -77,13 +83,24 @@ fn is_inside(packet: &Packet, tables: &Tables) -> bool {
     matches!(tables.place(packet.key.link), Some(Place::Eni(_)))
 }
 
-/// The first device of the packet's flow that decrements the time to live, and its address.
-fn translator(packet: &Packet, shard: &Shard, tables: &Tables) -> Option<(Component, Addr)> {
+/// The device of the packet's flow at which a time to live of `ttl` ends, and its address.
+fn translator(
+    packet: &Packet,
+    ttl: u8,
+    shard: &Shard,
+    tables: &Tables,
+) -> Option<(Component, Addr)> {
     let (_, cold) = shard.flows.parts(packet.flow)?;
-    cold.facets.iter().find_map(|facet| match facet.device {
-        Device::NatGateway(id) => Some((Component::NatGateway(id), tables.nat_gateway(id).address)),
+    let mut translators = cold.facets.iter().filter_map(|facet| match facet.device {
+        Device::NatGateway(id) => Some(id),
         Device::Eni(_) => None,
-    })
+    });
+    let hop = usize::from(ttl.saturating_sub(1));
+    let id = match packet.direction {
+        Direction::Original => translators.nth(hop),
+        Direction::Reply => translators.nth_back(hop),
+    }?;
+    Some((Component::NatGateway(id), tables.nat_gateway(id).address))
 }
 
 fn translate(packet: &Packet, bytes: &mut [u8], hot: &Hot) {

@@ -243,6 +243,13 @@ impl Cold {
         self.synced = hot.deadline;
     }
 
+    /// What the devices on the flow's way remember, in path order. Their clocks are as of the last
+    /// time that something about the flow changed; a hit since then shows in [`Hot::deadline`].
+    #[must_use]
+    pub fn facets(&self) -> &[Facet] {
+        &self.facets
+    }
+
     pub(crate) fn wrap(&mut self, direction: Direction) {
         self.wraps[direction as usize] += 1;
     }

@@ -6,7 +6,7 @@
 
 use foldhash::fast::FixedState;
 
-use crate::packet::{Direction, Key};
+use crate::packet::{Batch, Direction, Key};
 use crate::state::flow::{Cold, Hot};
 use crate::state::index::Index;
 use crate::state::prefetch;
@@ -76,22 +76,27 @@ pub(crate) enum Refused {
 
 impl Flows {
     /// The most flows that slots can be numbered for.
-    pub const MAX: usize = (u32::MAX >> 1) as usize - 1;
+    pub const MAX: usize = (u32::MAX >> 1) as usize - 1 - Self::SPARE;
+
+    /// Slots beyond the limit, for those that were given up and cannot be used again within the
+    /// batch: each packet may take the place of the flows that hold its two keys.
+    const SPARE: usize = 2 * Batch::PACKETS;
 
     /// Room for `limit` flows, at most [`Flows::MAX`]. Memory is reserved for all, and used as flows
     /// come.
     #[must_use]
     pub fn new(limit: usize, seed: u64, now: Tick) -> Self {
         let limit = limit.min(Self::MAX);
+        let slots = limit + Self::SPARE;
         Self {
             seed: FixedState::with_seed(seed),
             index: Index::new(),
-            hot: Vec::with_capacity(limit),
-            cold: Vec::with_capacity(limit),
+            hot: Vec::with_capacity(slots),
+            cold: Vec::with_capacity(slots),
             wheel: Wheel::new(now),
             free: Vec::new(),
             given_up: Vec::new(),
-            live: Vec::with_capacity(limit),
+            live: Vec::with_capacity(slots),
             limit,
         }
     }
@@ -100,6 +105,12 @@ impl Flows {
     #[must_use]
     pub fn len(&self) -> usize {
         self.index.len() / 2
+    }
+
+    /// Keys that flows are found by: two for each flow.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.index.len()
     }
 
     /// Whether no flow lives.
@@ -178,6 +189,9 @@ impl Flows {
                 return Err(Refused::Taken(cold, holder));
             }
         }
+        if self.len() >= self.limit {
+            return Err(Refused::Full);
+        }
         let deadline = hot.deadline();
         let flow = match self.free.pop() {
             Some(slot) => {
@@ -187,8 +201,8 @@ impl Flows {
                 self.live[flow.index()] = true;
                 flow
             }
-            None if self.hot.len() < self.limit => {
-                let slot = u32::try_from(self.hot.len()).expect("the limit is below 2^31");
+            None if self.hot.len() < self.limit + Self::SPARE => {
+                let slot = u32::try_from(self.hot.len()).expect("slots are numbered below 2^31");
                 self.hot.push(hot);
                 self.cold.push(cold);
                 self.live.push(true);

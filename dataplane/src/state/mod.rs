@@ -90,10 +90,10 @@ impl Shard {
         self.flows.open_present();
     }
 
-    /// Whether ports rest that belong to no flow any more.
+    /// Ports that rest without a flow.
     #[must_use]
-    pub fn has_resting(&self) -> bool {
-        !self.resting.is_empty()
+    pub fn resting(&self) -> usize {
+        self.resting.len()
     }
 
     /// Adds a flow, in the place of any that holds one of its keys. Gives back nothing: what a flow

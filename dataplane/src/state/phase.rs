@@ -63,6 +63,23 @@ impl Phase {
         STEPS[self as usize][direction as usize][class]
     }
 
+    /// The phase after a packet that tracking begins anew with: UDP counts its transactions from
+    /// here on.
+    #[must_use]
+    pub fn renew(self, direction: Direction, tcp_flags: u8) -> Self {
+        match (self, direction) {
+            (
+                Self::Request | Self::Response | Self::SecondRequest | Self::Stream,
+                Direction::Original,
+            ) => Self::Request,
+            (
+                Self::Request | Self::Response | Self::SecondRequest | Self::Stream,
+                Direction::Reply,
+            ) => Self::Response,
+            _ => self.step(direction, tcp_flags),
+        }
+    }
+
     /// Whether a TCP conversation is over: its packets restart no clock.
     #[must_use]
     pub const fn is_closed(self) -> bool {

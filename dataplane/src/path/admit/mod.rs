@@ -13,8 +13,11 @@ use arrayvec::ArrayVec;
 use crate::packet::{Addr, Answer, Batch, Component, Direction, Key, Packet, Reason, Verdict};
 use crate::path::parse::sender;
 use crate::path::recall::reopens;
-use crate::state::{Cold, Facet, Facets, FlowId, Hot, MAX_FACETS, Phase, Shard, Translation};
+use crate::state::{
+    Cold, Device, Facet, Facets, FlowId, Hot, MAX_FACETS, Phase, Shard, Translation,
+};
 use crate::tables::Tables;
+use crate::time::Tick;
 
 pub use record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use walk::{Memory, Walk};
@@ -88,6 +91,13 @@ pub struct Denial {
     pub answer: Answer,
 }
 
+impl Denial {
+    /// Where the packet came in, and nobody is told.
+    const fn silent(reason: Reason) -> Self {
+        Self { reason, component: None, answer: Answer::Silence }
+    }
+}
+
 /// A device that a walk has passed.
 #[derive(Debug)]
 enum Passed {
@@ -111,23 +121,16 @@ pub fn admit<R: Recorder>(
     tables: &Tables,
     recorder: &mut R,
 ) -> Result<Admitted, Denial> {
-    match shard.flows.find(hash, &headers.key) {
-        Some((flow, direction)) => {
-            let over = shard
-                .flows
-                .hot(flow)
-                .is_some_and(|hot| reopens(hot.phase(), direction, headers.tcp_flags));
-            if over && headers.error.is_none() {
-                shard.close(flow, &tables.timers);
-                open(headers, shard, tables, recorder)
-            } else {
-                revisit(headers, (flow, direction), shard, tables, recorder)
-            }
-        }
-        None if headers.error.is_some() => {
-            Err(Denial { reason: Reason::IcmpUnmatched, component: None, answer: Answer::Silence })
-        }
-        None => open(headers, shard, tables, recorder),
+    let Some((flow, direction)) = shard.flows.find(hash, &headers.key) else {
+        return open(headers, shard, tables, recorder);
+    };
+    let over =
+        shard.flows.hot(flow).is_some_and(|hot| reopens(hot.phase(), direction, headers.tcp_flags));
+    if over && headers.error.is_none() {
+        // Its successor takes its place, if it comes through.
+        open(headers, shard, tables, recorder)
+    } else {
+        revisit(headers, (flow, direction), shard, tables, recorder)
     }
 }
 
@@ -142,6 +145,10 @@ fn open<R: Recorder>(
     let mut walk =
         Walk::new(headers, memory, tables, &shard.shared.ports, &mut shard.random, recorder);
     let exit = walk.run(headers.key.link)?;
+    if headers.error.is_some() {
+        // No device on the way would have stopped it, but there is nothing to translate it by.
+        return Err(Denial::silent(Reason::IcmpUnmatched));
+    }
     let (translation, outer) = (walk.translation(headers, exit), walk.outer());
     let facets = walk.passed.into_iter().filter_map(|passed| match passed {
         Passed::Opened(facet) => Some(facet),
@@ -165,8 +172,8 @@ fn revisit<R: Recorder>(
     recorder: &mut R,
 ) -> Result<Admitted, Denial> {
     let now = shard.now;
-    let gone = Denial { reason: Reason::FlowTableFull, component: None, answer: Answer::Silence };
-    let (hot, cold) = shard.flows.parts_mut(flow).ok_or(gone)?;
+    let gone = || Denial::silent(Reason::FlowTableFull);
+    let (hot, cold) = shard.flows.parts_mut(flow).ok_or_else(gone)?;
     cold.sync(hot);
     let memory = Memory::of(hot, cold, &tables.timers, now);
     let mut walk =
@@ -181,8 +188,12 @@ fn revisit<R: Recorder>(
     let passed = walk.passed;
     match translation {
         Ok(found) if found.reply == *hot.key(direction.opposite()) => {
-            let phase = hot.phase().step(direction, headers.tcp_flags);
-            restart(&mut cold.facets, passed, hot.phase(), now);
+            let phase = next_phase(hot.phase(), direction, headers, &passed);
+            let facets = std::mem::take(&mut cold.facets);
+            (cold.facets, _) = pass_on(facets, passed, hot.phase(), now);
+            if direction == Direction::Reply {
+                cold.facets.reverse();
+            }
             hot.mtu = found.mtu;
             hot.ttl_hops = found.ttl_hops;
             hot.enter(phase);
@@ -192,7 +203,10 @@ fn revisit<R: Recorder>(
             Ok(Admitted { flow, direction, outer })
         }
         Ok(found) => {
-            let phase = replaced_phase(hot, direction, headers);
+            let phase = match direction {
+                Direction::Original => next_phase(hot.phase(), direction, headers, &passed),
+                Direction::Reply => Phase::first(headers.key.protocol, headers.tcp_flags),
+            };
             let facets = succeed(flow, passed, shard, tables);
             commit(&found, phase, Cold::new(facets), shard, tables).map(|flow| Admitted {
                 flow,
@@ -202,8 +216,14 @@ fn revisit<R: Recorder>(
         }
         Err(denial) => {
             // Up to the hop that drops it, devices have seen the packet.
-            let kept = passed.into_iter().filter(|passed| matches!(passed, Passed::Kept(_)));
-            restart(&mut cold.facets, kept, hot.phase(), now);
+            for passed in passed {
+                if let Passed::Kept(place) = passed
+                    && let Some(facet) = cold.facets.get_mut(place)
+                    && !hot.phase().is_closed()
+                {
+                    facet.last = now;
+                }
+            }
             cold.settle(hot, &tables.timers, now);
             shard.flows.reschedule(flow);
             Err(denial)
@@ -211,58 +231,47 @@ fn revisit<R: Recorder>(
     }
 }
 
-/// The phase of a flow that takes over from another under a new translation.
-fn replaced_phase(old: &Hot, direction: Direction, headers: &Headers) -> Phase {
-    match direction {
-        Direction::Original => old.phase().step(direction, headers.tcp_flags),
-        Direction::Reply => Phase::first(headers.key.protocol, headers.tcp_flags),
+/// The phase of a flow after a packet that was judged again.
+fn next_phase(phase: Phase, direction: Direction, headers: &Headers, passed: &Passage) -> Phase {
+    let tracked_anew = passed
+        .iter()
+        .any(|passed| matches!(passed, Passed::Opened(Facet { device: Device::Eni(_), .. })));
+    if tracked_anew {
+        phase.renew(direction, headers.tcp_flags)
+    } else {
+        phase.step(direction, headers.tcp_flags)
     }
 }
 
-/// Restarts the clocks of devices that a packet has passed, and adds what they opened.
-fn restart(
-    facets: &mut Facets,
-    passed: impl IntoIterator<Item = Passed>,
+/// What devices that a packet has passed remember from now on, in its path order, and what is left of
+/// those that it did not pass.
+fn pass_on(
+    facets: Facets,
+    passed: Passage,
     phase: Phase,
-    now: crate::time::Tick,
-) {
-    for passed in passed {
-        match passed {
+    now: Tick,
+) -> (Facets, impl Iterator<Item = Facet>) {
+    let mut old: ArrayVec<Option<Facet>, MAX_FACETS> = facets.into_iter().map(Some).collect();
+    let facets = passed
+        .into_iter()
+        .filter_map(|passed| match passed {
             Passed::Kept(place) => {
-                if let Some(facet) = facets.get_mut(place)
-                    && !phase.is_closed()
-                {
-                    facet.last = now;
-                }
+                let facet = old.get_mut(place)?.take()?;
+                let last = if phase.is_closed() { facet.last } else { now };
+                Some(Facet { last, ..facet })
             }
-            Passed::Opened(opened) => {
-                // In the place of the one that has expired.
-                match facets.iter_mut().find(|facet| facet.device == opened.device) {
-                    Some(facet) => *facet = opened,
-                    None => drop(facets.try_push(opened)),
-                }
-            }
-        }
-    }
+            Passed::Opened(facet) => Some(facet),
+        })
+        .collect();
+    (facets, old.into_iter().flatten())
 }
 
 /// Takes a flow away and gives its successor what the devices passed remember.
 fn succeed(flow: FlowId, passed: Passage, shard: &mut Shard, tables: &Tables) -> Facets {
     let Some((hot, facets)) = shard.take(flow) else { return Facets::new() };
-    let mut old: ArrayVec<Option<Facet>, MAX_FACETS> = facets.into_iter().map(Some).collect();
-    let now = shard.now;
-    let succeeding = passed
-        .into_iter()
-        .filter_map(|passed| match passed {
-            Passed::Kept(place) => {
-                let facet = old.get_mut(place)?.take()?;
-                Some(Facet { last: now, ..facet })
-            }
-            Passed::Opened(facet) => Some(facet),
-        })
-        .collect();
-    shard.forget(old.into_iter().flatten(), hot.phase(), &tables.timers);
-    succeeding
+    let (facets, rest) = pass_on(facets, passed, hot.phase(), shard.now);
+    shard.forget(rest, hot.phase(), &tables.timers);
+    facets
 }
 
 fn commit(
@@ -275,9 +284,5 @@ fn commit(
     let mut hot = Hot::new(translation, phase);
     hot.judge(Direction::Original, tables.epoch);
     cold.settle(&mut hot, &tables.timers, shard.now);
-    shard.open(hot, cold, &tables.timers).ok_or(Denial {
-        reason: Reason::FlowTableFull,
-        component: None,
-        answer: Answer::Silence,
-    })
+    shard.open(hot, cold, &tables.timers).ok_or(Denial::silent(Reason::FlowTableFull))
 }

@@ -9,8 +9,8 @@
 use ipnet::IpNet;
 
 use crate::packet::{
-    AclId, Addr, Answer, Component, EniId, GroupId, HostId, InternetGatewayId, Key, LinkId,
-    NatGatewayId, Reason, SubnetId,
+    AclId, Addr, Answer, Component, Direction, EniId, GroupId, HostId, InternetGatewayId, Key,
+    LinkId, NatGatewayId, Reason, SubnetId,
 };
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
@@ -49,11 +49,13 @@ impl<'a> Memory<'a> {
         })
     }
 
-    /// The conversation's first sender, as it sees itself.
-    fn inside(&self) -> Option<(Addr, u16)> {
-        let (hot, ..) = self.flow?;
-        let key = hot.key(crate::packet::Direction::Original);
-        Some((key.src, key.src_port))
+    /// Whom the translator whose facet stands at `place` knows on its inside: the translator before
+    /// it, or the conversation's first sender.
+    fn inside(&self, place: usize) -> Option<(Addr, u16)> {
+        let (hot, cold, _) = self.flow?;
+        let before = cold.facets.get(..place)?.iter().rev().find_map(|facet| facet.lease.as_ref());
+        let key = hot.key(Direction::Original);
+        Some(before.map_or((key.src, key.src_port), |lease| (lease.address(), lease.port())))
     }
 }
 
@@ -176,13 +178,15 @@ impl<'a, R: Recorder> Walk<'a, R> {
             self.remember(Passed::Kept(place));
             return Ok(());
         }
+        if self.related {
+            return self.deny((component, stage, None), Reason::IcmpUnmatched);
+        }
         let (rules, peer) = match stage {
             HopStage::SecurityGroupEgress => (&eni.egress, self.dst.0),
             _ => (&eni.ingress, self.src.0),
         };
         let peer = PeerOf { addr: peer, groups: self.groups_of(eni.subnet, peer) };
-        let allowed =
-            if self.related { None } else { rules.first(self.protocol, self.selector(), peer) };
+        let allowed = rules.first(self.protocol, self.selector(), peer);
         let Some(GroupRule { group, place }) = allowed else {
             return self.deny((component, stage, None), Reason::GroupMismatch);
         };
@@ -341,6 +345,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 self.remember(Passed::Kept(place));
                 facet.lease.as_ref().map_or(0, crate::shared::Lease::port)
             }
+            // An error opens no mapping, and without one has nothing to be translated by.
+            None if self.related => return self.deny(at, Reason::IcmpUnmatched),
             None => {
                 if let Some(answer) = self.refuses_mapping() {
                     return self.deny_with(at, Reason::NatIdleTimeout, answer);
@@ -374,9 +380,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// At the outside of a NAT gateway: what no live mapping expects is dropped.
     fn translate_inbound(&mut self, id: NatGatewayId) -> Judged<LinkId> {
         let at = (Component::NatGateway(id), HopStage::Translate, None);
-        let mapped = self.memory.facet(Device::NatGateway(id)).zip(self.memory.inside());
-        let Some(((place, _), (addr, port))) = mapped else {
-            return self.deny(at, Reason::NatUnsolicited);
+        let place = self.memory.facet(Device::NatGateway(id)).map(|(place, _)| place);
+        let mapped = place.and_then(|place| Some((place, self.memory.inside(place)?)));
+        let Some((place, (addr, port))) = mapped else {
+            let unmatched = self.related.then_some(Reason::IcmpUnmatched);
+            return self.deny(at, unmatched.unwrap_or(Reason::NatUnsolicited));
         };
         if self.translators.contains(&id) || self.translators.is_full() {
             return self.deny(at, Reason::ForwardingLoop);

@@ -1,0 +1,8 @@
+//! What the tests of the packet path share: a small topology built by hand, packets made and read
+//! by an independent library, and a driver without threads, devices or clocks.
+
+#![allow(dead_code, reason = "each test uses its own part of this")]
+
+pub mod datagram;
+pub mod net;
+pub mod topology;

@@ -1,0 +1,148 @@
+//! A shard driven by hand: packets in, packets out, time moved.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use dataplane::packet::{Batch, Component, Direction, LinkId, Reason, Verdict};
+use dataplane::path;
+use dataplane::shared::{Shared, WorkerId};
+use dataplane::state::{Counters, Shard};
+use dataplane::tables::Tables;
+use dataplane::time::Span;
+use dataplane::wire::virtio::VirtioNetHdr;
+
+use super::datagram::Datagram;
+use super::topology::Topology;
+
+pub struct Net {
+    pub tables: Tables,
+    pub shard: Shard,
+    pub shared: Arc<Shared>,
+    batch: Batch,
+}
+
+/// What became of one packet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// What left, and by which link: the packet itself, or the answer to it.
+    pub emitted: Option<Emitted>,
+    /// Why and where it was dropped.
+    pub dropped: Option<(Reason, Component)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Emitted {
+    pub link: LinkId,
+    pub bytes: Vec<u8>,
+    pub offload: VirtioNetHdr,
+    /// The MTU that it has to be cut to.
+    pub fragment: Option<u16>,
+}
+
+impl Outcome {
+    /// The packet that went on by `link`.
+    #[track_caller]
+    pub fn at(&self, link: LinkId) -> Datagram {
+        let Self { emitted: Some(emitted), dropped: None } = self else { panic!("{self:?}") };
+        assert_eq!(emitted.link, link, "exit link");
+        Datagram::read(&emitted.bytes)
+    }
+}
+
+impl Net {
+    pub fn new(topology: &Topology) -> Self {
+        Self::with_limit(topology, 1 << 16, 1)
+    }
+
+    pub fn with_limit(topology: &Topology, flows: usize, seed: u64) -> Self {
+        let shared = Arc::new(Shared::default());
+        let shard = Shard::new(WorkerId(0), shared.clone(), flows, seed);
+        Self { tables: topology.tables(), shard, shared, batch: Batch::new() }
+    }
+
+    /// Sends one packet down the path.
+    pub fn send(&mut self, link: LinkId, bytes: &[u8]) -> Outcome {
+        self.send_offloaded(link, bytes, VirtioNetHdr::PLAIN)
+    }
+
+    pub fn send_datagram(&mut self, link: LinkId, datagram: &Datagram) -> Outcome {
+        self.send(link, &datagram.bytes())
+    }
+
+    pub fn send_offloaded(&mut self, link: LinkId, bytes: &[u8], offload: VirtioNetHdr) -> Outcome {
+        self.turn(&[(link, bytes, offload)]).pop().unwrap()
+    }
+
+    /// Sends packets down the path together, as one worker's turn does.
+    pub fn turn(&mut self, packets: &[(LinkId, &[u8], VirtioNetHdr)]) -> Vec<Outcome> {
+        self.batch.clear();
+        for &(link, bytes, offload) in packets {
+            self.batch.push_bytes(link, bytes, offload);
+        }
+        assert_eq!(self.batch.len(), packets.len(), "more than a batch holds");
+        let mut drops = Vec::new();
+        for stage in &path::PATH {
+            // Emit turns a drop that owes an answer into what is emitted.
+            if stage.name == "emit" {
+                drops = self.batch.packets().iter().map(|packet| packet.verdict).collect();
+            }
+            (stage.run)(&mut self.batch, &mut self.shard, &self.tables);
+        }
+        self.shard.expire(&self.tables.timers);
+        let mut outcomes = Vec::new();
+        for (index, before) in drops.into_iter().enumerate() {
+            let packet = self.batch.packets()[index];
+            let dropped = match before {
+                Verdict::Drop { reason, component, .. } => Some((reason, component)),
+                _ => None,
+            };
+            let emitted = match packet.verdict {
+                Verdict::Emit { link, fragment } => {
+                    let bytes = self.batch.bytes(index).to_vec();
+                    Some(Emitted { link, bytes, offload: packet.offload, fragment })
+                }
+                _ => None,
+            };
+            outcomes.push(Outcome { emitted, dropped });
+        }
+        outcomes
+    }
+
+    /// Moves the clock and retires all that became due, as a worker does after a jump.
+    pub fn advance(&mut self, seconds: u32) {
+        self.jump(seconds);
+        self.shard.expire_promptly();
+        while !self.shard.expire(&self.tables.timers) {}
+    }
+
+    /// Moves the clock, and nothing else.
+    pub fn jump(&mut self, seconds: u32) {
+        self.shard.now = self.shard.now.after(Span::seconds(seconds));
+    }
+
+    /// What must hold after every turn, whatever happened.
+    #[track_caller]
+    pub fn check(&self) {
+        let Counters { received, forwarded, .. } = self.shard.counters;
+        assert_eq!(received, forwarded + self.shard.counters.dropped(), "one end for each packet");
+
+        let flows = &self.shard.flows;
+        let mut keys = HashSet::new();
+        let (mut live, mut leases) = (0, 0);
+        for (_, flow) in flows.live_from(0) {
+            let (hot, cold) = flows.parts(flow).unwrap();
+            live += 1;
+            keys.extend([Direction::Original, Direction::Reply].map(|d| *hot.key(d)));
+            leases += cold.facets().iter().filter(|facet| facet.lease.is_some()).count();
+        }
+        assert_eq!(flows.len(), live, "flows are those whose slots are in use");
+        assert_eq!(flows.keys(), 2 * live, "both keys or neither");
+        assert_eq!(self.shared.directory.len(), keys.len(), "the directory knows every key");
+        let leased = usize::try_from(self.shared.ports.total()).unwrap();
+        assert_eq!(
+            leased,
+            leases + self.shard.resting(),
+            "ports are leased to those who hold them"
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! Conversations as text: what is sent, and all that must come of it.
+//!
+//! ```text
+//! # A comment.
+//! app:40000 > 203.0.113.80:80 tcp syn        a packet is sent; the indented lines are its fate
+//!   opens                                    a flow is opened
+//!   expect internet 198.51.100.10:$p > 203.0.113.80:80 tcp syn ttl=63
+//! other:80 > 198.51.100.10:$p tcp ack
+//!   drop NAT_UNSOLICITED nat-gateway:nat-a   dropped; an `expect` beside it is the answer
+//! wait 351s
+//! state flows=1 leased=0 resting=0
+//! ```
+//!
+//! Packets: `tcp FLAGS`, `udp`, `ping id=N`, `pong id=N`, `proto=N`, and the errors `frag-needed
+//! mtu=N`, `unreachable`, `exceeded` with `quoting last` (or `quoting head`, 28 bytes of it): what
+//! the sender got last. Options: `len=N` bytes of data, `ttl=N`, `df`, `fragment`, `from=ADDRESS`.
+//! Expected ports: a number, `*`, `$name` (the first use binds it), `!name` (any but `$name`).
+//!
+//! Changes: `allow GROUP ingress|egress PROTOCOL PORTS PEER`, `revoke GROUP ingress|egress`,
+//! `acl SUBNET ingress|egress NUMBER allow|deny PROTOCOL PORTS CIDR`, `route SUBNET CIDR TARGET`,
+//! `nat-ports FIRST-LAST`. `flow-table N` comes first. `only prompt`: see [`Clock`].
+
+mod line;
+mod packets;
+mod setup;
+
+use std::collections::HashMap;
+
+use dataplane::packet::{LinkId, Reason};
+use dataplane::state::Counters;
+
+use crate::common::datagram::Datagram;
+use crate::common::net::Net;
+use crate::common::topology::Topology;
+use line::Line;
+use packets::Expected;
+
+/// Who retires what has become due: nothing that is said of packets may depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// The wheel, before the next packet.
+    Prompt,
+    /// The packet that finds it so; `state` lines are not asserted.
+    Lazy,
+}
+
+/// Runs a script.
+///
+/// # Panics
+///
+/// At the first line that is not so.
+pub fn run(name: &str, text: &str, clock: Clock) {
+    let only_prompt = text.lines().any(|line| line.trim() == "only prompt");
+    if only_prompt && clock == Clock::Lazy {
+        return;
+    }
+    let lines: Vec<Line<'_>> = (1..).zip(text.lines()).filter_map(Line::of).collect();
+    let mut lines = lines.as_slice();
+    let mut play = Play::new(clock);
+    while let Some((&line, rest)) = lines.split_first() {
+        assert!(!line.indented, "{name}:{}: an indented line belongs to a packet", line.number);
+        let fate = rest.iter().take_while(|line| line.indented).count();
+        let (fate, rest) = rest.split_at(fate);
+        let step = std::panic::AssertUnwindSafe(|| play.step(line, fate));
+        if let Err(fault) = std::panic::catch_unwind(step) {
+            eprintln!("{name}:{} ({clock:?}): {}", line.number, line.text);
+            std::panic::resume_unwind(fault);
+        }
+        lines = rest;
+    }
+}
+
+struct Play {
+    clock: Clock,
+    topology: Topology,
+    net: Net,
+    /// What must have been counted so far.
+    counted: Counters,
+    ports: HashMap<String, u16>,
+    /// The last packet that each link got.
+    last: HashMap<LinkId, Vec<u8>>,
+}
+
+impl Play {
+    fn new(clock: Clock) -> Self {
+        let topology = Topology::default();
+        let net = Net::new(&topology);
+        let (counted, ports, last) = Default::default();
+        Self { clock, topology, net, counted, ports, last }
+    }
+
+    fn step(&mut self, line: Line<'_>, fate: &[Line<'_>]) {
+        let words = line.words();
+        match words.as_slice() {
+            ["only", "prompt"] => {}
+            ["flow-table", limit] => {
+                assert_eq!(self.counted, Counters::default(), "`flow-table` comes first");
+                self.net = Net::with_limit(&self.topology, limit.parse().unwrap(), 1);
+            }
+            ["wait", time] => {
+                let seconds = time.strip_suffix('s').unwrap().parse().unwrap();
+                match self.clock {
+                    Clock::Prompt => self.net.advance(seconds),
+                    Clock::Lazy => self.net.jump(seconds),
+                }
+            }
+            ["state", wanted @ ..] if self.clock == Clock::Prompt => self.state(wanted),
+            ["state", ..] => {}
+            [_, ">", ..] => self.send(&words, fate),
+            change => {
+                setup::change(&mut self.topology, change);
+                self.topology.epoch += 1;
+                self.net.tables = self.topology.tables();
+            }
+        }
+        assert!(fate.is_empty() || words.get(1) == Some(&">"), "only packets have a fate");
+        self.net.check();
+    }
+
+    fn state(&self, wanted: &[&str]) {
+        for word in wanted {
+            let (what, wanted) = word.split_once('=').unwrap();
+            let is = match what {
+                "flows" => self.net.shard.flows.len(),
+                "leased" => usize::try_from(self.net.shared.ports.total()).unwrap(),
+                "resting" => self.net.shard.resting(),
+                _ => panic!("unknown state {what}"),
+            };
+            assert_eq!(is, wanted.parse::<usize>().unwrap(), "{what}");
+        }
+    }
+
+    fn send(&mut self, words: &[&str], fate: &[Line<'_>]) {
+        let (link, sent) = packets::sent(words, &self.ports, &self.last);
+        let bytes = sent.bytes();
+        let outcome = self.net.send(link, &bytes);
+
+        let (mut expected, mut dropped) = (None, None);
+        self.counted.received += 1;
+        for line in fate {
+            match line.words().as_slice() {
+                ["opens"] => self.counted.opened += 1,
+                &["drop", reason, component] => {
+                    let reason = Reason::ALL.iter().find(|r| r.label() == reason);
+                    let reason = *reason.unwrap_or_else(|| panic!("no reason {}", line.text));
+                    dropped = Some((reason, line::component(component)));
+                }
+                ["expect", words @ ..] => expected = Some(Expected::of(words)),
+                _ => panic!("what is `{}`?", line.text),
+            }
+        }
+        assert_eq!(outcome.dropped, dropped, "what was dropped");
+        match &dropped {
+            Some(at) => {
+                *self.counted.drops.entry(*at).or_default() += 1;
+                self.counted.answers += u64::from(expected.is_some());
+            }
+            None => {
+                self.counted.forwarded += 1;
+                self.counted.forwarded_bytes += bytes.len() as u64;
+            }
+        }
+        match (outcome.emitted, expected) {
+            (None, None) => {}
+            (Some(emitted), Some(expected)) => {
+                let seen = Datagram::read(&emitted.bytes);
+                expected.compare(&emitted, &seen, &mut self.ports);
+                if dropped.is_none() {
+                    packets::same_data(&sent, &seen);
+                }
+                self.last.insert(emitted.link, emitted.bytes);
+            }
+            (emitted, expected) => panic!("emitted {emitted:?}, expected {expected:?}"),
+        }
+        assert_eq!(self.net.shard.counters, self.counted, "all counters");
+    }
+}

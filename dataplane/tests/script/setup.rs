@@ -1,0 +1,81 @@
+//! Changes to the topology, by name.
+
+use std::ops::RangeInclusive;
+
+use dataplane::shared::PortRange;
+use dataplane::tables::{AclRule, Peer, Selector, Target};
+use dataplane::wire::protocol;
+
+use super::line;
+use crate::common::topology::{IGW, NAT_A, NAT_B, Topology, net};
+
+pub fn change(topology: &mut Topology, words: &[&str]) {
+    match words {
+        ["allow", group, direction, protocol, ports, peer] => {
+            let group = &mut topology.groups[line::group(group)];
+            let rules = if *direction == "egress" { &mut group.egress } else { &mut group.ingress };
+            let peer = match peer.parse() {
+                Ok(net) => Peer::Net(net),
+                Err(_) => {
+                    let group = u16::try_from(line::group(peer)).unwrap();
+                    Peer::Group(dataplane::packet::GroupId(group))
+                }
+            };
+            rules.push((selector(protocol, ports), peer));
+        }
+        ["revoke", group, direction] => {
+            let group = &mut topology.groups[line::group(group)];
+            let rules = if *direction == "egress" { &mut group.egress } else { &mut group.ingress };
+            rules.clear();
+        }
+        ["acl", subnet, direction, number, verdict, protocol, ports, peer] => {
+            let acl = &mut topology.acls[line::subnet(subnet)];
+            let rules = if *direction == "egress" { &mut acl.egress } else { &mut acl.ingress };
+            let rule = AclRule { number: number.parse().unwrap(), allow: *verdict == "allow" };
+            rules.push((rule, selector(protocol, ports), net(peer)));
+        }
+        ["route", subnet, destination, target] => {
+            let routes = &mut topology.routes[line::subnet(subnet)];
+            let destination = net(destination);
+            routes.retain(|&(other, _)| other != destination);
+            let target = match *target {
+                "igw" => Target::InternetGateway(IGW),
+                "nat-a" => Target::NatGateway(NAT_A),
+                "nat-b" => Target::NatGateway(NAT_B),
+                "blackhole" => Target::Blackhole,
+                "none" => return,
+                other => panic!("no target {other}"),
+            };
+            routes.push((destination, target));
+        }
+        ["nat-ports", ports] => {
+            let (first, last) = range(ports).into_inner();
+            topology.ports = PortRange { first, last, ..topology.ports };
+        }
+        _ => panic!("what is `{}`?", words.join(" ")),
+    }
+}
+
+/// `443`, `1024-65535` or `*`; for ICMP `TYPE/CODE` or `*`.
+fn selector(protocol: &str, ports: &str) -> Selector {
+    let protocol = match protocol {
+        "all" => None,
+        "tcp" => Some(protocol::TCP),
+        "udp" => Some(protocol::UDP),
+        "icmp" => Some(protocol::ICMP),
+        other => Some(other.parse().unwrap()),
+    };
+    Selector { protocol, ports: range(ports) }
+}
+
+fn range(text: &str) -> RangeInclusive<u16> {
+    if text == "*" {
+        return 0..=u16::MAX;
+    }
+    if let Some((kind, code)) = text.split_once('/') {
+        let word = u16::from_be_bytes([kind.parse().unwrap(), code.parse().unwrap()]);
+        return word..=word;
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    first.parse().unwrap()..=last.parse().unwrap()
+}
