@@ -221,12 +221,13 @@ fn figure() -> String {
 
 /// Each topology and the first line of its comment.
 fn topologies() -> Vec<(String, String)> {
-    let entries = fs::read_dir(at("topologies")).unwrap().map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(at("topologies")).expect("part of the repository");
+    let entries = entries.map(|entry| entry.expect("the folder can be listed").path());
     let files = entries.filter(|path| path.extension().is_some_and(|it| it == "yaml"));
     let mut topologies: Vec<_> = files
         .map(|path| {
-            let file = path.file_name().unwrap().to_string_lossy().into_owned();
-            let text = fs::read_to_string(&path).unwrap();
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let text = read(&format!("topologies/{file}"));
             let situation = text.lines().next().and_then(|line| line.strip_prefix("# "));
             (file.clone(), situation.unwrap_or_else(|| panic!("{file}: no comment")).to_owned())
         })

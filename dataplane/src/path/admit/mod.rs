@@ -1,7 +1,7 @@
 //! May this conversation begin? And may it go on, where something about it has changed?
 //!
 //! First packets only: a miss, a flow that was judged under other tables, a facet that has expired,
-//! an ICMP error. The packet's headers walk over the hops ([`walk`]) with what devices remember of
+//! an ICMP error. The packet's headers walk over the hops (`walk`) with what devices remember of
 //! the flow. Draft first, commit last: nothing is kept of a packet that a later hop drops, but that
 //! the devices which it passed have seen it.
 
