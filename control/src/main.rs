@@ -1,3 +1,47 @@
-//! The binary `hypertun`.
+//! The binary `hypertun`: one subcommand, one line.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use control::cli;
+
+/// AWS VPC egress on your machine: real packets, NAT gateway semantics, every verdict explained.
+#[derive(Debug, Parser)]
+#[command(name = "hypertun", version, propagate_version = true)]
+struct Hypertun {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(cli::demo::Demo),
+    Check(cli::check::Check),
+    Explain(cli::explain::Explain),
+    Run(cli::run::Run),
+    Up(cli::up::Up),
+    Down(cli::down::Down),
+    Exec(cli::exec::Exec),
+    Status(cli::status::Status),
+    Flows(cli::flows::Flows),
+    Drops(cli::drops::Drops),
+    Clock(cli::clock::Clock),
+}
+
+fn main() -> ExitCode {
+    cli::log::to_standard_error();
+    let outcome = match Hypertun::parse().command {
+        Command::Demo(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Up(command) => command.run(),
+        Command::Down(command) => command.run(),
+        Command::Exec(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Flows(command) => command.run(),
+        Command::Drops(command) => command.run(),
+        Command::Clock(command) => command.run(),
+    };
+    cli::exit(outcome)
+}

@@ -14,3 +14,4 @@ pub mod state;
 pub mod tables;
 pub mod time;
 pub mod wire;
+pub mod worker;

@@ -5,7 +5,11 @@ use std::os::fd::BorrowedFd;
 
 use crate::wire::virtio::VirtioNetHdr;
 
+pub mod fragment;
 pub mod memory;
+pub mod segment;
+pub mod transmit;
+pub mod tun;
 
 /// Bytes before a packet in its slot: room for a device header, and for a header that grows.
 pub const HEADROOM: usize = 64;
@@ -29,6 +33,14 @@ pub struct Frame {
     pub len: usize,
     /// Unfinished checksum, super-packet.
     pub offload: VirtioNetHdr,
+}
+
+impl Frame {
+    /// The packet's bytes in `slot`; `None` where the frame does not lie in it.
+    #[must_use]
+    pub fn packet<'a>(&self, slot: &'a mut [u8]) -> Option<&'a mut [u8]> {
+        slot.get_mut(self.start..self.start.checked_add(self.len)?)
+    }
 }
 
 /// What a link takes whole. What it does not take is finished in software before it is sent.
@@ -60,8 +72,9 @@ pub trait Link: Send {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` when the device is full, `InvalidInput` when it does not take this kind of
-    /// packet; any other when the device is gone.
+    /// `WouldBlock` when the device is full, `NetworkDown` while it is down, `InvalidInput` when
+    /// it does not take this kind of packet: in these cases the packet is lost and the device
+    /// remains. Any other when the device is gone.
     fn send(&mut self, slot: &mut [u8], frame: Frame) -> io::Result<()>;
 
     /// What [`send`](Self::send) takes whole.

@@ -28,6 +28,13 @@ impl Counters {
         *self.drops.entry((reason, component)).or_default() += 1;
     }
 
+    /// Counts a packet of `bytes` bytes, counted as forwarded before, as dropped.
+    pub(crate) fn lose(&mut self, reason: Reason, component: Component, bytes: usize) {
+        self.forwarded -= 1;
+        self.forwarded_bytes -= bytes as u64;
+        self.drop(reason, component);
+    }
+
     /// Dropped packets in all.
     #[must_use]
     pub fn dropped(&self) -> u64 {

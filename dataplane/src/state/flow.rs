@@ -254,6 +254,19 @@ impl Cold {
         self.wraps[direction as usize] += 1;
     }
 
+    /// Each device's memory, and when it forgets if nothing comes.
+    pub fn memories<'a>(
+        &'a self,
+        hot: &'a Hot,
+        timers: &'a Timers,
+    ) -> impl Iterator<Item = (&'a Facet, Tick)> {
+        let hit = hot.deadline != self.synced;
+        self.facets.iter().map(move |facet| {
+            let last = if hit { hot.deadline.before(hot.idle) } else { facet.last };
+            (facet, last.after(facet.device.idle(hot.phase, timers)))
+        })
+    }
+
     /// Packets and bytes of one direction.
     #[must_use]
     pub fn counts(&self, hot: &Hot, direction: Direction) -> (u64, u64) {

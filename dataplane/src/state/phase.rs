@@ -86,6 +86,23 @@ impl Phase {
         matches!(self, Self::Closed)
     }
 
+    /// The word that users see.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Other | Self::Icmp => "-",
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::SecondRequest => "second-request",
+            Self::Stream => "stream",
+            Self::SynSent => "syn-sent",
+            Self::SynReceived => "syn-received",
+            Self::Established => "established",
+            Self::OriginalFin | Self::ReplyFin => "half-closed",
+            Self::Closed => "closed",
+        }
+    }
+
     const fn next(self, direction: Direction, class: u8) -> Self {
         let original = matches!(direction, Direction::Original);
         match (self, class) {

@@ -70,6 +70,23 @@ impl VirtioNetHdr {
         self.flags & NEEDS_CSUM != 0
     }
 
+    /// Whether the fields fit a packet of `len` bytes: a partial checksum lies inside it, and a
+    /// super-packet is of a kind we know, has segments of some size and a partial checksum, as
+    /// s. 5.1.6.2 demands of who sends it.
+    ///
+    /// Whether they agree with the packet's headers is for the reader of those to say.
+    #[must_use]
+    pub const fn fits(&self, len: usize) -> bool {
+        if self.needs_csum() && self.csum_start as usize + self.csum_offset as usize + 2 > len {
+            return false;
+        }
+        match self.segmented() {
+            None => true,
+            Some(gso::TCPV4 | gso::TCPV6 | gso::UDP_L4) => self.needs_csum() && self.gso_size > 0,
+            Some(_) => false,
+        }
+    }
+
     /// Whether this is a super-packet, and of what kind (without [`gso::ECN`]).
     #[must_use]
     pub const fn segmented(&self) -> Option<u8> {
@@ -77,5 +94,37 @@ impl VirtioNetHdr {
             gso::NONE => None,
             kind => Some(kind),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TSO: VirtioNetHdr = VirtioNetHdr {
+        flags: NEEDS_CSUM,
+        gso_type: gso::TCPV4,
+        hdr_len: 40,
+        gso_size: 1448,
+        csum_start: 20,
+        csum_offset: 16,
+    };
+
+    #[test]
+    fn fits_where_checksum_and_segments_can_be() {
+        assert!(VirtioNetHdr::PLAIN.fits(0));
+        assert!(TSO.fits(38));
+        assert!(!TSO.fits(37), "checksum beyond the end");
+        assert!(VirtioNetHdr { gso_type: gso::TCPV6 | gso::ECN, ..TSO }.fits(38));
+        assert!(VirtioNetHdr { gso_type: gso::UDP_L4, ..TSO }.fits(38));
+    }
+
+    #[test]
+    fn does_not_fit_what_cannot_be_cut() {
+        assert!(!VirtioNetHdr { gso_size: 0, ..TSO }.fits(9000), "segments of no bytes");
+        assert!(!VirtioNetHdr { flags: 0, ..TSO }.fits(9000), "no partial checksum");
+        assert!(!VirtioNetHdr { gso_type: gso::UDP, ..TSO }.fits(9000), "UFO");
+        assert!(!VirtioNetHdr { gso_type: 0x21, ..TSO }.fits(9000), "a tunnel");
+        assert!(!VirtioNetHdr { csum_start: u16::MAX, csum_offset: u16::MAX, ..TSO }.fits(9000));
     }
 }

@@ -1,0 +1,188 @@
+//! The admin API: JSON over HTTP on the instance's Unix socket.
+//!
+//! One thread, one current-thread runtime; whatever waits for a worker waits on a thread of its own.
+
+pub mod client;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use dataplane::worker::Gone;
+use rustix::event::{EventfdFlags, eventfd};
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+
+use crate::observe;
+use crate::runtime::emulator::Emulator;
+
+/// The emulated clock, as the API tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClockReading {
+    /// Emulated seconds since the instance began.
+    pub seconds: f64,
+}
+
+/// How far to move the clock.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Advance {
+    /// Milliseconds.
+    pub milliseconds: u64,
+}
+
+/// How many flows to list.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Limit {
+    /// At most so many; 10,000 unless given.
+    pub limit: Option<usize>,
+}
+
+/// A problem, as the API tells it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Problem {
+    /// One sentence.
+    pub error: String,
+}
+
+/// Why the API did not start.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serve {path}: {source}")]
+pub struct Error {
+    path: String,
+    source: io::Error,
+}
+
+/// The server of a running instance. Dropping it ends it.
+#[derive(Debug)]
+pub struct Server {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    down: Arc<OwnedFd>,
+}
+
+impl Server {
+    /// Serves `emulator` on the Unix socket `path`, mode 0600.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be made.
+    pub fn start(path: &Path, emulator: Arc<Emulator>) -> Result<Self, Error> {
+        let failed = |source| Error { path: path.display().to_string(), source };
+        let down = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+        let down = Arc::new(down.map_err(|e| failed(e.into()))?);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(failed)?;
+        let listener = {
+            let _inside = runtime.enter();
+            // Whoever connects before the mode is set has opened a directory that is ours alone.
+            let listener = UnixListener::bind(path).map_err(failed)?;
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
+            listener
+        };
+        let (stop, stopped) = oneshot::channel();
+        let router = router(Context { emulator, down: down.clone() });
+        let thread = std::thread::Builder::new().name("api".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    // Only ever ends with an error that concerns no request.
+                    _ = axum::serve(listener, router) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Ok(Self { stop: Some(stop), thread: Some(thread.map_err(failed)?), down })
+    }
+
+    /// Polls readable once somebody has asked the instance to end.
+    #[must_use]
+    pub fn asked_to_end(&self) -> BorrowedFd<'_> {
+        self.down.as_fd()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // Its panic was reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Context {
+    emulator: Arc<Emulator>,
+    down: Arc<OwnedFd>,
+}
+
+fn router(context: Context) -> Router {
+    Router::new()
+        .route("/health", get(|| async { "ok\n" }))
+        .route("/v1/status", get(status))
+        .route("/v1/flows", get(flows))
+        .route("/v1/drops", get(drops))
+        .route("/v1/clock", get(clock))
+        .route("/v1/clock/advance", post(advance))
+        .route("/v1/down", post(down))
+        .with_state(context)
+}
+
+async fn status(State(context): State<Context>) -> Response {
+    answer(context, observe::status).await
+}
+
+async fn drops(State(context): State<Context>) -> Response {
+    answer(context, observe::drops).await
+}
+
+async fn flows(State(context): State<Context>, Query(Limit { limit }): Query<Limit>) -> Response {
+    let limit = limit.unwrap_or(10_000);
+    answer(context, move |emulator| observe::flows(emulator, limit)).await
+}
+
+async fn clock(State(context): State<Context>) -> Json<ClockReading> {
+    Json(reading(context.emulator.elapsed()))
+}
+
+async fn advance(State(context): State<Context>, Json(by): Json<Advance>) -> Response {
+    let by = Duration::from_millis(by.milliseconds);
+    answer(context, move |emulator| emulator.advance(by).map(reading)).await
+}
+
+async fn down(State(context): State<Context>) -> StatusCode {
+    // A counter at its limit is readable already.
+    let _ = rustix::io::write(&*context.down, &1_u64.to_ne_bytes());
+    StatusCode::ACCEPTED
+}
+
+fn reading(elapsed: Duration) -> ClockReading {
+    ClockReading { seconds: elapsed.as_secs_f64() }
+}
+
+/// Runs what waits for workers beside the server.
+async fn answer<T: Serialize + Send + 'static>(
+    context: Context,
+    question: impl FnOnce(&Emulator) -> Result<T, Gone> + Send + 'static,
+) -> Response {
+    match tokio::task::spawn_blocking(move || question(&context.emulator)).await {
+        Ok(Ok(value)) => Json(value).into_response(),
+        Ok(Err(gone)) => problem(&gone.to_string()),
+        Err(panicked) => problem(&panicked.to_string()),
+    }
+}
+
+fn problem(error: &str) -> Response {
+    let problem = Problem { error: error.to_owned() };
+    (StatusCode::INTERNAL_SERVER_ERROR, Json(problem)).into_response()
+}

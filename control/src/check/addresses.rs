@@ -1,0 +1,262 @@
+//! Which address does everything have, and has nothing else the same?
+//!
+//! Declared addresses are claimed first; then NAT gateways and network interfaces without one get theirs, in
+//! file order: the lowest free one of their subnet, the next free one of 198.51.100.0/24 (RFC 5737) in public.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use crate::check::blocks::net;
+use crate::check::{Check, SubnetIndex, VpcIndex};
+use crate::diagnostic::{Fault, Place};
+use crate::model::{self, At, PublicIp};
+
+/// Where public addresses come from that the file does not give.
+const PUBLIC_POOL: Ipv4Net = net([198, 51, 100, 0], 24);
+
+/// How many addresses at a subnet's start AWS keeps: network, router, resolver, future.
+const RESERVED: u32 = 4;
+
+/// Ranges that no host of the internet has an address of: RFC 6890 and the VPC's own.
+const NOT_PUBLIC: [Ipv4Net; 9] = [
+    net([0, 0, 0, 0], 8),
+    net([10, 0, 0, 0], 8),
+    net([100, 64, 0, 0], 10),
+    net([127, 0, 0, 0], 8),
+    net([169, 254, 0, 0], 16),
+    net([172, 16, 0, 0], 12),
+    net([192, 168, 0, 0], 16),
+    net([224, 0, 0, 0], 4),
+    net([240, 0, 0, 0], 4),
+];
+
+/// The addresses of what stands in subnets, by its place in the file's order; none after a fault.
+#[derive(Default)]
+pub(super) struct Addresses {
+    pub(super) nat_gateways: Vec<(Option<Ipv4Addr>, Option<Ipv4Addr>)>,
+    /// Private, and public if it has one.
+    pub(super) network_interfaces: Vec<(Option<Ipv4Addr>, Option<Ipv4Addr>)>,
+}
+
+/// Who has an address, in one address space.
+#[derive(Clone, Default)]
+struct Claims(HashMap<Ipv4Addr, Place>);
+
+/// The lowest address of a range that may still be free.
+#[derive(Clone, Copy)]
+struct Cursor {
+    next: u32,
+    last: u32,
+}
+
+impl Cursor {
+    /// The next address of the range that `claims` does not know.
+    fn free(&mut self, claims: &Claims) -> Option<Ipv4Addr> {
+        while self.next <= self.last {
+            let address = Ipv4Addr::from(self.next);
+            self.next += 1;
+            if !claims.0.contains_key(&address) {
+                return Some(address);
+            }
+        }
+        None
+    }
+}
+
+/// The addresses of `subnet` that AWS does not keep for itself.
+fn usable(subnet: Ipv4Net) -> Cursor {
+    Cursor { next: u32::from(subnet.network()) + RESERVED, last: u32::from(subnet.broadcast()) - 1 }
+}
+
+impl Check<'_, '_> {
+    pub(super) fn addresses(&mut self) -> Addresses {
+        let mut private = vec![Claims::default(); self.model.vpcs.len()];
+        let mut public = Claims::default();
+        let mut addresses = Addresses::default();
+        self.hosts(&mut public);
+        for (index, gateway) in self.model.nat_gateways.values().enumerate() {
+            let subnet = self.homes.nat_gateways[index];
+            let inside = self.declared_private(gateway.private_ip, subnet, &mut private);
+            let outside = self.declared_nat(gateway, &mut public);
+            addresses.nat_gateways.push((inside, outside));
+        }
+        for (index, interface) in self.model.network_interfaces.values().enumerate() {
+            let subnet = self.homes.network_interfaces[index];
+            let inside = self.declared_private(interface.private_ip, subnet, &mut private);
+            let outside = match interface.public_ip.map(|it| (it.value, it.place)) {
+                Some((PublicIp::Address(value), place)) => {
+                    self.public(At { place, value }, &mut public)
+                }
+                _ => None,
+            };
+            addresses.network_interfaces.push((inside, outside));
+        }
+        self.assign(&mut addresses, &mut private, &mut public);
+        addresses
+    }
+
+    /// Gives addresses to what has none.
+    fn assign(&mut self, addresses: &mut Addresses, private: &mut [Claims], public: &mut Claims) {
+        let mut subnets: Vec<_> = self
+            .model
+            .subnets
+            .values()
+            .map(|subnet| Some(usable(subnet.cidr_block?.value)))
+            .collect();
+        let mut pool = usable(PUBLIC_POOL);
+        pool.next = u32::from(PUBLIC_POOL.network()) + 1;
+        for (index, (name, gateway)) in self.model.nat_gateways.iter().enumerate() {
+            let (inside, outside) = &mut addresses.nat_gateways[index];
+            if gateway.private_ip.is_none() {
+                let subnet = self.homes.nat_gateways[index];
+                *inside = self.free_private(name, gateway.place, subnet, &mut subnets, private);
+            }
+            if gateway.public_ips.is_none() {
+                *outside = self.free_public(name, gateway.place, &mut pool, public);
+            }
+        }
+        for (index, (name, interface)) in self.model.network_interfaces.iter().enumerate() {
+            let (inside, outside) = &mut addresses.network_interfaces[index];
+            let subnet = self.homes.network_interfaces[index];
+            if interface.private_ip.is_none() {
+                *inside = self.free_private(name, interface.place, subnet, &mut subnets, private);
+            }
+            let mapped = || {
+                let (_, subnet) = self.model.subnets.get_index(subnet?.0)?;
+                subnet.map_public_ip_on_launch
+            };
+            let auto = match interface.public_ip {
+                Some(choice) => choice.value == PublicIp::Auto,
+                None => mapped().is_some_and(|it| it.value),
+            };
+            if auto {
+                *outside = self.free_public(name, interface.place, &mut pool, public);
+            }
+        }
+    }
+
+    fn hosts(&mut self, public: &mut Claims) {
+        let Some(internet) = &self.model.internet else { return };
+        for host in internet.hosts.values() {
+            for address in host.addresses.iter().flat_map(|addresses| &addresses.value) {
+                self.public(*address, public);
+            }
+        }
+    }
+
+    fn declared_nat(
+        &mut self,
+        gateway: &model::NatGateway,
+        public: &mut Claims,
+    ) -> Option<Ipv4Addr> {
+        let list = gateway.public_ips.as_ref()?;
+        let Some((first, others)) = list.split_first() else {
+            let fault = Fault::error(list.place, "a public NAT gateway without a public address");
+            self.faults
+                .push(fault.help("name one, or leave `public_ips` out for the next free one"));
+            return None;
+        };
+        for other in others {
+            self.faults
+                .push(Fault::unsupported(other.place, "a second public address of a NAT gateway"));
+        }
+        self.public(*first, public)
+    }
+
+    /// A declared public address, claimed; it is one that the internet can have.
+    fn public(&mut self, address: At<Ipv4Addr>, claims: &mut Claims) -> Option<Ipv4Addr> {
+        if let Some(range) = NOT_PUBLIC.iter().find(|range| range.contains(&address.value)) {
+            let message = format!("{} is no public address: it is of {range}", address.value);
+            let help = "choose one of 198.51.100.0/24 or 203.0.113.0/24, say";
+            self.faults.push(Fault::error(address.place, message).help(help));
+            return None;
+        }
+        self.claim(address, claims, "public addresses are unique in the whole file")
+    }
+
+    /// A declared private address, claimed; it is one that AWS would give in its subnet.
+    fn declared_private(
+        &mut self,
+        address: Option<At<Ipv4Addr>>,
+        subnet: Option<SubnetIndex>,
+        private: &mut [Claims],
+    ) -> Option<Ipv4Addr> {
+        let address = address?;
+        let (name, declared) = self.model.subnets.get_index(subnet?.0)?;
+        let block = declared.cidr_block?;
+        let free = usable(block.value);
+        if !block.contains(&address.value) {
+            let message = format!("{} is not in subnet `{name}` ({})", address.value, block.value);
+            let fault =
+                Fault::error(address.place, message).label(block.place, "the subnet's block");
+            self.faults.push(fault.help(between(free)));
+        } else if !(free.next..=free.last).contains(&u32::from(address.value)) {
+            let message = format!("AWS keeps {} of subnet `{name}` for itself", address.value);
+            let help = format!("the first four and the last are reserved; {}", between(free));
+            self.faults.push(Fault::error(address.place, message).help(help));
+        }
+        let VpcIndex(vpc) = self.homes.vpc(subnet)?;
+        self.claim(address, &mut private[vpc], "private addresses are unique in a VPC")
+    }
+
+    fn claim(
+        &mut self,
+        address: At<Ipv4Addr>,
+        claims: &mut Claims,
+        rule: &str,
+    ) -> Option<Ipv4Addr> {
+        if let Some(&first) = claims.0.get(&address.value) {
+            let message = format!("{} is taken", address.value);
+            let fault = Fault::error(address.place, message).label(first, "it is given here");
+            self.faults.push(fault.help(format!("choose another: {rule}")));
+            return None;
+        }
+        claims.0.insert(address.value, address.place);
+        Some(address.value)
+    }
+
+    fn free_private(
+        &mut self,
+        name: &str,
+        place: Place,
+        subnet: Option<SubnetIndex>,
+        cursors: &mut [Option<Cursor>],
+        private: &mut [Claims],
+    ) -> Option<Ipv4Addr> {
+        let claims = &mut private[self.homes.vpc(subnet)?.0];
+        let subnet = subnet?.0;
+        let address = cursors[subnet].as_mut()?.free(claims);
+        let Some(address) = address else {
+            let subnet = self.model.subnets.get_index(subnet).map_or("", |(name, _)| name);
+            let message = format!("subnet `{subnet}` has no address left for `{name}`");
+            self.faults
+                .push(Fault::error(place, message).help("enlarge the subnet or use another"));
+            return None;
+        };
+        claims.0.insert(address, place);
+        Some(address)
+    }
+
+    fn free_public(
+        &mut self,
+        name: &str,
+        place: Place,
+        pool: &mut Cursor,
+        claims: &mut Claims,
+    ) -> Option<Ipv4Addr> {
+        let Some(address) = pool.free(claims) else {
+            let message = format!("{PUBLIC_POOL} has no address left for `{name}`");
+            let help = "give public addresses of other ranges by hand";
+            self.faults.push(Fault::error(place, message).help(help));
+            return None;
+        };
+        claims.0.insert(address, place);
+        Some(address)
+    }
+}
+
+fn between(free: Cursor) -> String {
+    format!("choose one from {} to {}", Ipv4Addr::from(free.next), Ipv4Addr::from(free.last))
+}

@@ -1,0 +1,371 @@
+//! What a right topology says, with nothing left to look up.
+//!
+//! Names are resolved to indices, defaults are filled in, addresses are assigned. The `default`
+//! security group, the `default` network ACL and the `main` route table of each VPC stand behind
+//! the declared ones, marked `implicit`. [`Checked`] is the witness that all of it holds: only
+//! [`check`](super::check) makes one.
+
+use std::net::Ipv4Addr;
+use std::ops::{Deref, Index};
+
+use ipnet::Ipv4Net;
+
+pub use crate::endpoints::Service;
+
+/// A topology that [`check`](super::check) found nothing wrong with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked(Topology);
+
+impl Checked {
+    /// Vouches for `topology`; called once, where the last fault has been looked for.
+    pub(super) fn vouch(topology: Topology) -> Self {
+        Self(topology)
+    }
+}
+
+impl Deref for Checked {
+    type Target = Topology;
+
+    fn deref(&self) -> &Topology {
+        &self.0
+    }
+}
+
+/// All that a topology file declares, each kind in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// The AWS region, `us-east-1` unless the file names one.
+    pub region: String,
+    /// The VPCs.
+    pub vpcs: Vec<Vpc>,
+    /// The internet gateways; at most one a VPC.
+    pub internet_gateways: Vec<InternetGateway>,
+    /// The subnets.
+    pub subnets: Vec<Subnet>,
+    /// The route tables: declared ones, then `main` of each VPC that names no other.
+    pub route_tables: Vec<RouteTable>,
+    /// The NAT gateways.
+    pub nat_gateways: Vec<NatGateway>,
+    /// The security groups: declared ones, then `default` of each VPC that names no other.
+    pub security_groups: Vec<SecurityGroup>,
+    /// The network ACLs: declared ones, then `default` of each VPC that names no other.
+    pub network_acls: Vec<NetworkAcl>,
+    /// The prefix lists.
+    pub prefix_lists: Vec<PrefixList>,
+    /// The network interfaces.
+    pub network_interfaces: Vec<NetworkInterface>,
+    /// The hosts of the simulated internet.
+    pub internet_hosts: Vec<InternetHost>,
+}
+
+macro_rules! indices {
+    ($($(#[$doc:meta])* $index:ident, $item:ident, $field:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $index(pub usize);
+
+        impl Index<$index> for Topology {
+            type Output = $item;
+
+            fn index(&self, index: $index) -> &$item {
+                &self.$field[index.0]
+            }
+        }
+    )*};
+}
+
+indices! {
+    /// A place in [`Topology::vpcs`].
+    VpcIndex, Vpc, vpcs;
+    /// A place in [`Topology::internet_gateways`].
+    InternetGatewayIndex, InternetGateway, internet_gateways;
+    /// A place in [`Topology::subnets`].
+    SubnetIndex, Subnet, subnets;
+    /// A place in [`Topology::route_tables`].
+    RouteTableIndex, RouteTable, route_tables;
+    /// A place in [`Topology::nat_gateways`].
+    NatGatewayIndex, NatGateway, nat_gateways;
+    /// A place in [`Topology::security_groups`].
+    SecurityGroupIndex, SecurityGroup, security_groups;
+    /// A place in [`Topology::network_acls`].
+    NetworkAclIndex, NetworkAcl, network_acls;
+    /// A place in [`Topology::prefix_lists`].
+    PrefixListIndex, PrefixList, prefix_lists;
+    /// A place in [`Topology::network_interfaces`].
+    NetworkInterfaceIndex, NetworkInterface, network_interfaces;
+    /// A place in [`Topology::internet_hosts`].
+    InternetHostIndex, InternetHost, internet_hosts;
+}
+
+/// A virtual private cloud: one realm of private addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vpc {
+    /// Its key in the file.
+    pub name: String,
+    /// `vpc-` and 17 hexadecimal digits, unless the file sets another.
+    pub id: String,
+    /// Its address blocks, the primary one first; never empty, never overlapping. Each is a `local` route in
+    /// every route table of the VPC.
+    pub cidrs: Vec<Ipv4Net>,
+    /// Whether the VPC resolver answers.
+    pub dns_support: bool,
+    /// Whether interfaces with public addresses get DNS names.
+    pub dns_hostnames: bool,
+    /// The group of interfaces that name none.
+    pub default_group: SecurityGroupIndex,
+    /// The ACL of subnets that name none.
+    pub default_acl: NetworkAclIndex,
+    /// The table of subnets that name none.
+    pub main_table: RouteTableIndex,
+    /// The internet gateway attached to it.
+    pub internet_gateway: Option<InternetGatewayIndex>,
+}
+
+/// An internet gateway, attached to a VPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InternetGateway {
+    /// Its key in the file.
+    pub name: String,
+    /// `igw-` and 17 hexadecimal digits, unless the file sets another.
+    pub id: String,
+    /// The VPC that it is attached to.
+    pub vpc: VpcIndex,
+}
+
+/// A subnet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// Its key in the file.
+    pub name: String,
+    /// `subnet-` and 17 hexadecimal digits, unless the file sets another.
+    pub id: String,
+    /// The VPC that it lies in.
+    pub vpc: VpcIndex,
+    /// Such as `us-east-1a`.
+    pub availability_zone: String,
+    /// Inside one of the VPC's blocks, apart from every other subnet of the VPC; /16 to /28.
+    pub cidr: Ipv4Net,
+    /// The table that packets leaving it are routed by; of the same VPC.
+    pub route_table: RouteTableIndex,
+    /// The ACL at its border; of the same VPC.
+    pub network_acl: NetworkAclIndex,
+}
+
+/// A route table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteTable {
+    /// Its key in the file, or `main`.
+    pub name: String,
+    /// `rtb-` and 17 hexadecimal digits, unless the file sets another.
+    pub id: String,
+    /// The VPC that it belongs to.
+    pub vpc: VpcIndex,
+    /// The static routes, in file order, no two to one destination. The `local` routes follow from [`Vpc::cidrs`].
+    pub routes: Vec<Route>,
+    /// Whether it is the `main` table that a VPC has undeclared.
+    pub implicit: bool,
+}
+
+/// A static route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Where to; canonical (no host bits).
+    pub destination: Ipv4Net,
+    /// By way of what.
+    pub target: RouteTarget,
+}
+
+/// What a route leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RouteTarget {
+    /// An internet gateway of the same VPC.
+    InternetGateway(InternetGatewayIndex),
+    /// A NAT gateway of the same VPC.
+    NatGateway(NatGatewayIndex),
+    /// Nothing: packets are dropped.
+    Blackhole,
+}
+
+/// A public NAT gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatGateway {
+    /// Its key in the file.
+    pub name: String,
+    /// `nat-` and 17 hexadecimal digits, unless the file sets another.
+    pub id: String,
+    /// The subnet that it stands in; that VPC has an internet gateway.
+    pub subnet: SubnetIndex,
+    /// Its address in the subnet.
+    pub private_ip: Ipv4Addr,
+    /// The address that the internet sees.
+    pub public_ip: Ipv4Addr,
+}
+
+/// A security group: stateful rules of what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityGroup {
+    /// Its key in the file, or `default`.
+    pub name: String,
+    /// `sg-` and 17 hexadecimal digits, unless the file sets another.
+    pub id: String,
+    /// The VPC that it belongs to.
+    pub vpc: VpcIndex,
+    /// What may come in; a rule's index is its place in the file's list.
+    pub ingress: Vec<GroupRule>,
+    /// What may go out; a rule's index is its place in the file's list.
+    pub egress: Vec<GroupRule>,
+    /// Whether it is the `default` group that a VPC has undeclared.
+    pub implicit: bool,
+}
+
+/// One rule of a security group: what it matches is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupRule {
+    /// Which packets, by protocol and ports.
+    pub traffic: Traffic,
+    /// From or to whom.
+    pub peer: Peer,
+}
+
+/// The other side of a security group's rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// Addresses of a block; canonical.
+    Cidr(Ipv4Net),
+    /// Private addresses of the interfaces that bear this group; of the same VPC.
+    Group(SecurityGroupIndex),
+    /// Addresses of any entry of a prefix list.
+    PrefixList(PrefixListIndex),
+}
+
+/// Which packets a rule speaks of, by protocol and what that protocol offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Traffic {
+    /// Every protocol.
+    All,
+    /// TCP to these destination ports.
+    Tcp(Ports),
+    /// UDP to these destination ports.
+    Udp(Ports),
+    /// ICMP.
+    Icmp {
+        /// The ICMP type; none: any.
+        icmp_type: Option<u8>,
+        /// The ICMP code, set only with a type; none: any.
+        icmp_code: Option<u8>,
+    },
+    /// A protocol by its number (never 1, 6, 17 or 58), whatever it carries.
+    Other(u8),
+}
+
+/// A range of transport ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ports {
+    /// The lowest port.
+    pub first: u16,
+    /// The highest port, included; never below `first`.
+    pub last: u16,
+}
+
+/// A network ACL: stateless rules at a subnet's border. What no rule matches is denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkAcl {
+    /// Its key in the file, or `default`.
+    pub name: String,
+    /// `acl-` and 17 hexadecimal digits, unless the file sets another.
+    pub id: String,
+    /// The VPC that it belongs to.
+    pub vpc: VpcIndex,
+    /// On entering the subnet; ascending by number, no number twice.
+    pub ingress: Vec<AclRule>,
+    /// On leaving the subnet; ascending by number, no number twice.
+    pub egress: Vec<AclRule>,
+    /// Whether it is the `default` ACL that a VPC has undeclared.
+    pub implicit: bool,
+}
+
+/// One numbered rule of a network ACL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AclRule {
+    /// 1 to 32766; the lowest that matches decides.
+    pub number: u16,
+    /// What becomes of a packet that it matches.
+    pub action: AclAction,
+    /// Which packets, by protocol and ports.
+    pub traffic: Traffic,
+    /// Source (ingress) or destination (egress); canonical.
+    pub cidr: Ipv4Net,
+}
+
+/// What a network ACL's rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AclAction {
+    /// Lets the packet pass.
+    Allow,
+    /// Drops the packet without an answer.
+    Deny,
+}
+
+/// A customer-managed prefix list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrefixList {
+    /// Its key in the file.
+    pub name: String,
+    /// `pl-` and 17 hexadecimal digits, unless the file sets another.
+    pub id: String,
+    /// Its blocks in file order; canonical, none twice.
+    pub entries: Vec<Ipv4Net>,
+}
+
+/// An elastic network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkInterface {
+    /// Its key in the file.
+    pub name: String,
+    /// `eni-` and 17 hexadecimal digits, unless the file sets another.
+    pub id: String,
+    /// The subnet that it lies in.
+    pub subnet: SubnetIndex,
+    /// Its address in the subnet; unlike any other of the VPC.
+    pub private_ip: Ipv4Addr,
+    /// Its groups, of the same VPC: 1 to 16, none twice.
+    pub security_groups: Vec<SecurityGroupIndex>,
+    /// The address that an internet gateway translates to and from.
+    pub public_ip: Option<Ipv4Addr>,
+    /// Whether packets that are neither from nor to it are dropped.
+    pub source_dest_check: bool,
+}
+
+/// A host of the simulated internet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InternetHost {
+    /// Its key in the file.
+    pub name: String,
+    /// Its addresses in file order: at least one, each unlike any other public address.
+    pub addresses: Vec<Ipv4Addr>,
+    /// The built-in services that it offers.
+    pub serves: Vec<Service>,
+    /// Whether it has a namespace of its own, in which a user's program serves: iff the file gives no `serves`.
+    pub namespace: bool,
+}
+
+/// What an endpoint's name in a command stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// A network interface.
+    NetworkInterface(NetworkInterfaceIndex),
+    /// A host of the simulated internet.
+    InternetHost(InternetHostIndex),
+}
+
+impl Topology {
+    /// What `name` stands for in `--from`, `--to`, `--in` and the like, if anything.
+    #[must_use]
+    pub fn endpoint(&self, name: &str) -> Option<Endpoint> {
+        let interface = self.network_interfaces.iter().position(|it| it.name == name);
+        let host = || self.internet_hosts.iter().position(|it| it.name == name);
+        interface
+            .map(|index| Endpoint::NetworkInterface(NetworkInterfaceIndex(index)))
+            .or_else(|| host().map(|index| Endpoint::InternetHost(InternetHostIndex(index))))
+    }
+}

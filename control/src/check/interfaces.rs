@@ -1,0 +1,133 @@
+//! What stands in subnets and on the internet, and is there what it needs?
+
+use std::collections::HashMap;
+
+use crate::check::addresses::Addresses;
+use crate::check::ids::id;
+use crate::check::{
+    Check, InternetHost, NatGateway, NetworkInterface, SecurityGroupIndex, Service, VpcIndex,
+};
+use crate::diagnostic::{Fault, Place};
+use crate::model::{At, ServiceWord, shortened};
+
+impl Check<'_, '_> {
+    pub(super) fn nat_gateways(&mut self, addresses: &Addresses) -> Vec<NatGateway> {
+        let mut gateways = Vec::new();
+        for (index, (name, gateway)) in self.model.nat_gateways.iter().enumerate() {
+            let Some(subnet) = self.homes.nat_gateways[index] else { continue };
+            if let Some(vpc) =
+                self.homes.subnets[subnet.0].filter(|&vpc| self.homes.gateways[vpc.0].is_none())
+            {
+                let vpc_name = self.vpc_name(vpc);
+                let message = format!(
+                    "NAT gateway `{name}` is public, but VPC `{vpc_name}` has no internet gateway"
+                );
+                let help = format!("declare one: internet_gateways: {{igw: {{vpc: {vpc_name}}}}}");
+                self.faults.push(Fault::error(gateway.place, message).help(help));
+            }
+            let (Some(private_ip), Some(public_ip)) = addresses.nat_gateways[index] else {
+                continue;
+            };
+            let id = id("nat", name, gateway.id.as_ref());
+            gateways.push(NatGateway { name: name.clone(), id, subnet, private_ip, public_ip });
+        }
+        gateways
+    }
+
+    pub(super) fn network_interfaces(&mut self, addresses: &Addresses) -> Vec<NetworkInterface> {
+        let mut interfaces = Vec::new();
+        for (index, (name, interface)) in self.model.network_interfaces.iter().enumerate() {
+            let subnet = self.homes.network_interfaces[index];
+            let home = self.homes.vpc(subnet);
+            let groups = match &interface.security_groups {
+                Some(groups) => self.groups_of(groups, home),
+                None => home.and_then(|vpc| self.words.groups[vpc.0]).into_iter().collect(),
+            };
+            let (private_ip, public_ip) = addresses.network_interfaces[index];
+            if let (Some(vpc), Some(_)) = (home, public_ip) {
+                let place = interface.public_ip.map_or(interface.place, |it| it.place);
+                self.reachable(name, place, vpc);
+            }
+            let (Some(subnet), Some(private_ip)) = (subnet, private_ip) else { continue };
+            interfaces.push(NetworkInterface {
+                name: name.clone(),
+                id: id("eni", name, interface.id.as_ref()),
+                subnet,
+                private_ip,
+                security_groups: groups,
+                public_ip,
+                source_dest_check: interface.source_dest_check.is_none_or(|it| it.value),
+            });
+        }
+        interfaces
+    }
+
+    fn groups_of(
+        &mut self,
+        names: &At<Vec<At<String>>>,
+        home: Option<VpcIndex>,
+    ) -> Vec<SecurityGroupIndex> {
+        if names.is_empty() {
+            let fault = Fault::error(names.place, "a network interface without a security group");
+            let help = "name one, or leave `security_groups` out for the VPC's `default`";
+            self.faults.push(fault.help(help));
+        }
+        let mut seen: HashMap<SecurityGroupIndex, Place> = HashMap::new();
+        let mut groups = Vec::new();
+        for name in &names.value {
+            let Some(group) = self.group(name, home) else { continue };
+            if let Some(first) = seen.insert(group, name.place) {
+                let message = format!("security group `{}` is named twice", shortened(name));
+                let fault = Fault::error(name.place, message).label(first, "first here");
+                self.faults.push(fault.help("remove one"));
+            }
+            groups.push(group);
+        }
+        groups
+    }
+
+    /// A public address is of use only where there is an internet gateway.
+    fn reachable(&mut self, name: &str, place: Place, vpc: VpcIndex) {
+        if self.homes.gateways[vpc.0].is_none() {
+            let vpc = self.vpc_name(vpc);
+            let message = format!(
+                "the public address of `{name}` leads nowhere: VPC `{vpc}` has no internet gateway"
+            );
+            let help = format!("declare one: internet_gateways: {{igw: {{vpc: {vpc}}}}}");
+            self.faults.push(Fault::warning(place, message).help(help));
+        }
+    }
+
+    pub(super) fn internet_hosts(&mut self) -> Vec<InternetHost> {
+        let mut hosts = Vec::new();
+        let Some(internet) = &self.model.internet else { return hosts };
+        for (name, host) in internet.hosts.iter() {
+            let Some(addresses) = &host.addresses else { continue };
+            if addresses.is_empty() {
+                let fault =
+                    Fault::error(addresses.place, format!("internet host `{name}` has no address"));
+                self.faults.push(fault.help("give it one, such as 203.0.113.80"));
+            }
+            let mut serves = Vec::new();
+            for word in host.serves.iter().flat_map(|words| &words.value) {
+                let service = match word.value {
+                    ServiceWord::Checkip => Service::Checkip,
+                    ServiceWord::Echo => Service::Echo,
+                    ServiceWord::Discard => Service::Discard,
+                };
+                if serves.contains(&service) {
+                    let fault = Fault::error(word.place, "this service is named twice");
+                    self.faults.push(fault.help("remove one"));
+                }
+                serves.push(service);
+            }
+            hosts.push(InternetHost {
+                name: name.clone(),
+                addresses: addresses.iter().map(|address| address.value).collect(),
+                serves,
+                namespace: host.serves.is_none(),
+            });
+        }
+        hosts
+    }
+}

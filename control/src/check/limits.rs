@@ -1,0 +1,165 @@
+//! Would an AWS account hold it?
+//!
+//! Numbers: Amazon VPC User Guide, "Amazon VPC quotas". What AWS never exceeds is an error, what it does on request a
+//! warning.
+
+use std::collections::HashMap;
+
+use crate::check::blocks::written;
+use crate::check::{Check, VpcIndex};
+use crate::diagnostic::{Fault, Place};
+use crate::model::{At, PeerText};
+
+/// A quota: what an account has at first, and what it can be raised to.
+struct Limit {
+    default: usize,
+    hard: Option<usize>,
+}
+
+const VPCS: Limit = Limit { default: 5, hard: None };
+const BLOCKS: Limit = Limit { default: 5, hard: Some(50) };
+const SUBNETS: Limit = Limit { default: 200, hard: None };
+const ROUTE_TABLES: Limit = Limit { default: 200, hard: None };
+const ROUTES: Limit = Limit { default: 500, hard: Some(1000) };
+const NETWORK_ACLS: Limit = Limit { default: 200, hard: None };
+const ACL_RULES: Limit = Limit { default: 20, hard: Some(40) };
+const NAT_GATEWAYS: Limit = Limit { default: 5, hard: None };
+const SECURITY_GROUPS: Limit = Limit { default: 2500, hard: None };
+const GROUP_RULES: Limit = Limit { default: 60, hard: Some(RULES_BY_GROUPS) };
+const GROUPS: Limit = Limit { default: 5, hard: Some(16) };
+const NETWORK_INTERFACES: Limit = Limit { default: 5000, hard: None };
+
+/// The most that rules a group times groups an interface can be.
+const RULES_BY_GROUPS: usize = 1000;
+
+impl Check<'_, '_> {
+    pub(super) fn limits(&mut self) {
+        let model = self.model;
+        let last = |place: Option<Place>| place.unwrap_or_default();
+        let vpcs = last(model.vpcs.values().last().map(|it| it.place));
+        self.limit(&VPCS, model.vpcs.len(), vpcs, "VPCs in a region");
+        let groups = last(model.security_groups.values().last().map(|it| it.place));
+        self.limit(
+            &SECURITY_GROUPS,
+            model.security_groups.len(),
+            groups,
+            "security groups in a region",
+        );
+        let interfaces = last(model.network_interfaces.values().last().map(|it| it.place));
+        let count = model.network_interfaces.len();
+        self.limit(&NETWORK_INTERFACES, count, interfaces, "network interfaces in a region");
+        for vpc in model.vpcs.values() {
+            self.limit(&BLOCKS, written(vpc).count(), vpc.place, "blocks of a VPC");
+        }
+        for table in model.route_tables.values() {
+            let routes = table.routes.as_ref().map_or(0, |routes| routes.len());
+            self.limit(&ROUTES, routes, table.place, "routes of a table");
+        }
+        for acl in model.network_acls.values() {
+            let sides = [
+                acl.ingress.as_ref().map(|rules| (rules.len(), rules.place)),
+                acl.egress.as_ref().map(|rules| (rules.len(), rules.place)),
+            ];
+            for (count, place) in sides.into_iter().flatten() {
+                self.limit(&ACL_RULES, count, place, "rules of one side of a network ACL");
+            }
+        }
+        self.limits_by_vpc();
+        self.nat_gateways_by_zone();
+        let rules = self.group_rules();
+        self.groups_by_interface(&rules);
+    }
+
+    fn limits_by_vpc(&mut self) {
+        macro_rules! by_vpc {
+            ($kind:ident, $limit:expr, $what:literal) => {
+                let mut counts: HashMap<VpcIndex, (usize, Place)> = HashMap::new();
+                for (home, entry) in self.homes.$kind.iter().zip(self.model.$kind.values()) {
+                    let Some(vpc) = home else { continue };
+                    let count = counts.get(vpc).map_or(0, |&(count, _)| count);
+                    counts.insert(*vpc, (count + 1, entry.place));
+                }
+                for (count, place) in counts.into_values() {
+                    self.limit(&$limit, count, place, $what);
+                }
+            };
+        }
+        by_vpc!(subnets, SUBNETS, "subnets in a VPC");
+        by_vpc!(route_tables, ROUTE_TABLES, "route tables in a VPC");
+        by_vpc!(network_acls, NETWORK_ACLS, "network ACLs in a VPC");
+    }
+
+    fn nat_gateways_by_zone(&mut self) {
+        let mut counts: HashMap<Option<&str>, (usize, Place)> = HashMap::new();
+        for (subnet, gateway) in
+            self.homes.nat_gateways.iter().zip(self.model.nat_gateways.values())
+        {
+            let subnet = subnet.and_then(|subnet| self.model.subnets.get_index(subnet.0));
+            let Some((_, subnet)) = subnet else { continue };
+            let zone = subnet.availability_zone.as_ref().map(|zone| zone.as_str());
+            let count = counts.get(&zone).map_or(0, |&(count, _)| count);
+            counts.insert(zone, (count + 1, gateway.place));
+        }
+        for (count, place) in counts.into_values() {
+            self.limit(&NAT_GATEWAYS, count, place, "NAT gateways in an availability zone");
+        }
+    }
+
+    /// The rules of the fuller side of each group. A rule with a prefix list counts as many as the list has entries.
+    fn group_rules(&mut self) -> Vec<usize> {
+        let model = self.model;
+        let weigh = |peer: Option<&At<PeerText>>| match peer.map(|peer| &peer.value) {
+            Some(PeerText::Name(name)) => model.prefix_lists.get(name).map_or(1, |list| list.len()),
+            _ => 1,
+        };
+        let mut fuller = Vec::new();
+        for group in model.security_groups.values() {
+            let ingress = group.ingress.as_ref().map(|rules| {
+                (rules.iter().map(|rule| weigh(rule.source.as_ref())).sum::<usize>(), rules.place)
+            });
+            let egress = group.egress.as_ref().map(|rules| {
+                (
+                    rules.iter().map(|rule| weigh(rule.destination.as_ref())).sum::<usize>(),
+                    rules.place,
+                )
+            });
+            let sides = [ingress, egress].into_iter().flatten();
+            for (count, place) in sides.clone() {
+                self.limit(&GROUP_RULES, count, place, "rules of one side of a security group");
+            }
+            fuller.push(sides.map(|(count, _)| count).max().unwrap_or(0));
+        }
+        fuller
+    }
+
+    /// `rules`: of the fuller side of each declared group.
+    fn groups_by_interface(&mut self, rules: &[usize]) {
+        for interface in self.model.network_interfaces.values() {
+            let Some(names) = &interface.security_groups else { continue };
+            self.limit(&GROUPS, names.len(), names.place, "security groups of a network interface");
+            let of = |name: &At<String>| self.model.security_groups.get_index_of(name.as_str());
+            let most = names.iter().filter_map(of).map(|group| rules[group]).max().unwrap_or(0);
+            if names.len() > 1 && most <= RULES_BY_GROUPS && most * names.len() > RULES_BY_GROUPS {
+                let message = format!(
+                    "{} security groups of up to {most} rules make {}: AWS holds {RULES_BY_GROUPS} at most",
+                    names.len(),
+                    most * names.len(),
+                );
+                let fault = Fault::error(names.place, message);
+                self.faults
+                    .push(fault.help("name fewer groups, or split the rules over fewer per group"));
+            }
+        }
+    }
+
+    fn limit(&mut self, limit: &Limit, count: usize, place: Place, what: &str) {
+        if let Some(hard) = limit.hard.filter(|&hard| count > hard) {
+            let message = format!("{count} {what}: AWS holds {hard} at most");
+            self.faults.push(Fault::error(place, message).help("spread them, or leave some out"));
+        } else if count > limit.default {
+            let message = format!("{count} {what}: the default quota is {}", limit.default);
+            let help = "on AWS, ask for a higher quota first";
+            self.faults.push(Fault::warning(place, message).help(help));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Is the topology right, and what does it say in full?
+//!
+//! [`read`] takes a text from letters to a [`Checked`] topology, or to a report of everything that is wrong
+//! with it: a part that is wrong is left out and the rest is still looked at. Each part of the check is a file
+//! below; what they share is [`Check`].
+
+mod acls;
+mod addresses;
+mod blocks;
+mod checked;
+mod groups;
+mod ids;
+mod interfaces;
+mod limits;
+mod names;
+mod routes;
+mod summary;
+mod traffic;
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::diagnostic::{Fault, Faults, Place, Report};
+use crate::model;
+use names::{Homes, Words};
+
+pub use checked::*;
+
+/// The largest topology file, in bytes: some 600,000 rules.
+pub const LARGEST_FILE: u64 = 64 << 20;
+
+/// A right topology and what is worth knowing about it.
+#[derive(Clone, Debug)]
+pub struct Sound {
+    /// The topology.
+    pub topology: Checked,
+    /// Warnings; no errors.
+    pub warnings: Report,
+}
+
+/// Why a file gives no topology.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It is larger than [`LARGEST_FILE`].
+    #[error("{} is larger than {} MiB", path.display(), LARGEST_FILE >> 20)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is not UTF-8.
+    #[error("{} is not UTF-8 text: the byte at offset {offset} has no meaning", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Of the first wrong byte.
+        offset: usize,
+    },
+    /// It is wrong; warnings are among the faults.
+    #[error("{0}")]
+    Wrong(Report),
+}
+
+/// Reads and checks the file at `path`.
+///
+/// # Errors
+/// When it cannot be read, is no text, or is wrong.
+pub fn load(path: &Path) -> Result<Sound, LoadError> {
+    let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(LoadError::TooLarge { path: path.to_owned() });
+    }
+    let text = String::from_utf8(bytes).map_err(|error| LoadError::NotText {
+        path: path.to_owned(),
+        offset: error.utf8_error().valid_up_to(),
+    })?;
+    read(&text, &path.to_string_lossy()).map_err(LoadError::Wrong)
+}
+
+/// Reads and checks `text`; `name` stands for the file in the report.
+///
+/// # Errors
+/// All that is wrong with it, warnings included.
+pub fn read(text: &str, name: &str) -> Result<Sound, Report> {
+    let mut faults = Faults::default();
+    if text.len() as u64 > LARGEST_FILE {
+        faults.push(Fault::error(
+            Place::default(),
+            format!("larger than {} MiB", LARGEST_FILE >> 20),
+        ));
+        return Err(faults.report(name, ""));
+    }
+    let model = model::read(text, &mut faults);
+    let topology = model.and_then(|model| check(&model, &mut faults));
+    let report = faults.report(name, text);
+    match topology {
+        Some(topology) => Ok(Sound { topology, warnings: report }),
+        None => Err(report),
+    }
+}
+
+/// Checks what was read; none if an error was noted, here or before.
+#[must_use]
+pub fn check(model: &model::Topology, faults: &mut Faults) -> Option<Checked> {
+    let mut check = Check::new(model, faults);
+    check.names();
+    check.limits();
+    let addresses = check.addresses();
+    let topology = Topology {
+        region: check.region().to_owned(),
+        vpcs: check.vpcs(),
+        internet_gateways: check.internet_gateways(),
+        subnets: check.subnets(),
+        route_tables: check.route_tables(),
+        nat_gateways: check.nat_gateways(&addresses),
+        security_groups: check.security_groups(),
+        network_acls: check.network_acls(),
+        prefix_lists: check.prefix_lists(),
+        network_interfaces: check.network_interfaces(&addresses),
+        internet_hosts: check.internet_hosts(),
+    };
+    check.ids(&topology);
+    debug_assert!(
+        faults.any_error()
+            || topology.subnets.len() == model.subnets.len()
+                && topology.nat_gateways.len() == model.nat_gateways.len()
+                && topology.network_interfaces.len() == model.network_interfaces.len(),
+        "what is left out has been reported"
+    );
+    (!faults.any_error()).then(|| Checked::vouch(topology))
+}
+
+/// What the parts of the check share. A part leaves out of its result what it noted an error about.
+struct Check<'m, 'f> {
+    model: &'m model::Topology,
+    faults: &'f mut Faults,
+    homes: Homes,
+    words: Words,
+}
+
+impl Check<'_, '_> {
+    fn region(&self) -> &str {
+        self.model.region.as_ref().map_or("us-east-1", |region| region)
+    }
+}

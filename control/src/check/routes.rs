@@ -1,0 +1,186 @@
+//! Where do route tables lead, and could EC2 hold such routes?
+
+use std::collections::HashMap;
+
+use ipnet::Ipv4Net;
+
+use crate::check::blocks::{net, written};
+use crate::check::ids::id;
+use crate::check::names::offer;
+use crate::check::{
+    Check, InternetGatewayIndex, NatGatewayIndex, Route, RouteTable, RouteTarget, VpcIndex,
+};
+use crate::diagnostic::{Fault, Place};
+use crate::model::{self, At, shortened};
+
+/// Link-local services of AWS: no route may lead into it (VPC User Guide, "Route table concepts").
+const LINK_SERVICES: Ipv4Net = net([169, 254, 168, 0], 22);
+
+/// Kinds of route targets that AWS has and hypertun not yet.
+const LATER_KINDS: [&str; 6] = [
+    "network_interface",
+    "egress_only_internet_gateway",
+    "vpc_endpoint",
+    "vpc_peering_connection",
+    "transit_gateway",
+    "prefix_list",
+];
+
+/// A thing that a route's target may mean.
+struct Candidate {
+    /// None for what cannot be a target yet.
+    target: Option<RouteTarget>,
+    kind: &'static str,
+    words: &'static str,
+    declared: Place,
+    vpc: Option<VpcIndex>,
+}
+
+impl Check<'_, '_> {
+    pub(super) fn route_tables(&mut self) -> Vec<RouteTable> {
+        let mut tables = Vec::new();
+        for (index, (name, table)) in self.model.route_tables.iter().enumerate() {
+            let home = self.homes.route_tables[index];
+            let mut seen = HashMap::new();
+            let mut routes = Vec::new();
+            for route in table.routes.iter().flat_map(|routes| &routes.value) {
+                let target = route.target.as_ref().and_then(|target| self.target(target, home));
+                let Some(destination) = route.destination else { continue };
+                self.destination(destination, home);
+                if let Some(first) = seen.insert(destination.value, destination.place) {
+                    let message = format!("a second route to {}", destination.value);
+                    let fault = Fault::error(destination.place, message).label(first, "the first");
+                    self.faults
+                        .push(fault.help("a table has one route to a destination: remove one"));
+                }
+                routes
+                    .extend(target.map(|target| Route { destination: destination.value, target }));
+            }
+            let Some(vpc) = home else { continue };
+            let id = id("rtb", name, table.id.as_ref());
+            tables.push(RouteTable { name: name.clone(), id, vpc, routes, implicit: false });
+        }
+        tables.extend(self.words.implicit_tables.iter().map(|&vpc| RouteTable {
+            name: "main".to_owned(),
+            id: id("rtb", &format!("{}/main", self.vpc_name(vpc)), None),
+            vpc,
+            routes: Vec::new(),
+            implicit: true,
+        }));
+        tables
+    }
+
+    fn destination(&mut self, destination: At<Ipv4Net>, home: Option<VpcIndex>) {
+        let block = destination.value;
+        if LINK_SERVICES.contains(&block) {
+            let message = format!("no route may lead into {LINK_SERVICES}");
+            let help = "AWS keeps these addresses for services at the link: remove the route";
+            self.faults.push(Fault::error(destination.place, message).help(help));
+        }
+        let Some((_, vpc)) = home.and_then(|home| self.model.vpcs.get_index(home.0)) else {
+            return;
+        };
+        let Some(local) = written(vpc).find(|local| local.contains(&block)) else { return };
+        let message = if local.value == block {
+            format!("{block} has its `local` route already; another target in its place")
+        } else {
+            format!("a route to {block}, more specific than the `local` route to {}", local.value)
+        };
+        let fault =
+            Fault::unsupported(destination.place, message).label(local.place, "the VPC's block");
+        self.faults
+            .push(fault.help("remove the route: the VPC delivers to its own addresses by itself"));
+    }
+
+    /// What `target` means: `blackhole`, a name, or `kind/name`.
+    fn target(&mut self, target: &At<String>, home: Option<VpcIndex>) -> Option<RouteTarget> {
+        match target.as_str() {
+            "blackhole" => return Some(RouteTarget::Blackhole),
+            "local" => {
+                let fault = Fault::unsupported(target.place, "the target `local`");
+                self.faults.push(fault.help("remove the route: every table has its local routes"));
+                return None;
+            }
+            _ => {}
+        }
+        let (kind, name) = match target.split_once('/') {
+            Some((kind, name)) => (Some(kind), name),
+            None => (None, target.as_str()),
+        };
+        if let Some(kind) = kind.filter(|kind| !matches!(*kind, "internet_gateway" | "nat_gateway"))
+        {
+            self.faults.push(if LATER_KINDS.contains(&kind) {
+                Fault::unsupported(target.place, format!("a route to a `{kind}`"))
+            } else {
+                Fault::error(
+                    target.place,
+                    format!("`{}` is no kind of route target", shortened(kind)),
+                )
+                .help("write internet_gateway/NAME or nat_gateway/NAME")
+            });
+            return None;
+        }
+        let mut candidates = self.candidates(name);
+        candidates.retain(|candidate| kind.is_none_or(|kind| kind == candidate.kind));
+        let Some(found) = candidates.pop() else {
+            self.no_target(target, kind, name);
+            return None;
+        };
+        if let Some(other) = candidates.pop() {
+            let message =
+                format!("`{}` is two things: {} and {}", shortened(name), other.words, found.words);
+            let fault = Fault::error(target.place, message)
+                .label(other.declared, format!("the {}", other.words))
+                .label(found.declared, format!("the {}", found.words));
+            let help = format!("write {}/{name} or {}/{name}", other.kind, found.kind);
+            self.faults.push(fault.help(help));
+            return None;
+        }
+        if found.target.is_none() {
+            self.faults
+                .push(Fault::unsupported(target.place, format!("a route to a `{}`", found.kind)));
+        }
+        let named = At { place: target.place, value: name.to_owned() };
+        self.same_vpc(found.words, &named, home?, found.vpc?, found.declared)
+            .then_some(found.target?)
+    }
+
+    /// All that a route could mean by `name`.
+    fn candidates(&self, name: &str) -> Vec<Candidate> {
+        let model::Topology { internet_gateways, nat_gateways, network_interfaces, .. } =
+            self.model;
+        let internet = internet_gateways.get_full(name).map(|(index, _, declared)| Candidate {
+            target: Some(RouteTarget::InternetGateway(InternetGatewayIndex(index))),
+            kind: "internet_gateway",
+            words: "internet gateway",
+            declared: declared.place,
+            vpc: self.homes.internet_gateways[index],
+        });
+        let nat = nat_gateways.get_full(name).map(|(index, _, declared)| Candidate {
+            target: Some(RouteTarget::NatGateway(NatGatewayIndex(index))),
+            kind: "nat_gateway",
+            words: "NAT gateway",
+            declared: declared.place,
+            vpc: self.homes.vpc(self.homes.nat_gateways[index]),
+        });
+        let interface = network_interfaces.get_full(name).map(|(index, _, declared)| Candidate {
+            target: None,
+            kind: "network_interface",
+            words: "network interface",
+            declared: declared.place,
+            vpc: self.homes.vpc(self.homes.network_interfaces[index]),
+        });
+        internet.into_iter().chain(nat).chain(interface).collect()
+    }
+
+    fn no_target(&mut self, target: &At<String>, kind: Option<&str>, name: &str) {
+        let model::Topology { internet_gateways, nat_gateways, .. } = self.model;
+        let internet = (kind != Some("nat_gateway")).then_some(internet_gateways.keys());
+        let nat = (kind != Some("internet_gateway")).then_some(nat_gateways.keys());
+        let help =
+            offer(name, "gateway", internet.into_iter().flatten().chain(nat.into_iter().flatten()));
+        let message = format!("there is no gateway `{}`", shortened(name));
+        let fault = Fault::error(target.place, message);
+        self.faults.push(fault.help(format!("{help}; `blackhole` drops")));
+    }
+}

@@ -1,0 +1,46 @@
+//! What does a topology hold, in a few lines?
+
+use crate::check::{Topology, VpcIndex};
+
+impl Topology {
+    /// A line for each VPC and one for the internet: names, blocks, and how many there are of what.
+    #[must_use]
+    pub fn summary(&self) -> Vec<String> {
+        let mut lines: Vec<_> =
+            (0..self.vpcs.len()).map(|index| self.vpc_line(VpcIndex(index))).collect();
+        if !self.internet_hosts.is_empty() {
+            let names: Vec<_> = self.internet_hosts.iter().map(|host| host.name.as_str()).collect();
+            let hosts = counted(names.len(), "host");
+            lines.push(format!("internet: {hosts} ({})", names.join(", ")));
+        }
+        lines
+    }
+
+    fn vpc_line(&self, index: VpcIndex) -> String {
+        let vpc = &self[index];
+        let blocks: Vec<_> = vpc.cidrs.iter().map(ToString::to_string).collect();
+        let here = |vpc: VpcIndex| vpc == index;
+        let counts = [
+            (self.subnets.iter().filter(|it| here(it.vpc)).count(), "subnet"),
+            (self.route_tables.iter().filter(|it| here(it.vpc)).count(), "route table"),
+            (self.internet_gateways.iter().filter(|it| here(it.vpc)).count(), "internet gateway"),
+            (
+                self.nat_gateways.iter().filter(|it| here(self[it.subnet].vpc)).count(),
+                "NAT gateway",
+            ),
+            (self.security_groups.iter().filter(|it| here(it.vpc)).count(), "security group"),
+            (self.network_acls.iter().filter(|it| here(it.vpc)).count(), "network ACL"),
+            (
+                self.network_interfaces.iter().filter(|it| here(self[it.subnet].vpc)).count(),
+                "network interface",
+            ),
+        ];
+        let counts = counts.into_iter().filter(|&(count, _)| count > 0);
+        let counts: Vec<_> = counts.map(|(count, what)| counted(count, what)).collect();
+        format!("VPC {} {}: {}", vpc.name, blocks.join(", "), counts.join(", "))
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

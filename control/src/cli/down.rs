@@ -1,0 +1,40 @@
+//! `hypertun down`: end a running instance.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::cli::{Failure, OfInstance, Outcome};
+
+/// End a running instance, and take down all that it made
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hypertun down --name default")]
+pub struct Down {
+    #[command(flatten)]
+    instance: OfInstance,
+}
+
+/// How long an instance may take to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Down {
+    /// Tells the instance, and waits until it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When no instance answers, or it does not end.
+    pub fn run(self) -> Outcome {
+        self.instance.client().post("/v1/down", &())?;
+        let paths = self.instance.paths();
+        let deadline = Instant::now() + PATIENCE;
+        while paths.is_held() {
+            if Instant::now() > deadline {
+                let message = format!("instance {} has not ended in time", paths.name());
+                return Err(Failure::with_status(1, &message));
+            }
+            sleep(Duration::from_millis(10));
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,63 @@
+//! `hypertun exec`: a command in a running instance.
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+use crate::cli::{Failure, OfInstance, Outcome};
+use crate::observe::Status;
+use crate::runtime::namespace::Namespace;
+use crate::runtime::{process, rootless};
+
+/// Run a command (default: a shell) in the network namespace of an interface or internet host
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hypertun exec app -- curl -s http://203.0.113.80/
+  hypertun exec partner.example -- python3 -m http.server 80")]
+pub struct Exec {
+    #[command(flatten)]
+    instance: OfInstance,
+    /// A network interface, or an internet host that serves nothing by itself.
+    #[arg(value_name = "NAME")]
+    member: String,
+    /// The command and its arguments.
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+impl Exec {
+    /// Becomes the command.
+    ///
+    /// # Errors
+    ///
+    /// When it was not started: status 125, 126 or 127 as a shell has it.
+    pub fn run(self) -> Outcome {
+        let failed = |failure: Failure| failure.status(125);
+        let paths = self.instance.paths();
+        let status: Status =
+            self.instance.client().get("/v1/status").map_err(|e| failed(e.into()))?;
+        if !status.namespaces.contains(&self.member) {
+            return Err(Failure::with_status(125, &not_a_member(&self.member, &status.namespaces)));
+        }
+        if let Some(pid) = paths.process() {
+            rootless::join(pid).map_err(|e| failed(e.into()))?;
+        }
+        let namespace =
+            Namespace::open(&paths.namespace_path(&self.member)).map_err(|e| failed(e.into()))?;
+        let resolv_conf = paths.resolv_conf(&self.member);
+        let place = process::Place { namespace: &namespace, resolv_conf: &resolv_conf };
+        let command = if self.command.is_empty() { vec![shell()] } else { self.command };
+        let error = process::exec(place, &command);
+        Err(Failure::with_status(error.status(), &error))
+    }
+}
+
+/// The sentence for a name that has no namespace.
+#[must_use]
+pub fn not_a_member(member: &str, members: &[String]) -> String {
+    format!("`{member}` has no network namespace; these have: {}", members.join(", "))
+}
+
+fn shell() -> OsString {
+    std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into())
+}

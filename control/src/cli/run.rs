@@ -1,0 +1,69 @@
+//! `hypertun run`: a topology for the time of one command.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::exec::not_a_member;
+use crate::cli::{Failure, Outcome, load};
+use crate::runtime::emulator::{Emulator, Options, members};
+use crate::runtime::instance::{Instance, Name};
+use crate::runtime::namespace::Namespace;
+use crate::runtime::signals::Signals;
+use crate::runtime::{process, rootless};
+
+/// Bring a topology up, run one command in it, and take it down again
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  hypertun run vpc.yaml --in app --timeout 30s -- curl -s http://203.0.113.80/")]
+pub struct Run {
+    /// Topology file.
+    file: PathBuf,
+    /// Whose network the command has: an interface, or an internet host that serves nothing itself.
+    #[arg(long = "in", value_name = "NAME")]
+    member: String,
+    /// End the command after so long, such as 30s; the status is then 124.
+    #[arg(long, value_name = "D", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// Cut and sum packets in software, as for devices without offloads.
+    #[arg(long)]
+    no_gso: bool,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+impl Run {
+    /// Runs; the status is the command's.
+    ///
+    /// # Errors
+    ///
+    /// When it was not started: status 125, 126 or 127 as a shell has it.
+    pub fn run(self) -> Outcome {
+        self.bring_up_and_run().map_err(|failure| match failure.status {
+            126 | 127 => failure,
+            _ => failure.status(125),
+        })
+    }
+
+    fn bring_up_and_run(self) -> Outcome {
+        let topology = load(&self.file)?;
+        if !members(&topology).any(|member| member == self.member) {
+            let known: Vec<String> = members(&topology).map(str::to_owned).collect();
+            return Err(Failure::with_status(125, &not_a_member(&self.member, &known)));
+        }
+        rootless::obtain_rights()?;
+        let mut signals = Signals::catch()?;
+        let instance = Instance::start(&Name::private("run"))?;
+        let options = Options { gso: !self.no_gso, ..Options::default() };
+        let emulator = Emulator::start(instance, topology, options)?;
+        let paths = emulator.instance().paths();
+        let namespace = Namespace::open(&paths.namespace_path(&self.member))?;
+        let resolv_conf = paths.resolv_conf(&self.member);
+        let place = process::Place { namespace: &namespace, resolv_conf: &resolv_conf };
+        process::run(place, &self.command, self.timeout, &mut signals)
+            .map_err(|error| Failure::with_status(error.status(), &error))
+    }
+}

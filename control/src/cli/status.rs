@@ -1,0 +1,65 @@
+//! `hypertun status`: what runs?
+
+use clap::Args;
+
+use crate::cli::{OfInstance, Outcome, print_json, table};
+use crate::observe;
+
+/// Show what a running instance is and does
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hypertun status --json")]
+pub struct Status {
+    #[command(flatten)]
+    instance: OfInstance,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    /// Asks the instance, and prints.
+    ///
+    /// # Errors
+    ///
+    /// When no instance answers.
+    pub fn run(self) -> Outcome {
+        let status: observe::Status = self.instance.client().get("/v1/status")?;
+        if self.json {
+            print_json(&status)?;
+            return Ok(0);
+        }
+        let rows = [
+            ("instance", format!("{} (pid {})", status.instance, status.pid)),
+            ("uptime", format!("{:.0} s", status.uptime_seconds)),
+            ("clock", format!("{:.0} s", status.clock_seconds)),
+            ("workers", status.workers.to_string()),
+            ("namespaces", status.namespaces.join(", ")),
+            ("flows", status.flows.to_string()),
+            (
+                "packets",
+                format!(
+                    "{} received, {} forwarded, {} dropped",
+                    status.packets_received, status.packets_forwarded, status.packets_dropped
+                ),
+            ),
+            ("bytes", format!("{} forwarded", status.bytes_forwarded)),
+        ];
+        for (what, value) in rows {
+            println!("{what:<11} {value}");
+        }
+        if !status.nat_gateways.is_empty() {
+            println!();
+            let rows: Vec<_> = status
+                .nat_gateways
+                .into_iter()
+                .map(|gateway| {
+                    let counts = [gateway.ports.to_string(), gateway.ports_busiest.to_string()];
+                    let [ports, busiest] = counts;
+                    [gateway.name, gateway.public_ip, ports, busiest]
+                })
+                .collect();
+            table::print(["NAT GATEWAY", "PUBLIC IP", "PORTS", "BUSIEST DESTINATION"], &rows);
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,105 @@
+//! `hypertun up`: bring a topology up, and keep it up.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use clap::Args;
+use rustix::process::Signal;
+
+use crate::api::Server;
+use crate::cli::{Failure, OfInstance, Outcome, load};
+use crate::runtime::emulator::{Emulator, Options};
+use crate::runtime::instance::Instance;
+use crate::runtime::rootless;
+use crate::runtime::signals::{Signals, Woken};
+
+/// Bring a topology up and keep it up until Ctrl-C, SIGTERM or `hypertun down`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hypertun up vpc.yaml -d && hypertun exec app -- ip addr")]
+pub struct Up {
+    /// Topology file.
+    file: PathBuf,
+    #[command(flatten)]
+    instance: OfInstance,
+    /// Cut and sum packets in software, as for devices without offloads.
+    #[arg(long)]
+    no_gso: bool,
+    /// Return once packets flow, and go on in the background; logs go beside the socket.
+    #[arg(short, long)]
+    detach: bool,
+}
+
+/// The last line on standard output, once packets flow.
+const READY: &str = "ready";
+
+impl Up {
+    /// Runs until told to end, or returns once ready with `-d`.
+    ///
+    /// # Errors
+    ///
+    /// When the topology is wrong or cannot be brought up.
+    pub fn run(self) -> Outcome {
+        if self.detach { self.detached() } else { self.attached() }
+    }
+
+    fn attached(self) -> Outcome {
+        let topology = load(&self.file)?;
+        rootless::obtain_rights()?;
+        let mut signals = Signals::catch()?;
+        let instance = Instance::start(&self.instance.instance)?;
+        let options = Options { gso: !self.no_gso, ..Options::default() };
+        let emulator = Arc::new(Emulator::start(instance, topology, options)?);
+        let server = Server::start(&emulator.instance().paths().socket(), emulator.clone())?;
+        // Whoever started us may not read.
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
+        while let Woken::Signal(Signal::HUP) = signals.wait(Some(server.asked_to_end()), None)? {
+            tracing::warn!("SIGHUP: replacing a running topology is not supported yet");
+        }
+        // The server holds the emulator.
+        drop(server);
+        Ok(0)
+    }
+
+    /// Starts the same in the background, and waits until it says that it is ready.
+    fn detached(self) -> Outcome {
+        // What can be told at once is told here, not in a log.
+        load(&self.file)?;
+        let paths = self.instance.paths();
+        let path = paths.log();
+        let failed = |error: std::io::Error| {
+            Failure::with_status(1, &format!("cannot write {}: {error}", path.display()))
+        };
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(failed)?;
+        }
+        let mut options = OpenOptions::new();
+        let log = options.create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
+        let from = log.metadata().map_err(failed)?.len();
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("up").arg(&self.file).arg("--name").arg(self.instance.instance.as_str());
+        if self.no_gso {
+            command.arg("--no-gso");
+        }
+        // A group of its own: a terminal's Ctrl-C is not meant for it.
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn()?;
+        let output = child.stdout.take().into_iter();
+        let mut lines = output.flat_map(|output| BufReader::new(output).lines());
+        if lines.any(|line| line.is_ok_and(|line| line == READY)) {
+            println!("{READY}");
+            return Ok(0);
+        }
+        let status = child.wait()?.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+        let said = std::fs::read(&path).unwrap_or_default();
+        let said = said.get(usize::try_from(from)?..).unwrap_or_default();
+        let said = String::from_utf8_lossy(said);
+        let said = said.trim().trim_start_matches("hypertun: ");
+        Err(Failure::with_status(status.max(1), &said))
+    }
+}

@@ -1,0 +1,102 @@
+//! Rules of security groups and ACLs, as classifiers.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use dataplane::tables::{AclRule, Classifier, GroupRule, Peer, Selector, Terms};
+use dataplane::wire::protocol;
+use ipnet::Ipv4Net;
+
+use crate::check::{self, AclAction, Ports, SecurityGroupIndex, Topology, Traffic};
+use crate::compile::{narrow, net};
+
+type Compiled = Arc<Classifier<GroupRule>>;
+
+/// Compiles the groups of interfaces; interfaces of the same groups share what comes out.
+pub(super) struct GroupRules<'a> {
+    topology: &'a Topology,
+    compiled: HashMap<Vec<SecurityGroupIndex>, (Compiled, Compiled)>,
+}
+
+impl<'a> GroupRules<'a> {
+    pub(super) fn new(topology: &'a Topology) -> Self {
+        Self { topology, compiled: HashMap::new() }
+    }
+
+    /// The ingress and egress rules of all `groups`.
+    pub(super) fn of(&mut self, groups: &[SecurityGroupIndex]) -> (Compiled, Compiled) {
+        if let Some(compiled) = self.compiled.get(groups) {
+            return compiled.clone();
+        }
+        let topology = self.topology;
+        let side = |rules: fn(&check::SecurityGroup) -> &[check::GroupRule]| {
+            let terms = groups.iter().flat_map(|&group| {
+                let placed = rules(&topology[group]).iter().enumerate();
+                placed.flat_map(move |(place, rule)| terms_of(topology, group, place, *rule))
+            });
+            Arc::new(Classifier::compile(&terms.collect::<Vec<_>>()))
+        };
+        let compiled = (side(|group| &group.ingress), side(|group| &group.egress));
+        self.compiled.insert(groups.to_vec(), compiled.clone());
+        compiled
+    }
+}
+
+/// A rule as one term for each block that it names.
+fn terms_of(
+    topology: &Topology,
+    group: SecurityGroupIndex,
+    place: usize,
+    rule: check::GroupRule,
+) -> Vec<Terms<GroupRule>> {
+    let peers = match rule.peer {
+        check::Peer::Cidr(cidr) => vec![Peer::Net(net(cidr))],
+        check::Peer::Group(group) => vec![Peer::Group(group.into())],
+        check::Peer::PrefixList(list) => {
+            topology[list].entries.iter().map(|&cidr| Peer::Net(net(cidr))).collect()
+        }
+    };
+    let selector = selector(rule.traffic);
+    let rule = GroupRule { group: group.into(), place: narrow(place) };
+    peers.into_iter().map(|peer| Terms { selector: selector.clone(), peer, rule }).collect()
+}
+
+/// Compiles one side of an ACL.
+pub(super) fn acl(rules: &[check::AclRule]) -> Classifier<AclRule> {
+    let terms = rules.iter().map(|rule| {
+        let &check::AclRule { number, action, traffic, cidr } = rule;
+        let cidr: Ipv4Net = cidr;
+        Terms {
+            selector: selector(traffic),
+            peer: Peer::Net(net(cidr)),
+            rule: AclRule { number, allow: action == AclAction::Allow },
+        }
+    });
+    Classifier::compile(&terms.collect::<Vec<_>>())
+}
+
+fn selector(traffic: Traffic) -> Selector {
+    let range = |ports: Ports| ports.first..=ports.last;
+    match traffic {
+        Traffic::All => Selector { protocol: None, ports: EVERY },
+        Traffic::Tcp(ports) => Selector { protocol: Some(protocol::TCP), ports: range(ports) },
+        Traffic::Udp(ports) => Selector { protocol: Some(protocol::UDP), ports: range(ports) },
+        Traffic::Icmp { icmp_type, icmp_code } => {
+            let ports = match (icmp_type, icmp_code) {
+                (None, _) => EVERY,
+                (Some(kind), None) => {
+                    u16::from_be_bytes([kind, 0])..=u16::from_be_bytes([kind, u8::MAX])
+                }
+                (Some(kind), Some(code)) => {
+                    let word = u16::from_be_bytes([kind, code]);
+                    word..=word
+                }
+            };
+            Selector { protocol: Some(protocol::ICMP), ports }
+        }
+        Traffic::Other(number) => Selector { protocol: Some(number), ports: EVERY },
+    }
+}
+
+const EVERY: RangeInclusive<u16> = 0..=u16::MAX;

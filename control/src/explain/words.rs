@@ -1,0 +1,100 @@
+//! Hops, packets and reasons in the words of the contract.
+
+use dataplane::packet::{Addr, Key, Reason};
+use dataplane::path::admit::{Headers, Hop, HopStage, Rule};
+use dataplane::wire::protocol;
+
+use crate::compile::Names;
+use crate::explain::{HopWords, PacketWords};
+
+pub(super) fn hop(hop: &Hop, names: &Names) -> HopWords {
+    HopWords {
+        component: names.component(hop.component),
+        stage: hop.stage.label(),
+        rule: hop.rule.and_then(|rule| self::rule(rule, hop.stage)),
+        verdict: hop.verdict.label(),
+    }
+}
+
+/// A rule as it stands in the file; none where no rule was asked.
+fn rule(rule: Rule, stage: HopStage) -> Option<String> {
+    let side = if stage == HopStage::SecurityGroupEgress { "egress" } else { "ingress" };
+    match rule {
+        Rule::Group(place) => Some(format!("{side}[{place}]")),
+        Rule::Acl(number) => Some(number.to_string()),
+        Rule::AclDefault => Some("*".to_owned()),
+        Rule::Route(net) => Some(net.to_string()),
+        Rule::Tracked => None,
+    }
+}
+
+pub(crate) fn packet(key: &Key) -> PacketWords {
+    let with_port = |addr: Addr, port: u16| match key.protocol {
+        protocol::TCP | protocol::UDP if addr.is_v4() => format!("{addr}:{port}"),
+        protocol::TCP | protocol::UDP => format!("[{addr}]:{port}"),
+        _ => addr.to_string(),
+    };
+    PacketWords {
+        src: with_port(key.src, key.src_port),
+        dst: with_port(key.dst, key.dst_port),
+        protocol: protocol_name(key.protocol),
+    }
+}
+
+/// A protocol by its name, or by its number where it has none here.
+#[must_use]
+pub(crate) fn protocol_name(number: u8) -> String {
+    match number {
+        protocol::ICMP => "icmp".to_owned(),
+        protocol::TCP => "tcp".to_owned(),
+        protocol::UDP => "udp".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Why a packet was dropped, in a sentence that names what to look at.
+pub(super) fn detail(
+    reason: Reason,
+    last: Option<&Hop>,
+    headers: &Headers,
+    names: &Names,
+) -> String {
+    let key = &headers.key;
+    let Some(last) = last else { return reason.text().to_owned() };
+    let (kind, name) = names.kind_and_name(last.component);
+    let device = format!("{} {name}", kind.replace('-', " "));
+    let what = match key.protocol {
+        protocol::TCP | protocol::UDP => {
+            format!("{}/{}", protocol_name(key.protocol), key.dst_port)
+        }
+        other => format!("protocol {}", protocol_name(other)),
+    };
+    let (src, dst) = (key.src, key.dst);
+    match (reason, last.stage) {
+        (Reason::GroupMismatch, HopStage::SecurityGroupEgress) => {
+            format!("no egress rule of {device} allows {what} to {dst}")
+        }
+        (Reason::GroupMismatch, _) => {
+            format!("no ingress rule of {device} allows {what} from {src}")
+        }
+        (Reason::AclDenied, stage) => {
+            let side = if stage == HopStage::NetworkAclEgress { "egress" } else { "ingress" };
+            let rule = last.rule.and_then(|rule| self::rule(rule, stage)).unwrap_or_default();
+            format!("{side} rule {rule} of {device} denies {what} from {src} to {dst}")
+        }
+        (Reason::NoRoute, _) => format!("{device} has no route to {dst}"),
+        (Reason::Blackhole, _) => format!("the route of {device} to {dst} is a blackhole"),
+        (Reason::NoPath, _) => {
+            format!("{device} leads to {dst}, but nothing there has that address")
+        }
+        (Reason::NoPublicAddress, _) => {
+            format!("the source has no public address, so {device} does not let it out")
+        }
+        (Reason::NotPublic, _) => format!("{dst} is no public address of any VPC or internet host"),
+        (Reason::NatUnsolicited, _) => format!("{device} has no mapping for a packet from {src}"),
+        (Reason::ProtocolRestricted, _) => {
+            format!("{device} carries TCP, UDP and ICMP echo, not {what}")
+        }
+        _ => format!("at {device}: {}", reason.text()),
+    }
+}

@@ -1,0 +1,202 @@
+//! What does a topology file say, as written?
+//!
+//! Each record below is one mapping of the file; its fields are the keys. Attribute names are those of the AWS
+//! provider for Terraform where one exists. Nothing is checked here but the shape: unknown, duplicate and missing
+//! keys, and values that are not of their kind. Names are still names.
+
+mod read;
+mod rules;
+mod tree;
+mod values;
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use crate::diagnostic::Faults;
+use read::{Read, record};
+
+pub use read::{At, Entries};
+pub(crate) use read::{closest, shortened};
+pub use rules::{
+    AclEgressRule, AclIngressRule, GroupEgressRule, GroupIngressRule, NetworkAcl, SecurityGroup,
+};
+pub use values::{Action, Connectivity, PeerText, PortRange, PublicIp, ServiceWord, Uplink};
+
+/// Reads `text` and notes what is wrong with its shape; none if there is nothing to look at.
+pub fn read(text: &str, faults: &mut Faults) -> Option<Topology> {
+    let root = tree::parse(text, faults)?;
+    Topology::read(&root, faults)
+}
+
+record! {
+    /// The whole file.
+    Topology = "a topology" {
+        /// The AWS region; `us-east-1` by default.
+        optional region: String,
+        /// The VPCs.
+        entries vpcs: Vpc,
+        /// The internet gateways.
+        entries internet_gateways: InternetGateway,
+        /// None as yet.
+        vacant egress_only_internet_gateways: (),
+        /// The subnets.
+        entries subnets: Subnet,
+        /// The route tables beside each VPC's `main`.
+        entries route_tables: RouteTable,
+        /// The NAT gateways.
+        entries nat_gateways: NatGateway,
+        /// The security groups beside each VPC's `default`.
+        entries security_groups: SecurityGroup,
+        /// The network ACLs beside each VPC's `default`.
+        entries network_acls: NetworkAcl,
+        /// The prefix lists: blocks by name.
+        entries prefix_lists: Vec<At<Ipv4Net>>,
+        /// The network interfaces.
+        entries network_interfaces: NetworkInterface,
+        /// The simulated internet.
+        optional internet: Internet,
+        /// None as yet.
+        vacant profile: (),
+    }
+    later "app_runner_vpc_connectors" "app_runner_services" "ecs_services" "lambda_functions" "vpc_endpoints"
+        "load_balancers" "vpc_peering_connections" "flow_logs" "faults" "dhcp_options" "private_hosted_zones"
+}
+
+record! {
+    /// A VPC.
+    Vpc = "a VPC" {
+        /// `vpc-…`; derived from the name by default.
+        optional id: String,
+        /// The primary block.
+        required cidr_block: Ipv4Net,
+        /// Further blocks.
+        optional secondary_cidr_blocks: Vec<At<Ipv4Net>>,
+        /// Whether the VPC resolver answers; true by default.
+        optional enable_dns_support: bool,
+        /// Whether public addresses get DNS names; false by default.
+        optional enable_dns_hostnames: bool,
+        /// A declared group to use for `default`.
+        optional default_security_group: String,
+        /// A declared ACL to use for `default`.
+        optional default_network_acl: String,
+        /// A declared table to use for `main`.
+        optional main_route_table: String,
+    }
+    later "ipv6_cidr_block"
+}
+
+record! {
+    /// An internet gateway.
+    InternetGateway = "an internet gateway" {
+        /// `igw-…`; derived from the name by default.
+        optional id: String,
+        /// The VPC that it is attached to.
+        required vpc: String,
+    }
+}
+
+record! {
+    /// A subnet.
+    Subnet = "a subnet" {
+        /// `subnet-…`; derived from the name by default.
+        optional id: String,
+        /// Its VPC.
+        required vpc: String,
+        /// The region's first by default.
+        optional availability_zone: String,
+        /// Its block.
+        required cidr_block: Ipv4Net,
+        /// `main` by default.
+        optional route_table: String,
+        /// `default` by default.
+        optional network_acl: String,
+        /// Whether its interfaces have public addresses unless they say otherwise; false by default.
+        optional map_public_ip_on_launch: bool,
+        /// Off as yet.
+        vacant enable_dns64: (),
+        /// Off as yet.
+        vacant ipv6_native: (),
+        /// Off as yet.
+        vacant assign_ipv6_address_on_creation: (),
+    }
+    later "ipv6_cidr_block"
+}
+
+record! {
+    /// A route table.
+    RouteTable = "a route table" {
+        /// `rtb-…`; derived from the name by default.
+        optional id: String,
+        /// Its VPC.
+        required vpc: String,
+        /// The routes beside the local ones; none by default.
+        optional routes: Vec<Route>,
+    }
+}
+
+record! {
+    /// A route.
+    Route = "a route" {
+        /// Where to.
+        required destination: Ipv4Net,
+        /// A gateway's name, `kind/name`, or `blackhole`.
+        required target: String,
+    }
+}
+
+record! {
+    /// A NAT gateway.
+    NatGateway = "a NAT gateway" {
+        /// `nat-…`; derived from the name by default.
+        optional id: String,
+        /// The subnet that it stands in.
+        required subnet: String,
+        /// `public` by default.
+        optional connectivity_type: Connectivity,
+        /// The first free address of the subnet by default.
+        optional private_ip: Ipv4Addr,
+        /// One address; the next free of 198.51.100.0/24 by default.
+        optional public_ips: Vec<At<Ipv4Addr>>,
+    }
+}
+
+record! {
+    /// A network interface.
+    NetworkInterface = "a network interface" {
+        /// `eni-…`; derived from the name by default.
+        optional id: String,
+        /// Its subnet.
+        required subnet: String,
+        /// The lowest free address of the subnet by default.
+        optional private_ip: Ipv4Addr,
+        /// None as yet.
+        vacant ipv6_addresses: (),
+        /// The VPC's `default` by default.
+        optional security_groups: Vec<At<String>>,
+        /// None by default, or what the subnet says.
+        optional public_ip: PublicIp,
+        /// True by default.
+        optional source_dest_check: bool,
+    }
+}
+
+record! {
+    /// The simulated internet.
+    Internet = "the internet" {
+        /// `none` by default.
+        optional uplink: Uplink,
+        /// Its hosts.
+        entries hosts: InternetHost,
+    }
+}
+
+record! {
+    /// A host of the simulated internet.
+    InternetHost = "an internet host" {
+        /// At least one.
+        required addresses: Vec<At<Ipv4Addr>>,
+        /// Built-in services; without this key it has a namespace of its own.
+        optional serves: Vec<At<ServiceWord>>,
+    }
+}

@@ -1,0 +1,343 @@
+//! How does a node of the tree become a record, with every fault told at once?
+//!
+//! `record!` and `words!` declare what may stand in a file; the code that reads it follows from the
+//! declaration. A field that cannot be read is none, so that the rest of its record is still looked at:
+//! its fault is already noted.
+
+use std::ops::Deref;
+
+use indexmap::IndexMap;
+
+use super::tree::{Body, Key, Node};
+use crate::diagnostic::{Fault, Faults, Place};
+
+/// What can be read from a node.
+pub(super) trait Read: Sized {
+    /// Reads it; none after noting a fault.
+    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self>;
+}
+
+/// A value and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At<T> {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub value: T,
+}
+
+impl<T> Deref for At<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Read> Read for At<T> {
+    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
+        Some(Self { place: node.place, value: T::read(node, faults)? })
+    }
+}
+
+/// Things by name, in the order of the file; each with the place of its name.
+#[derive(Clone, Debug)]
+pub struct Entries<T>(IndexMap<String, At<T>>);
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Self(IndexMap::new())
+    }
+}
+
+impl<T> Deref for Entries<T> {
+    type Target = IndexMap<String, At<T>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<T: Read + Default> Read for Entries<T> {
+    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
+        if node.is_null() {
+            return Some(Self::default());
+        }
+        let entries = mapping(node, faults)?;
+        let read = |(key, node): &(Key<'_>, Node<'_>)| {
+            let value = T::read(node, faults).unwrap_or_default();
+            (key.text.clone().into_owned(), At { place: key.place, value })
+        };
+        Some(Self(entries.iter().map(read).collect()))
+    }
+}
+
+impl<T: Read> Read for Vec<T> {
+    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
+        let Body::List(items) = &node.body else {
+            let advice =
+                node.is_null().then_some("write [] for an empty one, or leave the key out");
+            faults.push(mismatch(node, "a list", advice));
+            return None;
+        };
+        Some(items.iter().filter_map(|item| T::read(item, faults)).collect())
+    }
+}
+
+/// A value that is given, perhaps unreadable: where that differs from a value that is absent.
+impl<T: Read> Read for Option<T> {
+    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
+        Some(T::read(node, faults))
+    }
+}
+
+impl Read for String {
+    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
+        text(node, "text", faults).map(str::to_owned)
+    }
+}
+
+impl Read for bool {
+    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
+        match &node.body {
+            Body::Text { text, plain: true } if matches!(&**text, "true" | "True" | "TRUE") => {
+                Some(true)
+            }
+            Body::Text { text, plain: true } if matches!(&**text, "false" | "False" | "FALSE") => {
+                Some(false)
+            }
+            _ => {
+                faults.push(mismatch(node, "true or false", None));
+                None
+            }
+        }
+    }
+}
+
+/// The entries of a mapping.
+pub(super) fn mapping<'n, 's>(
+    node: &'n Node<'s>,
+    faults: &mut Faults,
+) -> Option<&'n [(Key<'s>, Node<'s>)]> {
+    if let Body::Map(entries) = &node.body {
+        return Some(entries);
+    }
+    faults.push(mismatch(node, "a mapping", None));
+    None
+}
+
+/// The letters of a scalar; `what` is expected, for the message.
+pub(super) fn text<'n>(node: &'n Node<'_>, what: &str, faults: &mut Faults) -> Option<&'n str> {
+    match &node.body {
+        Body::Text { text, .. } if !node.is_null() => Some(text),
+        _ => {
+            faults.push(mismatch(node, what, None));
+            None
+        }
+    }
+}
+
+/// The fault of finding something other than `what` was expected.
+pub(super) fn mismatch(node: &Node<'_>, what: &str, advice: Option<&str>) -> Fault {
+    let found = match &node.body {
+        Body::Text { text, .. } if !node.is_null() => format!("`{}`", shortened(text)),
+        _ => node.kind().to_owned(),
+    };
+    let fault = Fault::error(node.place, format!("expected {what}, found {found}"));
+    Fault { help: advice.map(str::to_owned), ..fault }
+}
+
+/// At most 60 characters of `text`, for messages.
+pub(crate) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The one of `words` that `word` was meant to be, if it is at most two letters off.
+pub(crate) fn closest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let near = words.take(1000).filter_map(|other| Some((edits(word, other)?, other)));
+    near.min_by_key(|&(edits, _)| edits).map(|(_, other)| other)
+}
+
+/// How many letters to add, drop, replace or swap with the next; if at most two and less than half of the word.
+fn edits(a: &str, b: &str) -> Option<usize> {
+    if a.len().abs_diff(b.len()) > 2 || a.len() > 64 {
+        return None;
+    }
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = [vec![0; b.len() + 1], vec![0; b.len() + 1], (0..=b.len()).collect::<Vec<_>>()];
+    for i in 1..=a.len() {
+        rows.rotate_left(1);
+        rows[2][0] = i;
+        for j in 1..=b.len() {
+            let replaced = rows[1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[1][j] + 1).min(rows[2][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[0][j - 2] + 1);
+            }
+            rows[2][j] = least;
+        }
+    }
+    let edits = rows[2][b.len()];
+    (edits <= 2 && edits * 2 < b.len().max(2)).then_some(edits)
+}
+
+/// Notes that `record` has no key `key`; with the keys that it has.
+pub(super) fn unknown_key(key: &Key<'_>, record: &str, keys: &[&str], faults: &mut Faults) {
+    let known = format!("{record} may have {}", keys.join(", "));
+    let help = match closest(&key.text, keys.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`? {known}"),
+        None => known,
+    };
+    let message = format!("unknown key `{}` in {record}", shortened(&key.text));
+    faults.push(Fault::error(key.place, message).help(help));
+}
+
+/// Notes that a key that can only be false or empty as yet says more.
+pub(super) fn refuse_content(key: &str, node: &Node<'_>, faults: &mut Faults) {
+    let mut refuse = |place, what: String| {
+        faults.push(Fault::unsupported(place, what).help(format!("leave `{key}` out for now")));
+    };
+    match &node.body {
+        Body::Text { text, plain: true } if matches!(&**text, "false" | "False" | "FALSE") => {}
+        Body::Text { .. } if node.is_null() => {}
+        Body::Text { text, .. } => refuse(node.place, format!("`{key}: {}`", shortened(text))),
+        Body::List(items) => {
+            items.iter().for_each(|item| refuse(item.place, format!("an item of `{key}`")));
+        }
+        Body::Map(entries) => entries.iter().for_each(|(name, _)| {
+            refuse(name.place, format!("`{}` of `{key}`", shortened(&name.text)))
+        }),
+    }
+}
+
+/// Declares a record: what it is called in messages, its keys, and the keys that AWS has but hypertun not yet.
+///
+/// A `required` or `optional` key's field is an [`Option`]: none if the key is absent or could not be read. An
+/// `entries` key's is an [`Entries`], empty if absent. A `vacant` key's can only be false or empty as yet.
+macro_rules! record {
+    (
+        $(#[$doc:meta])* $name:ident = $what:literal {
+            $($(#[$about:meta])* $marker:ident $field:ident: $type:ty,)*
+        }
+        $(later $($later:literal)*)?
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default)]
+        pub struct $name {
+            /// Where it stands: its key, or where it begins if it has none.
+            pub place: $crate::diagnostic::Place,
+            $($(#[$about])* pub $field: record!(@field $marker $type),)*
+        }
+
+        impl $crate::model::read::Read for $name {
+            fn read(
+                node: &$crate::model::tree::Node<'_>,
+                faults: &mut $crate::diagnostic::Faults,
+            ) -> Option<Self> {
+                let mut record = Self { place: node.place, ..Self::default() };
+                let Some(entries) = $crate::model::read::mapping(node, faults) else {
+                    return Some(record);
+                };
+                $(let mut $field = false;)*
+                for (key, value) in entries {
+                    match &*key.text {
+                        $(text if text == record!(@key $field) => {
+                            $field = true;
+                            record!(@take $marker record.$field, value, faults);
+                        })*
+                        $($($later => faults.push(
+                            $crate::diagnostic::Fault::unsupported(key.place, concat!("`", $later, "`"))
+                                .help("leave it out for now"),
+                        ),)*)?
+                        _ => $crate::model::read::unknown_key(
+                            key,
+                            $what,
+                            &[$(record!(@key $field)),*],
+                            faults,
+                        ),
+                    }
+                }
+                $(record!(@missing $marker $field, $what, node, faults);)*
+                Some(record)
+            }
+        }
+    };
+    (@key $field:ident) => { stringify!($field).trim_start_matches("r#") };
+    (@field entries $type:ty) => { $crate::model::read::Entries<$type> };
+    (@field vacant $type:ty) => { $type };
+    (@field $marker:ident $type:ty) => { Option<$crate::model::read::At<$type>> };
+    (@take entries $record:ident.$field:ident, $value:ident, $faults:ident) => {
+        $record.$field = $crate::model::read::Read::read($value, $faults).unwrap_or_default()
+    };
+    (@take vacant $record:ident.$field:ident, $value:ident, $faults:ident) => {
+        $crate::model::read::refuse_content(record!(@key $field), $value, $faults)
+    };
+    (@take $marker:ident $record:ident.$field:ident, $value:ident, $faults:ident) => {
+        $record.$field = $crate::model::read::Read::read($value, $faults)
+    };
+    (@missing required $field:ident, $what:literal, $node:ident, $faults:ident) => {
+        if !$field {
+            let message = format!("{} lacks `{}`", $what, record!(@key $field));
+            let help = concat!("add it: ", $what, " cannot be without");
+            $faults.push($crate::diagnostic::Fault::error($node.place, message).help(help));
+        }
+    };
+    (@missing $marker:ident $field:ident, $what:literal, $node:ident, $faults:ident) => {
+        let _ = $field;
+    };
+}
+
+/// Declares a choice of words, and the words that AWS has but hypertun not yet.
+macro_rules! words {
+    (
+        $(#[$doc:meta])* $name:ident {
+            $($(#[$about:meta])* $word:literal => $variant:ident,)*
+        }
+        $(later $($later:literal)*)?
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$about])* $variant,)*
+        }
+
+        impl $crate::model::read::Read for $name {
+            fn read(
+                node: &$crate::model::tree::Node<'_>,
+                faults: &mut $crate::diagnostic::Faults,
+            ) -> Option<Self> {
+                let expected = [$(concat!("`", $word, "`")),*].join(" or ");
+                match $crate::model::read::text(node, &expected, faults)? {
+                    $($word => return Some(Self::$variant),)*
+                    $($($later => faults.push(
+                        $crate::diagnostic::Fault::unsupported(node.place, concat!("`", $later, "`"))
+                            .help(format!("write {expected} for now")),
+                    ),)*)?
+                    _ => faults.push($crate::model::read::mismatch(node, &expected, None)),
+                }
+                None
+            }
+        }
+    };
+}
+
+pub(super) use {record, words};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_word_is_offered_and_a_far_one_is_not() {
+        let words = ["cidr_block", "vpc", "a"];
+        assert_eq!(closest("cidr_blok", words.into_iter()), Some("cidr_block"));
+        assert_eq!(closest("vcp", words.into_iter()), Some("vpc"));
+        assert_eq!(closest("vxx", words.into_iter()), None);
+        assert_eq!(closest("vp", words.into_iter()), Some("vpc"));
+        assert_eq!(closest("b", words.into_iter()), None);
+        assert_eq!(closest("availability", words.into_iter()), None);
+    }
+}

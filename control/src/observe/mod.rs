@@ -1,0 +1,233 @@
+//! What a running instance holds, as data for `--json` and for tables.
+
+use dataplane::packet::{Component, Direction, Reason};
+use dataplane::state::{Counters, Device, Flows, Shard};
+use dataplane::tables::Tables;
+use dataplane::time::Tick;
+use dataplane::worker::Gone;
+use serde::{Deserialize, Serialize};
+
+use crate::compile::Names;
+use crate::explain::words;
+use crate::runtime::emulator::{Emulator, members};
+
+/// A running instance in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its name.
+    pub instance: String,
+    /// Its process.
+    pub pid: u32,
+    /// Real seconds since packets flow.
+    pub uptime_seconds: f64,
+    /// Emulated seconds since the instance began.
+    pub clock_seconds: f64,
+    /// Worker threads.
+    pub workers: usize,
+    /// Who has a network namespace.
+    pub namespaces: Vec<String>,
+    /// Live flows.
+    pub flows: usize,
+    /// Packets that came in, super-packets as one.
+    pub packets_received: u64,
+    /// Packets that went out, super-packets as one.
+    pub packets_forwarded: u64,
+    /// Bytes that went out.
+    pub bytes_forwarded: u64,
+    /// Packets that were dropped.
+    pub packets_dropped: u64,
+    /// The NAT gateways.
+    pub nat_gateways: Vec<NatGatewayStatus>,
+}
+
+/// A NAT gateway in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatGatewayStatus {
+    /// Its name.
+    pub name: String,
+    /// The address that the internet sees.
+    pub public_ip: String,
+    /// Ports in use, resting ones included, over all destinations.
+    pub ports: u64,
+    /// Ports in use towards the destination that uses most of them.
+    pub ports_busiest: u32,
+}
+
+/// Dropped packets of one reason at one place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drops {
+    /// Why.
+    pub reason: String,
+    /// Where, as `kind:name`.
+    pub component: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// One flow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Protocol, by name where it has one.
+    pub protocol: String,
+    /// How far the conversation has come.
+    pub state: String,
+    /// Who began it.
+    pub from: String,
+    /// With whom.
+    pub to: String,
+    /// Source and destination as the sender sees them.
+    pub original: (String, String),
+    /// Source and destination of the answers, as they come in; none once the translation is over.
+    pub reply: Option<(String, String)>,
+    /// Packets in the original direction, and bytes.
+    pub sent: (u64, u64),
+    /// The same in the reply direction.
+    pub received: (u64, u64),
+    /// The devices that remember it.
+    pub facets: Vec<FacetOfFlow>,
+}
+
+/// One device's memory of a flow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FacetOfFlow {
+    /// Whose, as `kind:name`.
+    pub component: String,
+    /// The port that it holds for the flow, if it translates.
+    pub port: Option<u16>,
+    /// Emulated seconds until it forgets, if nothing comes.
+    pub expires_in: f64,
+}
+
+/// A running instance in short.
+///
+/// # Errors
+///
+/// When a worker has ended.
+pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
+    let mut total = Counters::default();
+    let mut flows = 0;
+    for (counters, live) in emulator.ask(|shard, _| (shard.counters.clone(), shard.flows.len()))? {
+        total.add(&counters);
+        flows += live;
+    }
+    let mut nat_gateways: Vec<NatGatewayStatus> = emulator
+        .topology()
+        .nat_gateways
+        .iter()
+        .map(|gateway| NatGatewayStatus {
+            name: gateway.name.clone(),
+            public_ip: gateway.public_ip.to_string(),
+            ports: 0,
+            ports_busiest: 0,
+        })
+        .collect();
+    emulator.shared().ports.for_each(|remote, leased| {
+        if let Some(gateway) = nat_gateways.get_mut(remote.gateway.index()) {
+            gateway.ports += u64::from(leased);
+            gateway.ports_busiest = gateway.ports_busiest.max(leased);
+        }
+    });
+    Ok(Status {
+        instance: emulator.instance().paths().name().to_string(),
+        pid: std::process::id(),
+        uptime_seconds: emulator.uptime().as_secs_f64(),
+        clock_seconds: emulator.elapsed().as_secs_f64(),
+        workers: emulator.workers(),
+        namespaces: members(emulator.topology()).map(str::to_owned).collect(),
+        flows,
+        packets_received: total.received,
+        packets_forwarded: total.forwarded,
+        bytes_forwarded: total.forwarded_bytes,
+        packets_dropped: total.dropped(),
+        nat_gateways,
+    })
+}
+
+/// Dropped packets by reason and place, in the order of the path.
+///
+/// # Errors
+///
+/// When a worker has ended.
+pub fn drops(emulator: &Emulator) -> Result<Vec<Drops>, Gone> {
+    let mut total = Counters::default();
+    for counters in emulator.ask(|shard, _| shard.counters.clone())? {
+        total.add(&counters);
+    }
+    let mut drops: Vec<((Reason, Component), u64)> = total.drops.into_iter().collect();
+    drops.sort_unstable();
+    let names = emulator.names();
+    let words = drops.into_iter().map(|((reason, component), count)| Drops {
+        reason: reason.label().to_owned(),
+        component: names.component(component),
+        count,
+    });
+    Ok(words.collect())
+}
+
+/// The most flow slots that a worker looks through between two of its turns.
+const PAGE: usize = 4096;
+
+/// Live flows, at most `limit`.
+///
+/// # Errors
+///
+/// When a worker has ended.
+pub fn flows(emulator: &Emulator, limit: usize) -> Result<Vec<Flow>, Gone> {
+    let mut flows = Vec::new();
+    let mut from = 0;
+    while flows.len() < limit {
+        let names = emulator.names().clone();
+        let pages = emulator.ask(move |shard, tables| page(shard, tables, &names, from))?;
+        let ended = pages.iter().all(|(_, end)| *end);
+        flows.extend(pages.into_iter().flat_map(|(page, _)| page));
+        if ended {
+            break;
+        }
+        from += PAGE;
+    }
+    flows.truncate(limit);
+    Ok(flows)
+}
+
+/// The flows in the slots from `from` on, and whether these were the last.
+fn page(shard: &Shard, tables: &Tables, names: &Names, from: usize) -> (Vec<Flow>, bool) {
+    let flows: &Flows = &shard.flows;
+    let slots = flows.live_from(from).take_while(|&(slot, _)| slot < from + PAGE);
+    let page = slots.filter_map(|(_, id)| flow(flows, id, tables, names, shard.now)).collect();
+    (page, flows.live_from(from + PAGE).next().is_none())
+}
+
+fn flow(
+    flows: &Flows,
+    id: dataplane::state::FlowId,
+    tables: &Tables,
+    names: &Names,
+    now: Tick,
+) -> Option<Flow> {
+    let (hot, cold) = flows.parts(id)?;
+    let original = hot.key(Direction::Original);
+    let reply = hot.key(Direction::Reply);
+    let ends = |key| {
+        let words = words::packet(key);
+        (words.src, words.dst)
+    };
+    let facets = cold.memories(hot, &tables.timers).map(|(facet, forgets)| FacetOfFlow {
+        component: names.component(match facet.device {
+            Device::Eni(id) => Component::Eni(id),
+            Device::NatGateway(id) => Component::NatGateway(id),
+        }),
+        port: facet.lease.as_ref().map(dataplane::shared::Lease::port),
+        expires_in: forgets.left(now).as_secs_f64(),
+    });
+    Some(Flow {
+        protocol: words::protocol_name(original.protocol),
+        state: hot.phase().label().to_owned(),
+        from: names.link(original.link).to_owned(),
+        to: if reply.is_parked() { "-".to_owned() } else { names.link(reply.link).to_owned() },
+        original: ends(original),
+        reply: (!reply.is_parked()).then(|| ends(reply)),
+        sent: cold.counts(hot, Direction::Original),
+        received: cold.counts(hot, Direction::Reply),
+        facets: facets.collect(),
+    })
+}

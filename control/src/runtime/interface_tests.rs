@@ -1,0 +1,160 @@
+use std::time::{Duration, Instant};
+
+use tun_tap::{Iface, Mode};
+
+use super::*;
+use crate::runtime::test_host::{on_a_host, output, snapshot};
+
+fn eni() -> Interface {
+    Interface {
+        addresses: vec!["10.0.1.10/24".parse().unwrap()],
+        gateway: Some(Ipv4Addr::new(10, 0, 1, 1)),
+        mtu: 9001,
+    }
+}
+
+/// A TUN born in a staging namespace and moved to `target`, under the name `link` until then.
+fn tun(staging: &Namespace, link: &str, target: &Namespace) -> Iface {
+    let tun = staging
+        .enter(|| {
+            Iface::without_packet_info(link, Mode::Tun).expect("this test needs /dev/net/tun")
+        })
+        .unwrap();
+    adopt(staging, link, target).unwrap();
+    tun
+}
+
+/// What `ip` prints inside of `namespace`.
+fn ip(namespace: &Namespace, arguments: &[&str]) -> String {
+    namespace.enter(|| output("ip", arguments)).unwrap()
+}
+
+#[test]
+fn an_eni_has_lo_and_eth0_with_its_address_mtu_and_gateway() {
+    on_a_host(|| {
+        let before = snapshot();
+        let (staging, target) = (Namespace::anonymous().unwrap(), Namespace::anonymous().unwrap());
+        prepare(&target).unwrap();
+        let tun = tun(&staging, "tun0", &target);
+        configure(&target, &eni()).unwrap();
+
+        let links = ip(&target, &["-br", "link"]);
+        let links: Vec<_> = links.lines().map(|l| l.split_whitespace().next().unwrap()).collect();
+        assert_eq!(links, ["lo", "eth0"]);
+        let eth0 = ip(&target, &["-o", "link", "show", "eth0"]);
+        assert!(eth0.contains("mtu 9001") && eth0.contains(",UP,LOWER_UP"), "{eth0}");
+        let lo = ip(&target, &["-o", "address", "show", "lo"]);
+        assert!(lo.contains("127.0.0.1/8") && !lo.contains("inet6"), "{lo}");
+        let address = ip(&target, &["-br", "address", "show", "eth0"]);
+        assert_eq!(
+            address.split_whitespace().collect::<Vec<_>>(),
+            ["eth0", "UNKNOWN", "10.0.1.10/24"]
+        );
+        assert_eq!(
+            ip(&target, &["route"]).lines().map(str::trim).collect::<Vec<_>>(),
+            [
+                "default via 10.0.1.1 dev eth0 proto static",
+                "10.0.1.0/24 dev eth0 proto kernel scope link src 10.0.1.10"
+            ]
+        );
+        drop((tun, target, staging));
+        assert_eq!(snapshot(), before);
+    });
+}
+
+#[test]
+fn an_internet_host_has_all_its_addresses_and_a_default_route_to_the_link() {
+    let (staging, target) = (Namespace::anonymous().unwrap(), Namespace::anonymous().unwrap());
+    prepare(&target).unwrap();
+    let _tun = tun(&staging, "tun0", &target);
+    let addresses = ["203.0.113.90/32", "203.0.113.91/32"].map(|a| a.parse().unwrap()).to_vec();
+    configure(&target, &Interface { addresses, gateway: None, mtu: 1500 }).unwrap();
+    let address = ip(&target, &["-br", "address", "show", "eth0"]);
+    assert!(address.contains("203.0.113.90/32 203.0.113.91/32"), "{address}");
+    assert_eq!(ip(&target, &["route"]).trim(), "default dev eth0 proto static scope link");
+    let route = ip(&target, &["route", "get", "198.51.100.1"]);
+    assert!(route.contains("dev eth0 src 203.0.113.90"), "{route}");
+}
+
+#[test]
+fn nothing_leaves_a_namespace_in_which_nothing_runs() {
+    let (staging, target) = (Namespace::anonymous().unwrap(), Namespace::anonymous().unwrap());
+    prepare(&target).unwrap();
+    let tun = tun(&staging, "tun0", &target);
+    tun.set_non_blocking().unwrap();
+    configure(&target, &eni()).unwrap();
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        let mut packet = [0; 2000];
+        match tun.recv(&mut packet) {
+            Ok(length) => panic!("a packet: {:02x?}", &packet[..length]),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn packets_pass_after_the_move() {
+    let (staging, target) = (Namespace::anonymous().unwrap(), Namespace::anonymous().unwrap());
+    prepare(&target).unwrap();
+    let tun = tun(&staging, "tun0", &target);
+    configure(&target, &eni()).unwrap();
+    target
+        .enter(|| {
+            let socket = std::net::UdpSocket::bind("10.0.1.10:4000").unwrap();
+            socket.send_to(b"hello", "203.0.113.9:7").unwrap();
+        })
+        .unwrap();
+    let mut packet = [0; 2000];
+    let length = tun.recv(&mut packet).unwrap();
+    assert_eq!(length, 20 + 8 + 5);
+    assert_eq!(packet[12..20], [10, 0, 1, 10, 203, 0, 113, 9]);
+}
+
+#[test]
+fn a_device_born_in_its_namespace_is_configured_alike() {
+    let target = Namespace::anonymous().unwrap();
+    prepare(&target).unwrap();
+    let _tun = target.enter(|| Iface::without_packet_info(NAME, Mode::Tun).unwrap()).unwrap();
+    configure(&target, &eni()).unwrap();
+    assert!(ip(&target, &["route"]).contains("default via 10.0.1.1 dev eth0"));
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_a_sentence() {
+    let (staging, target) = (Namespace::anonymous().unwrap(), Namespace::anonymous().unwrap());
+    prepare(&target).unwrap();
+    assert!(matches!(configure(&target, &eni()), Err(Error::NoLink(_))));
+    assert!(matches!(adopt(&staging, "tun9", &target), Err(Error::NoLink(_))));
+    let _tun = tun(&staging, "tun0", &target);
+    let astray = Interface { gateway: Some(Ipv4Addr::new(192, 0, 2, 1)), ..eni() };
+    let refused = configure(&target, &astray).unwrap_err().to_string();
+    assert!(refused.starts_with("cannot give eth0 a default route: "), "{refused}");
+}
+
+/// `up` with 200 ENIs is to be ready within 6 s, so one must cost well below 30 ms.
+#[test]
+fn twenty_namespaces_with_a_link_each_are_made_and_removed_in_time() {
+    on_a_host(|| {
+        let begin = Instant::now();
+        let staging = Namespace::anonymous().unwrap();
+        let made: Vec<_> = (0..20)
+            .map(|i| {
+                let target = Namespace::named(&format!("many:{i}")).unwrap();
+                prepare(&target).unwrap();
+                let tun = tun(&staging, &format!("tun{i}"), &target);
+                configure(&target, &eni()).unwrap();
+                (target, tun)
+            })
+            .collect();
+        let up = begin.elapsed();
+        let (targets, tuns): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+        drop(targets);
+        (0..20).for_each(|i| Namespace::remove(&format!("many:{i}")).unwrap());
+        drop(tuns);
+        let down = begin.elapsed() - up;
+        println!("20 namespaces: up in {up:?}, down in {down:?}");
+        assert!(up < Duration::from_secs(3), "{up:?}"); // Five times the measure, for a busy machine.
+    });
+}

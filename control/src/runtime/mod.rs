@@ -1,0 +1,20 @@
+//! What a running instance holds of the host: network namespaces, links in them, its lock and
+//! socket, the processes that run inside.
+//!
+//! Everything here is made without outside programs, and taken away by a sweep even after a
+//! crash.
+
+#![deny(unsafe_code)]
+
+pub mod emulator;
+pub mod instance;
+pub mod interface;
+mod mounts;
+pub mod namespace;
+mod netlink;
+pub mod process;
+pub mod rootless;
+pub mod signals;
+mod sweep;
+#[cfg(test)]
+mod test_host;

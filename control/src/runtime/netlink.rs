@@ -1,0 +1,118 @@
+//! What does the kernel answer to one request about links, addresses or routes? rtnetlink(7).
+
+use std::io;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+
+/// A conversation with the kernel about the namespace that its opener was in.
+pub(super) struct Netlink {
+    socket: Socket,
+    sequence: u32,
+}
+
+impl Netlink {
+    pub(super) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self { socket, sequence: 0 })
+    }
+
+    /// Changes something, and waits until it has.
+    pub(super) fn change(&mut self, message: RouteNetlinkMessage) -> io::Result<()> {
+        self.ask(message, NLM_F_ACK).map(drop)
+    }
+
+    /// Adds something that must not be there yet, and waits until it is.
+    pub(super) fn add(&mut self, message: RouteNetlinkMessage) -> io::Result<()> {
+        self.ask(message, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL).map(drop)
+    }
+
+    /// The index of the link `name`; `NotFound` when there is none.
+    pub(super) fn index(&mut self, name: &str) -> io::Result<u32> {
+        let mut link = LinkMessage::default();
+        link.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        match self.ask(RouteNetlinkMessage::GetLink(link), 0) {
+            Ok(Some(RouteNetlinkMessage::NewLink(found))) => Ok(found.header.index),
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
+                Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no link {name}")))
+            }
+            Err(error) => Err(error),
+            Ok(_) => Err(unexpected()),
+        }
+    }
+
+    /// One request and its one answer: a message, or `None` for an acknowledgement.
+    fn ask(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> io::Result<Option<RouteNetlinkMessage>> {
+        self.sequence += 1;
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | flags;
+        header.sequence_number = self.sequence;
+        let mut request = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        self.socket.send(&bytes, 0)?;
+
+        loop {
+            let (answer, _) = self.socket.recv_from_full()?;
+            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
+                .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
+            if answer.header.sequence_number != self.sequence {
+                continue;
+            }
+            return match answer.payload {
+                NetlinkPayload::Error(error) if error.code.is_none() => Ok(None),
+                NetlinkPayload::Error(error) => Err(error.to_io()),
+                NetlinkPayload::InnerMessage(message) => Ok(Some(message)),
+                _ => Err(unexpected()),
+            };
+        }
+    }
+}
+
+fn unexpected() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "an answer that fits no question")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::namespace::Namespace;
+
+    #[test]
+    fn a_new_namespace_has_lo_and_nothing_else() {
+        let namespace = Namespace::anonymous().unwrap();
+        let (lo, eth0) = namespace
+            .enter(|| {
+                let mut netlink = Netlink::open().unwrap();
+                (netlink.index("lo"), netlink.index("eth0"))
+            })
+            .unwrap();
+        assert_eq!(lo.unwrap(), 1);
+        assert_eq!(eth0.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn an_error_of_the_kernel_is_returned() {
+        let namespace = Namespace::anonymous().unwrap();
+        let refused = namespace.enter(|| {
+            let mut absent = LinkMessage::default();
+            absent.header.index = 77;
+            absent.attributes.push(LinkAttribute::Mtu(1500));
+            Netlink::open().unwrap().change(RouteNetlinkMessage::SetLink(absent))
+        });
+        assert_eq!(refused.unwrap().unwrap_err().raw_os_error(), Some(libc::ENODEV));
+    }
+}

@@ -1,0 +1,393 @@
+//! Does the check fill in what a file leaves out, and survive whatever is fed to it?
+
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use control::check::{self, Checked, Endpoint, Peer, RouteTarget, Service, Traffic};
+use proptest::prelude::*;
+
+fn checked(text: &str) -> Checked {
+    check::read(text, "test.yaml").unwrap_or_else(|report| panic!("{report}")).topology
+}
+
+const SMALL: &str = "
+vpcs:
+  main: {cidr_block: 10.0.0.0/16}
+internet_gateways:
+  igw: {vpc: main}
+subnets:
+  n: {vpc: main, cidr_block: 10.0.0.0/28, map_public_ip_on_launch: true}
+nat_gateways:
+  nat: {subnet: n}
+network_interfaces:
+  on: {subnet: n}
+  yes: {subnet: n, private_ip: 10.0.0.4, public_ip: none}
+  123: {subnet: n, public_ip: 198.51.100.1}
+internet:
+  hosts:
+    served.example: {addresses: [203.0.113.7], serves: [echo, discard]}
+    bare.example: {addresses: [203.0.113.8]}
+";
+
+#[test]
+fn what_is_left_out_is_filled_in() {
+    let topology = checked(SMALL);
+    assert_eq!(topology.region, "us-east-1");
+    let vpc = &topology.vpcs[0];
+    assert!(vpc.dns_support && !vpc.dns_hostnames);
+    let subnet = &topology.subnets[0];
+    assert_eq!(subnet.availability_zone, "us-east-1a");
+    assert_eq!((subnet.route_table, subnet.network_acl), (vpc.main_table, vpc.default_acl));
+    let (table, acl, group) =
+        (&topology[vpc.main_table], &topology[vpc.default_acl], &topology[vpc.default_group]);
+    assert!(table.implicit && table.name == "main" && table.routes.is_empty());
+    assert!(acl.implicit && acl.ingress[0].number == 100 && acl.ingress[0].traffic == Traffic::All);
+    assert!(group.implicit && group.ingress[0].peer == Peer::Group(vpc.default_group));
+    assert_eq!(group.egress.len(), 1);
+    assert_eq!(topology.network_interfaces[0].security_groups, [vpc.default_group]);
+    assert!(topology.network_interfaces.iter().all(|it| it.source_dest_check));
+}
+
+#[test]
+fn addresses_go_to_gateways_first_then_to_interfaces_in_file_order() {
+    let topology = checked(SMALL);
+    let nat = &topology.nat_gateways[0];
+    let address = |text: &str| text.parse::<Ipv4Addr>().unwrap();
+    assert_eq!((nat.private_ip, nat.public_ip), (address("10.0.0.5"), address("198.51.100.2")));
+    let given: Vec<_> = topology
+        .network_interfaces
+        .iter()
+        .map(|it| (it.name.as_str(), it.private_ip, it.public_ip))
+        .collect();
+    assert_eq!(
+        given,
+        [
+            ("on", address("10.0.0.6"), Some(address("198.51.100.3"))),
+            ("yes", address("10.0.0.4"), None),
+            ("123", address("10.0.0.7"), Some(address("198.51.100.1"))),
+        ]
+    );
+}
+
+#[test]
+fn hosts_without_services_have_a_namespace_and_names_find_both_kinds_of_ends() {
+    let topology = checked(SMALL);
+    let [served, bare] = &topology.internet_hosts[..] else { panic!() };
+    assert_eq!(
+        (&served.serves[..], served.namespace),
+        (&[Service::Echo, Service::Discard][..], false)
+    );
+    assert!(bare.namespace && bare.serves.is_empty());
+    assert!(matches!(topology.endpoint("on"), Some(Endpoint::NetworkInterface(_))));
+    assert!(matches!(topology.endpoint("bare.example"), Some(Endpoint::InternetHost(_))));
+    assert_eq!(topology.endpoint("nat"), None);
+}
+
+#[test]
+fn json_is_read_as_well_and_gives_the_same() {
+    let json = "{\n\t\"vpcs\": {\"main\": {\"cidr_block\": \"10.0.0.0/16\"}},\n\t\"network_acls\": {\"n\": {\"vpc\": \"main\",
+        \"egress\": [{\"rule\": 7, \"action\": \"deny\", \"protocol\": 47, \"destination\": \"10.0.0.0/8\"}]}}\n}\n";
+    let yaml = "
+vpcs: {main: {cidr_block: 10.0.0.0/16}}
+network_acls:
+  n:
+    vpc: main
+    egress:
+    - rule: 7
+      action: deny
+      protocol: '47'
+      destination: 10.0.0.0/8
+";
+    assert_eq!(checked(json), checked(yaml));
+    assert_eq!(checked(json).network_acls[0].egress[0].traffic, Traffic::Other(47));
+}
+
+#[test]
+fn absent_rules_and_empty_rules_differ() {
+    let topology = checked(
+        "vpcs: {main: {cidr_block: 10.0.0.0/16}}
+security_groups: {open: {vpc: main}, shut: {vpc: main, egress: []}}
+network_acls: {shut: {vpc: main}}
+",
+    );
+    let rules = |index: usize| {
+        (
+            topology.security_groups[index].ingress.len(),
+            topology.security_groups[index].egress.len(),
+        )
+    };
+    assert_eq!((rules(0), rules(1)), ((0, 1), (0, 0)));
+    assert!(
+        topology.network_acls[0].ingress.is_empty() && topology.network_acls[0].egress.is_empty()
+    );
+}
+
+#[test]
+fn a_vpc_may_name_others_for_its_words() {
+    let topology = checked(
+        "vpcs:
+  main:
+    cidr_block: 10.0.0.0/16
+    default_security_group: shut
+    default_network_acl: strict
+    main_route_table: void
+security_groups: {shut: {vpc: main, ingress: [{protocol: all, source: default}], egress: []}}
+network_acls: {strict: {vpc: main}}
+route_tables: {void: {vpc: main, routes: [{destination: 0.0.0.0/0, target: blackhole}]}}
+subnets: {a: {vpc: main, cidr_block: 10.0.0.0/24, route_table: main, network_acl: default}}
+network_interfaces: {app: {subnet: a}}
+",
+    );
+    let vpc = &topology.vpcs[0];
+    assert_eq!((topology.security_groups.len(), topology.network_acls.len()), (1, 1));
+    assert_eq!(topology.route_tables.len(), 1);
+    assert_eq!(topology.network_interfaces[0].security_groups, [vpc.default_group]);
+    assert_eq!(topology.security_groups[0].ingress[0].peer, Peer::Group(vpc.default_group));
+    assert_eq!(topology[topology.subnets[0].route_table].routes[0].target, RouteTarget::Blackhole);
+    assert_eq!(topology[topology.subnets[0].network_acl].name, "strict");
+}
+
+#[test]
+fn words_mean_the_thing_of_the_vpc_that_uses_them() {
+    let topology = checked(
+        "vpcs: {red: {cidr_block: 10.0.0.0/16}, blue: {cidr_block: 10.0.0.0/16}}
+security_groups: {web: {vpc: blue, ingress: [{protocol: all, source: default}]}}
+subnets: {red-a: {vpc: red, cidr_block: 10.0.0.0/24}, blue-a: {vpc: blue, cidr_block: 10.0.0.0/24}}
+network_interfaces: {red: {subnet: red-a}, blue: {subnet: blue-a, security_groups: [default, web]}}
+",
+    );
+    let [red, blue] = &topology.vpcs[..] else { panic!() };
+    assert_ne!(red.default_group, blue.default_group);
+    assert_ne!(topology[red.default_group].id, topology[blue.default_group].id);
+    assert_eq!(topology.security_groups[0].ingress[0].peer, Peer::Group(blue.default_group));
+    assert_eq!(topology.network_interfaces[1].security_groups[0], blue.default_group);
+    assert_eq!(
+        topology.network_interfaces[0].private_ip,
+        topology.network_interfaces[1].private_ip
+    );
+}
+
+#[test]
+fn quotas_give_warnings_and_the_topology() {
+    let mut text = String::from("vpcs: {main: {cidr_block: 10.0.0.0/16}}\nsecurity_groups:\n");
+    for group in 0..6 {
+        text.push_str(&format!("  g{group}: {{vpc: main}}\n"));
+    }
+    text.push_str("  big:\n    vpc: main\n    ingress:\n");
+    for port in 1..=61 {
+        text.push_str(&format!("      - {{protocol: tcp, ports: {port}, source: 0.0.0.0/0}}\n"));
+    }
+    text.push_str("subnets: {a: {vpc: main, cidr_block: 10.0.0.0/24}}\n");
+    text.push_str(
+        "network_interfaces: {app: {subnet: a, security_groups: [g0, g1, g2, g3, g4, g5]}}\n",
+    );
+    let sound = check::read(&text, "test.yaml").unwrap();
+    let warnings: Vec<_> =
+        sound.warnings.faults().iter().map(|fault| fault.message.as_str()).collect();
+    assert_eq!(
+        warnings,
+        [
+            "61 rules of one side of a security group: the default quota is 60",
+            "6 security groups of a network interface: the default quota is 5",
+        ]
+    );
+    assert_eq!(sound.warnings.errors(), 0);
+}
+
+#[test]
+fn aliases_stand_for_what_they_name() {
+    let topology = checked(
+        "vpcs: {main: {cidr_block: 10.0.0.0/16}}
+security_groups:
+  a: {vpc: main, ingress: &rules [{protocol: tcp, ports: 80, source: 0.0.0.0/0}]}
+  b: {vpc: main, ingress: *rules}
+",
+    );
+    assert_eq!(topology.security_groups[0].ingress, topology.security_groups[1].ingress);
+}
+
+#[test]
+fn what_is_no_topology_file_is_told_in_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("topology.yaml");
+    let error = || check::load(&path).unwrap_err().to_string();
+    assert!(error().contains("cannot read") && error().contains("No such file"), "{}", error());
+    std::fs::write(&path, b"vpcs: \xff").unwrap();
+    assert!(error().contains("not UTF-8") && error().contains("offset 6"), "{}", error());
+    std::fs::File::create(&path).unwrap().set_len(check::LARGEST_FILE + 1).unwrap();
+    assert!(error().contains("larger than 64 MiB"), "{}", error());
+}
+
+/// The largest account: 2,500 groups of 60 rules.
+fn large() -> String {
+    let mut text = String::from("vpcs: {main: {cidr_block: 10.0.0.0/16}}\nsecurity_groups:\n");
+    for group in 0..2500 {
+        text.push_str(&format!("  group-{group}:\n    vpc: main\n    ingress:\n"));
+        for rule in 0..60 {
+            let (low, high) = (1024 + rule, 2048 + rule);
+            text.push_str(&format!(
+                "      - {{protocol: tcp, ports: {low}-{high}, source: 10.{rule}.0.0/16}}\n"
+            ));
+        }
+    }
+    text
+}
+
+#[test]
+fn a_hundred_and_fifty_thousand_rules_are_checked_in_seconds() {
+    let text = large();
+    let start = Instant::now();
+    let topology = checked(&text);
+    let took = start.elapsed();
+    assert_eq!(
+        topology.security_groups[..2500].iter().map(|group| group.ingress.len()).sum::<usize>(),
+        150_000
+    );
+    let limit = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 4 });
+    assert!(took < limit, "{took:?}");
+    println!("{} bytes in {took:?}", text.len());
+}
+
+/// Trees that look like topologies now and then.
+fn tree() -> impl Strategy<Value = String> {
+    let word = prop::sample::select(vec![
+        "vpcs",
+        "main",
+        "default",
+        "subnets",
+        "a",
+        "vpc",
+        "cidr_block",
+        "10.0.0.0/16",
+        "10.0.0.0/24",
+        "::/0",
+        "internet_gateways",
+        "nat_gateways",
+        "subnet",
+        "route_tables",
+        "routes",
+        "destination",
+        "target",
+        "blackhole",
+        "nat_gateway/a",
+        "security_groups",
+        "ingress",
+        "egress",
+        "protocol",
+        "tcp",
+        "icmp",
+        "ports",
+        "1-70000",
+        "source",
+        "network_acls",
+        "rule",
+        "action",
+        "allow",
+        "100",
+        "network_interfaces",
+        "private_ip",
+        "10.0.0.10",
+        "public_ip",
+        "auto",
+        "internet",
+        "hosts",
+        "addresses",
+        "serves",
+        "echo",
+        "prefix_lists",
+        "id",
+        "vpc-0",
+        "true",
+        "~",
+        "''",
+        "*x",
+        "&x a",
+        "!t a",
+        "\"\\x00\"",
+        "é",
+        "-1",
+        "map_public_ip_on_launch",
+    ]);
+    let leaf = word.clone().prop_map(str::to_owned);
+    leaf.prop_recursive(6, 60, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4)
+                .prop_map(|items| format!("[{}]", items.join(", "))),
+            prop::collection::vec((word.clone(), inner), 0..6).prop_map(|entries| {
+                let entries: Vec<_> =
+                    entries.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+                format!("{{{}}}", entries.join(", "))
+            }),
+        ]
+    })
+}
+
+/// A right topology of any size: two VPCs, subnets of several sizes, some addresses declared and some not.
+fn population() -> impl Strategy<Value = String> {
+    let interface = (0..4usize, prop::option::of(4..12u8), 0..3u8);
+    prop::collection::vec(interface, 0..40).prop_map(|interfaces| {
+        let mut text = String::from(
+            "vpcs: {red: {cidr_block: 10.0.0.0/16}, blue: {cidr_block: 10.0.0.0/16}}
+internet_gateways: {red: {vpc: red}, blue: {vpc: blue}}
+subnets:
+  s0: {vpc: red, cidr_block: 10.0.0.0/26}
+  s1: {vpc: red, cidr_block: 10.0.1.0/24, map_public_ip_on_launch: true}
+  s2: {vpc: blue, cidr_block: 10.0.0.0/26}
+  s3: {vpc: blue, cidr_block: 10.0.1.0/24}
+nat_gateways: {n0: {subnet: s0}, n2: {subnet: s2, public_ips: [198.51.100.3]}}
+network_interfaces:
+",
+        );
+        let mut declared = HashSet::new();
+        for (index, (subnet, address, public)) in interfaces.into_iter().enumerate() {
+            text.push_str(&format!("  e{index}: {{subnet: s{subnet}"));
+            if let Some(last) = address.filter(|last| declared.insert((subnet, *last))) {
+                text.push_str(&format!(", private_ip: 10.0.{}.{last}", subnet % 2));
+            }
+            text.push_str(["", ", public_ip: auto", ", public_ip: none"][usize::from(public)]);
+            text.push_str("}\n");
+        }
+        text
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let text = String::from_utf8_lossy(&bytes);
+        let _ = check::read(&text, "test.yaml").map_err(|report| report.to_string());
+    }
+
+    #[test]
+    fn arbitrary_trees_never_panic(text in tree()) {
+        let _ = check::read(&text, "test.yaml").map_err(|report| report.to_string());
+    }
+
+    #[test]
+    fn a_topology_cut_short_or_spoilt_never_panics(at in 0..1usize << 12, with in "[-\\[\\]{}:,#&*!|>'\"%@` \n\ta1.é]{0,3}") {
+        let whole = include_str!("../../topologies/security-groups.yaml");
+        let mut text = whole.to_owned();
+        let at = whole.floor_char_boundary(at.min(whole.len()));
+        text.insert_str(at, &with);
+        let _ = check::read(&text, "test.yaml").map_err(|report| report.to_string());
+        let _ = check::read(&text[..at + with.len()], "test.yaml").map_err(|report| report.to_string());
+    }
+
+    #[test]
+    fn automatic_addresses_never_collide(text in population()) {
+        let topology = checked(&text);
+        let (mut private, mut public) = (HashSet::new(), HashSet::new());
+        let gateways = topology.nat_gateways.iter().map(|it| (it.subnet, it.private_ip, Some(it.public_ip)));
+        let interfaces = topology.network_interfaces.iter().map(|it| (it.subnet, it.private_ip, it.public_ip));
+        for (subnet, inside, outside) in gateways.chain(interfaces) {
+            let subnet = &topology[subnet];
+            prop_assert!(private.insert((subnet.vpc, inside)), "{inside} twice");
+            prop_assert!(subnet.cidr.contains(&inside) && inside != subnet.cidr.broadcast());
+            prop_assert!(u32::from(inside) - u32::from(subnet.cidr.network()) >= 4, "{inside} is reserved");
+            prop_assert!(outside.is_none_or(|outside| public.insert(outside)), "{outside:?} twice");
+        }
+    }
+}

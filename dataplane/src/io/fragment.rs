@@ -1,0 +1,134 @@
+//! IPv4 fragmentation of a whole packet (RFC 791 s. 3.2, "An Example Fragmentation Procedure").
+//!
+//! As with [`segment`](crate::io::segment), each fragment is made where its payload lies.
+
+use std::io;
+
+use crate::io::Frame;
+use crate::io::segment::{Each, malformed};
+use crate::wire::checksum::Sum;
+use crate::wire::ipv4::{DONT_FRAGMENT, HEADER, Ipv4, MORE_FRAGMENTS, OFFSET};
+use crate::wire::virtio::VirtioNetHdr;
+
+/// Cuts the IPv4 packet that `frame` describes into fragments of at most `mtu` bytes each, in
+/// order, and destroys it thereby. A packet that fits is handed on as it is.
+///
+/// Its checksums must be finished. It may itself be a fragment. Options without the copy flag are
+/// in the first fragment only.
+///
+/// # Errors
+///
+/// `InvalidInput` when the packet is not IPv4, must not be fragmented, has work left in its offload,
+/// or `mtu` has no room for eight bytes of payload; what `each` returns, and then the rest is not
+/// cut.
+pub fn fragment(slot: &mut [u8], frame: Frame, mtu: usize, each: &mut Each<'_>) -> io::Result<()> {
+    let packet = frame.packet(slot).ok_or_else(malformed)?;
+    if packet.len() <= mtu {
+        return each(slot, frame);
+    }
+    if frame.offload.needs_csum() || frame.offload.segmented().is_some() {
+        return Err(malformed());
+    }
+    let mut header = Header::of(packet).ok_or_else(malformed)?;
+    let mut at = frame.start + header.len;
+    let end = frame.start + frame.len;
+    while at < end {
+        let room = mtu.saturating_sub(header.len);
+        let more = end - at > room;
+        // All but the last are a multiple of eight bytes (RFC 791 s. 2.3).
+        let payload = if more { room & !7 } else { end - at };
+        if payload == 0 {
+            return Err(malformed());
+        }
+        let len = header.len + payload;
+        let piece = Frame { start: at - header.len, len, offload: VirtioNetHdr::PLAIN };
+        let bytes = piece.packet(slot).ok_or_else(malformed)?;
+        header.write(bytes, more).ok_or_else(malformed)?;
+        each(slot, piece)?;
+        header.advance(payload);
+        at += payload;
+    }
+    Ok(())
+}
+
+/// The longest header: fifteen words.
+const LONGEST: usize = 60;
+
+/// The header of the next fragment.
+struct Header {
+    bytes: [u8; LONGEST],
+    len: usize,
+    /// Of the next fragment's payload in the datagram, in units of eight bytes.
+    offset: usize,
+    /// Whether fragments of the datagram follow the packet that is cut.
+    more: bool,
+}
+
+impl Header {
+    fn of(packet: &[u8]) -> Option<Self> {
+        let header = Ipv4::of(packet)?;
+        let len = header.header_length();
+        let agrees = header.version() == 4
+            && len >= HEADER
+            && usize::from(header.total_length.get()) == packet.len()
+            && !header.dont_fragment();
+        let mut bytes = [0; LONGEST];
+        bytes.get_mut(..len)?.copy_from_slice(packet.get(..len)?);
+        let offset = header.fragment_offset() / 8;
+        let more = header.flags_offset.get() & MORE_FRAGMENTS != 0;
+        agrees.then_some(Self { bytes, len, offset, more })
+    }
+
+    /// Writes the header over the start of `fragment`.
+    fn write(&self, fragment: &mut [u8], more: bool) -> Option<()> {
+        let length = u16::try_from(fragment.len()).ok()?;
+        let place = fragment.get_mut(..self.len)?;
+        place.copy_from_slice(self.bytes.get(..self.len)?);
+        let header = Ipv4::of_mut(place)?;
+        // An offset beyond the field is that of a datagram longer than any can be.
+        let offset = u16::try_from(self.offset).ok().filter(|offset| *offset <= OFFSET)?;
+        let reserved = header.flags_offset.get() & !(DONT_FRAGMENT | MORE_FRAGMENTS | OFFSET);
+        let flag = if more || self.more { MORE_FRAGMENTS } else { 0 };
+        header.flags_offset.set(reserved | flag | offset);
+        header.version_ihl = 0x40 | u8::try_from(self.len / 4).ok()?;
+        header.total_length.set(length);
+        header.checksum.set(0);
+        let checksum = Sum::of(place).checksum();
+        Ipv4::of_mut(place)?.checksum.set(checksum);
+        Some(())
+    }
+
+    /// Turns to the fragment after one of `payload` bytes.
+    fn advance(&mut self, payload: usize) {
+        self.offset += payload / 8;
+        self.len = keep_copied(&mut self.bytes, self.len);
+    }
+}
+
+/// Keeps the options that go into every fragment, pads them with "end of list", and returns the
+/// header's new length (RFC 791 s. 3.1, "Options": the copied flag).
+fn keep_copied(header: &mut [u8; LONGEST], len: usize) -> usize {
+    const COPIED: u8 = 0x80;
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    let (mut from, mut to) = (HEADER, HEADER);
+    while from < len {
+        let length = match header[from] {
+            END => break,
+            NO_OPERATION => 1,
+            _ => header.get(from + 1).map_or(0, |length| usize::from(*length)),
+        };
+        let malformed = length == 0 || from + length > len;
+        if malformed {
+            break;
+        }
+        if header[from] & COPIED != 0 {
+            header.copy_within(from..from + length, to);
+            to += length;
+        }
+        from += length;
+    }
+    let padded = to.next_multiple_of(4);
+    header[to..padded].fill(END);
+    padded
+}

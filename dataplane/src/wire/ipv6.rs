@@ -1,0 +1,47 @@
+//! IPv6 header (RFC 8200 s. 3).
+
+use zerocopy::network_endian::{U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// Length of the header without extension headers, in bytes.
+pub const HEADER: usize = 40;
+
+/// The header without extension headers (RFC 8200 s. 3).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct Ipv6 {
+    /// Version in the highest four bits, traffic class in the next eight, then the flow label.
+    pub version_class_label: U32,
+    /// Length of all that follows this header, extension headers included, in bytes.
+    pub payload_length: U16,
+    /// Protocol number of what follows this header.
+    pub next_header: u8,
+    /// Hop limit.
+    pub hop_limit: u8,
+    /// Source address.
+    pub source: [u8; 16],
+    /// Destination address.
+    pub destination: [u8; 16],
+}
+
+const _: () = assert!(size_of::<Ipv6>() == HEADER);
+
+impl Ipv6 {
+    /// The header at the start of `bytes`, where there are enough of them.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<&Self> {
+        Self::ref_from_prefix(bytes).ok().map(|(header, _)| header)
+    }
+
+    /// The same, to be changed in place.
+    #[must_use]
+    pub fn of_mut(bytes: &mut [u8]) -> Option<&mut Self> {
+        Self::mut_from_prefix(bytes).ok().map(|(header, _)| header)
+    }
+
+    /// IP version.
+    #[must_use]
+    pub fn version(&self) -> u8 {
+        self.version_class_label.get().to_be_bytes()[0] >> 4
+    }
+}
