@@ -12,7 +12,7 @@ use arrayvec::ArrayVec;
 
 use crate::packet::{Addr, Answer, Batch, Component, Direction, Key, Packet, Reason, Verdict};
 use crate::path::parse::sender;
-use crate::path::recall::reopens;
+use crate::path::recall::{begins, reopens};
 use crate::state::{
     Cold, Device, Facet, Facets, FlowId, Hot, MAX_FACETS, Phase, Shard, Translation,
 };
@@ -204,8 +204,10 @@ fn revisit<R: Recorder>(
         }
         Ok(found) => {
             let phase = match direction {
-                Direction::Original => next_phase(hot.phase(), direction, headers, &passed),
-                Direction::Reply => Phase::first(headers.key.protocol, headers.tcp_flags),
+                Direction::Original if !begins(headers.tcp_flags) => {
+                    next_phase(hot.phase(), direction, headers, &passed)
+                }
+                _ => Phase::first(headers.key.protocol, headers.tcp_flags),
             };
             let facets = succeed(flow, passed, shard, tables);
             commit(&found, phase, Cold::new(facets), shard, tables).map(|flow| Admitted {
