@@ -21,7 +21,7 @@ fn inline(text: &str) -> Checked {
 fn ask(topology: &Checked, from: &str, to: &str, protocol: u8, port: u16) -> Walked {
     let (from, to) = (from.to_owned(), to.to_owned());
     let question = Question { from, to, protocol, port, source_port: 40_000 };
-    explain::explain(topology, &question).unwrap()
+    explain::explain(topology, &question).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The reason, or that request and answer arrive.

@@ -5,7 +5,7 @@
 //! `HYPERTUN_BLESS=1` writes them anew; look at the difference before committing it.
 
 use std::collections::HashMap;
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -93,7 +93,7 @@ fn every_fact_has_its_source_and_its_test() {
     let mut faults = String::new();
     let mut numbers: HashMap<String, usize> = HashMap::new();
     for (number, fact) in facts() {
-        let mut wrong = |what: &dyn Display| writeln!(faults, "{number}: {what}").unwrap();
+        let mut wrong = |what: &dyn Display| faults += &format!("{number}: {what}\n");
         let (area, place) = number.split_once('-').unwrap_or((&number, ""));
         let count = numbers.entry(area.to_owned()).or_default();
         *count += 1;
@@ -123,7 +123,7 @@ fn every_fact_has_its_source_and_its_test() {
     }
     for (place, (number, _)) in deviations.iter().enumerate() {
         if *number != format!("D-{}", place + 1) {
-            writeln!(faults, "{number}: should be D-{}", place + 1).unwrap();
+            faults += &format!("{number}: should be D-{}\n", place + 1);
         }
     }
     assert!(numbers.len() >= 6, "{numbers:?}");
@@ -144,12 +144,12 @@ fn hold(path: &str, found: &str, expected: &str) {
         return;
     }
     if env::var_os("HYPERTUN_BLESS").is_some() {
-        return fs::write(at(path), expected).unwrap();
+        return fs::write(at(path), expected).expect("the document can be written");
     }
     let mut differences = String::new();
     for (line, (found, expected)) in found.lines().zip(expected.lines()).enumerate() {
         if found != expected {
-            writeln!(differences, "{path}:{}\n- {found}\n+ {expected}", line + 1).unwrap();
+            differences += &format!("{path}:{}\n- {found}\n+ {expected}\n", line + 1);
         }
     }
     panic!("{differences}{path} is not what the program prints; HYPERTUN_BLESS=1 writes it anew");
@@ -166,7 +166,7 @@ fn fill(text: &str, name: &str, made: &str) -> String {
 fn table<const N: usize>(heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = format!("| {} |\n|{}\n", heads.join(" | "), "---|".repeat(N));
     for row in rows {
-        writeln!(table, "| {} |", row.map(|cell| cell.replace('|', "\\|")).join(" | ")).unwrap();
+        table += &format!("| {} |\n", row.map(|cell| cell.replace('|', "\\|")).join(" | "));
     }
     table
 }
@@ -174,8 +174,10 @@ fn table<const N: usize>(heads: [&str; N], rows: impl IntoIterator<Item = [Strin
 /// Runs hypertun in the root of the repository; what it prints.
 fn hypertun<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hypertun"));
-    let output = command.args(arguments).current_dir(at("")).output().unwrap();
-    [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat()
+    let output = command.args(arguments).current_dir(at("")).output().expect("it starts");
+    [output.stdout, output.stderr]
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .concat()
 }
 
 /// The commands of `hypertun --help`.
@@ -196,7 +198,7 @@ fn consoles(text: &str) -> String {
     let mut lines = text.lines().peekable();
     let mut in_console = false;
     while let Some(line) = lines.next() {
-        writeln!(made, "{line}").unwrap();
+        made += &format!("{line}\n");
         in_console = line == "```console" || in_console && line != "```";
         let command = line.strip_prefix("$ hypertun ").filter(|_| in_console);
         let Some(command) =
