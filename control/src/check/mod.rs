@@ -2,7 +2,7 @@
 //!
 //! [`read`] takes a text from letters to a [`Checked`] topology, or to a report of everything that is wrong
 //! with it: a part that is wrong is left out and the rest is still looked at. Each part of the check is a file
-//! below; what they share is [`Check`].
+//! below; what they share is `Check`.
 
 mod acls;
 mod addresses;

@@ -95,7 +95,7 @@ impl Compiler<'_> {
         let enis = ids.eni_links.iter().zip(&ids.enis).map(|(&link, &eni)| (link, Place::Eni(eni)));
         let hosts = ids.host_links.iter().zip(&ids.internet_hosts);
         let hosts = hosts.map(|(&link, &host)| (link, Place::Host(host)));
-        enis.chain(hosts).map(|(link, place)| (link.index(), place)).collect()
+        Column::by_id(enis.chain(hosts).map(|(link, place)| (link.index(), place)))
     }
 
     fn enis(&self) -> Column<Eni> {
@@ -203,7 +203,7 @@ impl Compiler<'_> {
 
 /// Things by their ids.
 fn column<I: Copy + Into<usize>, T>(ids: &[I], things: impl Iterator<Item = T>) -> Column<T> {
-    ids.iter().map(|&id| id.into()).zip(things).collect()
+    Column::by_id(ids.iter().map(|&id| id.into()).zip(things))
 }
 
 fn net(cidr: Ipv4Net) -> IpNet {

@@ -31,9 +31,9 @@ macro_rules! reasons {
 }
 
 reasons! {
-    Malformed = "MALFORMED_PACKET": "lengths or offsets in the packet contradict each other",
+    Malformed = "MALFORMED_PACKET": "lengths or offsets in the packet contradict each other, or the IP header's checksum is wrong",
     IpVersion = "IP_VERSION_UNSUPPORTED": "not IPv4; IPv6 is not supported yet",
-    Fragment = "FRAGMENT_UNSUPPORTED": "a fragment that cannot be tied to its datagram's first one",
+    Fragment = "FRAGMENT_UNSUPPORTED": "an IP fragment; fragments are not supported yet",
     IcmpUnmatched = "ICMP_ERROR_UNMATCHED": "an ICMP error that quotes a packet of no live flow",
     SourceDestCheck = "ENI_SOURCE_DEST_CHECK_RESTRICTION": "neither address is the ENI's",
     Spoofed = "GATEWAY_REJECTS_SPOOFED_TRAFFIC": "the source is not an address of the internet host that sent it",

@@ -7,6 +7,7 @@
 use crate::packet::{Addr, Answer, Batch, Key, Packet, Reason, Verdict};
 use crate::state::Shard;
 use crate::tables::Tables;
+use crate::wire::checksum::Sum;
 use crate::wire::icmpv4::{self, Icmpv4};
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::tcp::{self, Tcp};
@@ -42,6 +43,10 @@ fn dissect(packet: &mut Packet, bytes: &[u8]) -> Result<(), Reason> {
     let transport = header.header_length();
     let total = usize::from(header.total_length.get());
     if transport < ipv4::HEADER || total < transport || total > bytes.len() {
+        return Err(Reason::Malformed);
+    }
+    // RFC 1812 s. 5.2.2 (2): what is not summed right is not looked at further.
+    if bytes.get(..transport).is_none_or(|header| Sum::of(header).fold() != 0xffff) {
         return Err(Reason::Malformed);
     }
     if header.is_fragment() {

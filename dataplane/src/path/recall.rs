@@ -76,7 +76,10 @@ fn hit(
 /// Whether a packet begins a new conversation under the key of one that is over (RFC 9293
 /// s. 3.6.1).
 pub(super) fn reopens(phase: Phase, direction: Direction, tcp_flags: u8) -> bool {
-    phase.is_closed()
-        && direction == Direction::Original
-        && tcp_flags & (flags::SYN | flags::ACK | flags::RST) == flags::SYN
+    phase.is_closed() && direction == Direction::Original && begins(tcp_flags)
+}
+
+/// Whether these are the control bits of a segment that begins a connection.
+pub(super) const fn begins(tcp_flags: u8) -> bool {
+    tcp_flags & (flags::SYN | flags::ACK | flags::RST) == flags::SYN
 }

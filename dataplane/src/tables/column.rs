@@ -5,6 +5,19 @@
 pub struct Column<T>(Vec<Option<T>>);
 
 impl<T> Column<T> {
+    /// Each thing with its id; the last of equal ones holds.
+    #[must_use]
+    pub fn by_id(things: impl IntoIterator<Item = (usize, T)>) -> Self {
+        let mut column = Self::default();
+        for (at, thing) in things {
+            if column.0.len() <= at {
+                column.0.resize_with(at + 1, || None);
+            }
+            column.0[at] = Some(thing);
+        }
+        column
+    }
+
     /// The thing that has the id, if one has.
     #[must_use]
     #[inline]
@@ -30,24 +43,17 @@ impl<T> Default for Column<T> {
     }
 }
 
-/// Each thing with its place; the last of equal ones holds.
-impl<T> FromIterator<(usize, T)> for Column<T> {
-    fn from_iter<I: IntoIterator<Item = (usize, T)>>(things: I) -> Self {
-        let mut column = Self::default();
-        for (at, thing) in things {
-            if column.0.len() <= at {
-                column.0.resize_with(at + 1, || None);
-            }
-            column.0[at] = Some(thing);
-        }
-        column
+/// Things in the order of their ids, without holes.
+impl<T> FromIterator<T> for Column<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(things: I) -> Self {
+        Self(things.into_iter().map(Some).collect())
     }
 }
 
 /// Things in the order of their ids, without holes.
 impl<T> From<Vec<T>> for Column<T> {
     fn from(things: Vec<T>) -> Self {
-        Self(things.into_iter().map(Some).collect())
+        things.into_iter().collect()
     }
 }
 
@@ -57,7 +63,7 @@ mod tests {
 
     #[test]
     fn has_what_it_was_given_and_holes_between() {
-        let column: Column<char> = [(2, 'c'), (0, 'a')].into_iter().collect();
+        let column = Column::by_id([(2, 'c'), (0, 'a')]);
         assert_eq!(column.get(0_usize), Some(&'a'));
         assert_eq!(column.get(1_usize), None);
         assert_eq!(column.at(2_usize), &'c');

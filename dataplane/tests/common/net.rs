@@ -111,6 +111,7 @@ impl Net {
     /// Moves the clock and retires all that became due, as a worker does after a jump.
     pub fn advance(&mut self, seconds: u32) {
         self.jump(seconds);
+        while !self.shard.expire(&self.tables.timers) {}
         self.shard.expire_promptly();
         while !self.shard.expire(&self.tables.timers) {}
     }

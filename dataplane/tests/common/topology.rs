@@ -42,7 +42,7 @@ pub const PUBLIC_B: usize = 2;
 pub const NAT_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
 pub const BASTION_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
 const NAT_B_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 11);
-const NAT_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 220);
+pub const NAT_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 220);
 const NAT_B_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 220);
 
 /// Name, link and address of everybody who can send; internet hosts first, then ENIs.
@@ -142,14 +142,15 @@ impl Topology {
         Tables {
             epoch: self.epoch,
             links: vec![
-                Some(Place::Host(HostId(0))),
-                Some(Place::Host(HostId(1))),
-                Some(Place::Eni(EniId(0))),
-                Some(Place::Eni(EniId(1))),
-                Some(Place::Eni(EniId(2))),
-            ],
-            enis: vec![self.eni(APP, 0, 1), self.eni(DB, 1, 1), self.eni(BASTION, 2, 0)],
-            subnets: vec![subnet(0, 0), subnet(1, 1), subnet(2, 2)],
+                Place::Host(HostId(0)),
+                Place::Host(HostId(1)),
+                Place::Eni(EniId(0)),
+                Place::Eni(EniId(1)),
+                Place::Eni(EniId(2)),
+            ]
+            .into(),
+            enis: vec![self.eni(APP, 0, 1), self.eni(DB, 1, 1), self.eni(BASTION, 2, 0)].into(),
+            subnets: vec![subnet(0, 0), subnet(1, 1), subnet(2, 2)].into(),
             route_tables: self.routes.iter().cloned().map(RouteTable::new).collect(),
             network_acls: self.acls.iter().map(Acl::compile).collect(),
             vpcs: vec![Vpc {
@@ -162,7 +163,8 @@ impl Topology {
                 ]
                 .into_iter()
                 .collect(),
-            }],
+            }]
+            .into(),
             internet_gateways: vec![InternetGateway {
                 vpc: VpcId(0),
                 public: [
@@ -172,9 +174,10 @@ impl Topology {
                 ]
                 .into_iter()
                 .collect(),
-            }],
-            nat_gateways: vec![nat(0, NAT_PRIVATE), nat(2, NAT_B_PRIVATE)],
-            hosts: vec![host(INTERNET), host(OTHER)],
+            }]
+            .into(),
+            nat_gateways: vec![nat(0, NAT_PRIVATE), nat(2, NAT_B_PRIVATE)].into(),
+            hosts: vec![host(INTERNET), host(OTHER)].into(),
             internet: [
                 (of(INTERNET), Public::Host(HostId(0))),
                 (of(OTHER), Public::Host(HostId(1))),

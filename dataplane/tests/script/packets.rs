@@ -27,7 +27,7 @@ pub fn sent(words: &[&str], ports: &Ports, last: &HashMap<LinkId, Vec<u8>>) -> (
     };
     let (src, dst) = ((src, port(from)), (dst, port(to.unwrap_or("0"))));
     let id = || port(options.value("id").expect("an echo has id="));
-    let data: Vec<u8> = (0..options.number("len", 8)).map(|n| n as u8).collect();
+    let data: Vec<u8> = (0..=u8::MAX).cycle().take(options.number("len", 8)).collect();
     let quoted = || {
         let last = &last[&link];
         let length = if options.after("quoting") == Some("head") { 28 } else { 548 };

@@ -1,7 +1,7 @@
 //! May this conversation begin? And may it go on, where something about it has changed?
 //!
 //! First packets only: a miss, a flow that was judged under other tables, a facet that has expired,
-//! an ICMP error. The packet's headers walk over the hops ([`walk`]) with what devices remember of
+//! an ICMP error. The packet's headers walk over the hops (`walk`) with what devices remember of
 //! the flow. Draft first, commit last: nothing is kept of a packet that a later hop drops, but that
 //! the devices which it passed have seen it.
 
@@ -11,7 +11,7 @@ mod walk;
 use arrayvec::ArrayVec;
 
 use crate::packet::{Addr, Answer, Batch, Component, Direction, Key, Packet, Reason, Verdict};
-use crate::path::recall::reopens;
+use crate::path::recall::{begins, reopens};
 use crate::shared::WorkerId;
 use crate::state::{
     Cold, Device, Facet, Facets, FlowId, Hot, MAX_FACETS, NotOpened, Phase, Shard, Translation,
@@ -220,8 +220,10 @@ fn revisit<R: Recorder>(
         }
         Ok(found) => {
             let phase = match direction {
-                Direction::Original => next_phase(hot.phase(), direction, headers, &passed),
-                Direction::Reply => Phase::first(headers.key.protocol, headers.tcp_flags),
+                Direction::Original if !begins(headers.tcp_flags) => {
+                    next_phase(hot.phase(), direction, headers, &passed)
+                }
+                _ => Phase::first(headers.key.protocol, headers.tcp_flags),
             };
             let facets = succeed(flow, passed, shard, tables);
             commit(&found, phase, Cold::new(facets), shard, tables).map(|flow| Admitted {

@@ -14,6 +14,7 @@ use crate::packet::{
 };
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
+use crate::path::recall::begins;
 use crate::shared::{PortPools, Remote};
 use crate::state::{Cold, Device, Facet, Hot, Translation};
 use crate::tables::{
@@ -412,12 +413,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// Whether a packet opens no mapping, and what its sender is told then (AWS "Troubleshoot NAT
     /// gateways": a connection that timed out is answered by a RST).
     fn refuses_mapping(&self) -> Option<Answer> {
-        use tcp::flags::{ACK, RST, SYN};
-        if self.protocol != protocol::TCP || self.tcp_flags & (SYN | ACK | RST) == SYN {
+        if self.protocol != protocol::TCP || begins(self.tcp_flags) {
             return None;
         }
         // A RST is never answered by one (RFC 9293 s. 3.5.2).
-        Some(if self.tcp_flags & RST == 0 { Answer::Reset } else { Answer::Silence })
+        Some(if self.tcp_flags & tcp::flags::RST == 0 { Answer::Reset } else { Answer::Silence })
     }
 
     fn subnet_of(&self, holder: Holder) -> SubnetId {

@@ -1,0 +1,131 @@
+//! The hit path allocates nothing: counted by the allocator itself.
+//!
+//! Alone in its binary, for the allocator is the whole program's; one test, for others would
+//! allocate meanwhile.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a test is nobody's library, and fails by panic"
+)]
+#![expect(unsafe_code, reason = "an allocator cannot be written without")]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dataplane::packet::{Batch, LinkId, Verdict};
+use dataplane::path;
+use dataplane::time::Span;
+use dataplane::wire::virtio::VirtioNetHdr;
+
+use common::datagram::{ACK, Datagram, FIN, SYN, echo, tcp, udp};
+use common::net::Net;
+use common::topology::{APP, BASTION, INTERNET, Topology, address};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// JUSTIFICATION: whether code allocates can be seen only from inside the allocator.
+// SAFETY: every call goes on, unchanged, to the system's allocator, which keeps the contract; the
+// counter beside it touches no memory that is handed out.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises are those that the system's allocator asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: as above; `place` came from `alloc`, and so from the system's allocator.
+        unsafe { System.dealloc(place, layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.realloc(place, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn hits_allocate_nothing() {
+    assert!(counting(|| drop(std::hint::black_box(vec![0_u8; 100]))) > 0, "the counter counts");
+
+    let mut net = Net::new(&Topology::open());
+    let mut packets: Vec<(LinkId, Vec<u8>)> = Vec::new();
+    for port in 1..=8 {
+        for from in [APP, BASTION] {
+            conversation(&mut net, &mut packets, from, port);
+        }
+    }
+    let counted = net.shard.counters.clone();
+    let mut batch = Batch::new();
+    let mut rounds = 0;
+    let allocations = counting(|| {
+        // Times differ, so that clocks are restarted; nothing expires.
+        for _ in 0..20 {
+            net.shard.now = net.shard.now.after(Span::seconds(1));
+            for chunk in packets.chunks(Batch::PACKETS) {
+                batch.clear();
+                for (link, bytes) in chunk {
+                    batch.push_bytes(*link, bytes, VirtioNetHdr::PLAIN);
+                }
+                path::run(&mut batch, &mut net.shard, &net.tables);
+                let gone =
+                    batch.packets().iter().filter(|p| matches!(p.verdict, Verdict::Emit { .. }));
+                assert_eq!(gone.count(), chunk.len());
+                net.shard.expire(&net.tables.timers);
+            }
+            rounds += 1;
+        }
+    });
+    assert_eq!(allocations, 0, "allocations on the hit path");
+
+    let counters = &net.shard.counters;
+    let sent = rounds * packets.len() as u64;
+    assert_eq!(counters.forwarded, counted.forwarded + sent, "they were forwarded");
+    assert_eq!(counters.opened, counted.opened, "by flows that were known");
+    assert!(counters.drops.is_empty());
+}
+
+/// Opens flows of all protocols and collects packets of both directions that will hit them, those
+/// that take a connection through its phases to its end among them.
+fn conversation(net: &mut Net, packets: &mut Vec<(LinkId, Vec<u8>)>, from: LinkId, port: u16) {
+    let (src, dst) = (address(from), address(INTERNET));
+    let mut open = |request: &Datagram| {
+        let arrived = net.send_datagram(from, request).at(INTERNET);
+        (arrived.src, arrived.ports().0)
+    };
+    let mut both = |request: Datagram, reply: Datagram| {
+        packets.extend([(from, request.bytes()), (INTERNET, reply.bytes())]);
+    };
+    for to in [80, 81] {
+        let (client, server) = ((src, port), (dst, to));
+        let seen = open(&tcp(client, server, SYN, &[]));
+        both(tcp(client, server, ACK, &[]), tcp(server, seen, SYN | ACK, &[]));
+        both(tcp(client, server, ACK, &[0; 10]), tcp(server, seen, ACK, &[0; 10]));
+        if to == 81 {
+            let flags = FIN | ACK;
+            both(tcp(client, server, flags, &[]), tcp(server, seen, flags, &[]));
+        }
+    }
+    let request = udp((src, port), (dst, 53), &[0; 10]);
+    let seen = open(&request);
+    both(request, udp((dst, 53), seen, &[0; 10]));
+    let request = echo(src, dst, true, port, &[0; 10]);
+    let (seen, id) = open(&request);
+    both(request, echo(dst, seen, false, id, &[0; 10]));
+}
+
+/// Allocations while `work` runs.
+fn counting(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    work();
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}

@@ -1,0 +1,141 @@
+//! An updated checksum is the recomputed one, with and without a partial checksum; the reply's
+//! rewrite undoes the original's.
+
+use std::net::Ipv4Addr;
+
+use dataplane::packet::LinkId;
+use proptest::prelude::*;
+
+use super::wire_sums::{checksum_place, complete, make_partial, pseudo_header};
+use crate::common::datagram::{Datagram, Payload, SYN, echo, tcp, udp};
+use crate::common::net::Net;
+use crate::common::topology::{APP, BASTION, DB, INTERNET, OTHER, Topology, address};
+
+/// Who sends to whom: through the NAT gateway, the internet gateway, both, and neither.
+fn ends() -> impl Strategy<Value = (LinkId, LinkId, Ipv4Addr)> {
+    prop_oneof![
+        Just((APP, INTERNET, address(INTERNET))),
+        Just((DB, OTHER, address(OTHER))),
+        Just((BASTION, INTERNET, address(INTERNET))),
+        Just((APP, DB, address(DB))),
+        Just((OTHER, BASTION, crate::common::topology::BASTION_PUBLIC)),
+        Just((APP, BASTION, crate::common::topology::BASTION_PUBLIC)),
+    ]
+}
+
+fn first_packet() -> impl Strategy<Value = (LinkId, LinkId, Datagram)> {
+    let data = prop::collection::vec(any::<u8>(), 0..40);
+    (ends(), 0_u8..3, any::<(u16, u16)>(), data, 2_u8..).prop_map(
+        |((from, to, dst), kind, (src_port, dst_port), data, ttl)| {
+            let src = address(from);
+            let mut datagram = match kind {
+                0 => tcp((src, src_port), (dst, dst_port), SYN, &data),
+                1 => udp((src, src_port), (dst, dst_port), &data),
+                _ => echo(src, dst, true, src_port, &data),
+            };
+            datagram.ttl = ttl;
+            (from, to, datagram)
+        },
+    )
+}
+
+/// What the receiver of `packet` answers.
+fn answer(packet: &Datagram) -> Datagram {
+    let mut answer = packet.clone();
+    (answer.src, answer.dst) = (packet.dst, packet.src);
+    answer.ttl = 64;
+    match &mut answer.payload {
+        Payload::Tcp { ports, flags, .. } => {
+            *ports = (ports.1, ports.0);
+            *flags |= crate::common::datagram::ACK;
+        }
+        Payload::Udp { ports, .. } => *ports = (ports.1, ports.0),
+        Payload::Echo { request, .. } => *request = false,
+        other => panic!("nobody answers {other:?}"),
+    }
+    answer
+}
+
+proptest! {
+    /// [`Datagram::read`] verifies every checksum of what leaves.
+    #[test]
+    fn replies_undo_what_requests_did((from, to, request) in first_packet(), again in 0_usize..3) {
+        let mut net = Net::new(&Topology::open());
+        let arrived = net.send_datagram(from, &request).at(to);
+        for _ in 0..=again {
+            let reply = answer(&arrived);
+            let back = net.send_datagram(to, &reply).at(from);
+            prop_assert_eq!((back.src, back.dst), (request.dst, request.src));
+            prop_assert_eq!(back.ports(), answer(&request).ports());
+            let same = Datagram { src: reply.src, dst: reply.dst, ttl: reply.ttl, ..back.clone() };
+            prop_assert_eq!(data(&same), data(&reply));
+            prop_assert_eq!(&net.send_datagram(from, &request).at(to), &arrived, "as the first one");
+        }
+        prop_assert_eq!(net.shard.flows.len(), 1);
+        net.check();
+    }
+
+    #[test]
+    fn a_partial_checksum_stays_one((from, to, request) in first_packet()) {
+        prop_assume!(!matches!(request.payload, Payload::Echo { .. }));
+        let mut net = Net::new(&Topology::open());
+        let arrived = net.send_datagram(from, &request).at(to);
+        let ways = [(from, to, request.clone()), (to, from, answer(&arrived))];
+        for (link, exit, datagram) in ways {
+            let mut bytes = datagram.bytes();
+            let offload = make_partial(&mut bytes);
+            let mut emitted = net.send_offloaded(link, &bytes, offload).emitted.unwrap();
+            prop_assert_eq!((emitted.link, emitted.offload), (exit, offload));
+            let at = checksum_place(&emitted.bytes);
+            let stored = u16::from_be_bytes([emitted.bytes[at], emitted.bytes[at + 1]]);
+            prop_assert_eq!(stored % 0xffff, pseudo_header(&emitted.bytes) % 0xffff);
+            complete(&mut emitted.bytes);
+            let whole = net.send_datagram(link, &datagram).at(exit);
+            prop_assert_eq!(Datagram::read(&emitted.bytes), whole);
+        }
+    }
+
+    /// UDP without a checksum leaves without one; a checksum that becomes zero leaves as all ones.
+    #[test]
+    fn udp_says_what_zero_means(port in any::<u16>(), last in any::<u16>()) {
+        let mut net = Net::new(&Topology::open());
+        let request = udp((address(APP), port), (address(INTERNET), 53), &last.to_be_bytes());
+        let arrived = net.send_datagram(APP, &request).at(INTERNET);
+        let mut bytes = request.bytes();
+        bytes[26..28].fill(0);
+        let without = net.send(APP, &bytes).emitted.unwrap().bytes;
+        prop_assert_eq!(&without[26..28], [0, 0]);
+
+        // Data that makes the outside checksum zero.
+        let sum_without = !udp(
+            (arrived.src, arrived.ports().0), (arrived.dst, 53), &[0, 0],
+        ).bytes()[26..28].iter().fold(0_u16, |word, &byte| word << 8 | u16::from(byte));
+        let data = (0xffff - sum_without).to_be_bytes();
+        let request = udp((address(APP), port), (address(INTERNET), 53), &data);
+        let emitted = net.send_datagram(APP, &request).emitted.unwrap().bytes;
+        prop_assert_eq!(&emitted[26..28], [0xff, 0xff]);
+        Datagram::read(&emitted);
+    }
+
+    /// What came damaged leaves damaged.
+    #[test]
+    fn no_damage_is_repaired((from, _, request) in first_packet(), bit in 0_usize..16) {
+        prop_assume!(!matches!(request.payload, Payload::Echo { .. }));
+        let mut net = Net::new(&Topology::open());
+        let mut bytes = request.bytes();
+        let at = checksum_place(&bytes);
+        bytes[at + bit / 8] ^= 1 << (bit % 8);
+        prop_assume!(request.bytes()[at..at + 2] != [0, 0] && bytes[at..at + 2] != [0, 0]);
+        let emitted = net.send(from, &bytes).emitted.unwrap().bytes;
+        let verdict = std::panic::catch_unwind(|| Datagram::read(&emitted));
+        prop_assert!(verdict.is_err());
+    }
+}
+
+fn data(datagram: &Datagram) -> &[u8] {
+    match &datagram.payload {
+        Payload::Tcp { data, .. } | Payload::Udp { data, .. } | Payload::Echo { data, .. } => data,
+        Payload::Error { quoted, .. } => quoted,
+        Payload::Other { data, .. } => data,
+    }
+}

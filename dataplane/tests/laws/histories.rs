@@ -1,0 +1,145 @@
+//! Whatever happens, in whatever order: ports leased are those that somebody holds, a flow has both
+//! its keys or neither, each packet ends once, and after a long silence nothing is left.
+
+use dataplane::packet::LinkId;
+use dataplane::shared::PortRange;
+use dataplane::tables::{AclRule, Target};
+use proptest::prelude::*;
+
+use crate::common::datagram::{ACK, Datagram, FIN, Payload, RST, SYN, echo, tcp, udp};
+use crate::common::net::{Net, Outcome};
+use crate::common::topology::{
+    APP, BASTION, BASTION_PUBLIC, DB, IGW, INTERNET, NAT_A, NAT_B, NAT_PUBLIC, OTHER, PRIVATE_A,
+    PUBLIC_A, Topology, address, everything, net,
+};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Send { from: u8, to: u8, protocol: u8, port: u16, flags: u8 },
+    Reply { flags: u8 },
+    Error { inside: bool },
+    Wait { seconds: u32, prompt: bool },
+    Change { what: u8 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let flags = prop_oneof![3 => Just(SYN), 2 => Just(ACK), 1 => Just(FIN | ACK), 1 => Just(RST)];
+    let flags = flags.boxed();
+    prop_oneof![
+        8 => (0_u8..5, 0_u8..7, 0_u8..3, 1_u16..4, flags.clone()).prop_map(
+            |(from, to, protocol, port, flags)| Step::Send { from, to, protocol, port, flags }
+        ),
+        8 => flags.prop_map(|flags| Step::Reply { flags }),
+        2 => any::<bool>().prop_map(|inside| Step::Error { inside }),
+        3 => (prop_oneof![0_u32..70, Just(121), Just(181), Just(351)], any::<bool>())
+            .prop_map(|(seconds, prompt)| Step::Wait { seconds, prompt }),
+        1 => (0_u8..8).prop_map(|what| Step::Change { what }),
+    ]
+}
+
+struct Play {
+    topology: Topology,
+    net: Net,
+    /// Who got something last, and what.
+    last: Option<(LinkId, Datagram)>,
+}
+
+impl Play {
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Send { from, to, protocol, port, flags } => {
+                let link = [APP, DB, BASTION, INTERNET, OTHER][usize::from(from)];
+                let src = address(link);
+                let dst = match usize::from(to) {
+                    to @ 0..5 => address(LinkId(u16::try_from(to).unwrap())),
+                    5 => NAT_PUBLIC,
+                    _ => BASTION_PUBLIC,
+                };
+                let datagram = match protocol {
+                    0 => tcp((src, port), (dst, 80), flags, &[]),
+                    1 => udp((src, port), (dst, 80), &[]),
+                    _ => echo(src, dst, true, port, &[]),
+                };
+                self.send(link, &datagram);
+            }
+            Step::Reply { flags } => {
+                let Some((link, got)) = self.last.clone() else { return };
+                let (src, dst) = ((got.dst, got.ports().1), (got.src, got.ports().0));
+                let reply = match got.payload {
+                    Payload::Tcp { .. } => tcp(src, dst, flags | ACK, &[]),
+                    Payload::Udp { .. } => udp(src, dst, &[]),
+                    Payload::Echo { id, request, .. } => echo(src.0, dst.0, !request, id, &[]),
+                    _ => return,
+                };
+                self.send(link, &reply);
+            }
+            Step::Error { inside } => {
+                let Some((link, got)) = self.last.clone() else { return };
+                let quoted = got.bytes();
+                let error = Payload::Error { kind: 3, code: 3, word: [0; 4], quoted };
+                let from = if inside { got.dst } else { address(link) };
+                self.send(link, &Datagram::new(from, got.src, error));
+            }
+            Step::Wait { seconds, prompt: true } => self.net.advance(seconds),
+            Step::Wait { seconds, prompt: false } => self.net.jump(seconds),
+            Step::Change { what } => {
+                let all = net("0.0.0.0/0");
+                let topology = &mut self.topology;
+                match what {
+                    0 => topology.groups[0].egress.clear(),
+                    1 => topology.acls[PRIVATE_A].ingress.push((
+                        AclRule { number: 1, allow: false },
+                        everything(),
+                        net("203.0.113.80/32"),
+                    )),
+                    2 => topology.routes[PRIVATE_A].push((all, Target::Blackhole)),
+                    3 => topology.routes[PRIVATE_A].push((all, Target::NatGateway(NAT_B))),
+                    4 => topology.routes[PUBLIC_A].push((all, Target::NatGateway(NAT_B))),
+                    5 => topology.routes[PRIVATE_A].push((all, Target::InternetGateway(IGW))),
+                    6 => topology.routes[PUBLIC_A].push((all, Target::NatGateway(NAT_A))),
+                    _ => {
+                        let ports = topology.ports;
+                        *topology = Topology { epoch: topology.epoch, ..Topology::open() };
+                        topology.ports = ports;
+                    }
+                }
+                topology.epoch += 1;
+                self.net.tables = topology.tables();
+            }
+        }
+    }
+
+    fn send(&mut self, link: LinkId, datagram: &Datagram) {
+        let Outcome { emitted, .. } = self.net.send_datagram(link, datagram);
+        if let Some(emitted) = emitted {
+            // Reading verifies.
+            self.last = Some((emitted.link, Datagram::read(&emitted.bytes)));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn keep_the_laws(
+        steps in prop::collection::vec(step(), 1..120),
+        last_port in 1001_u16..1006,
+        limit in 3_usize..40,
+    ) {
+        let ports = PortRange { first: 1001, last: last_port, limit: 4 };
+        let topology = Topology { ports, ..Topology::open() };
+        let net = Net::with_limit(&topology, limit, 5);
+        let mut play = Play { topology, net, last: None };
+        for step in &steps {
+            play.step(step);
+            play.net.check();
+            prop_assert!(play.net.shard.flows.len() <= limit);
+        }
+        play.net.advance(600_000);
+        play.net.check();
+        prop_assert!(play.net.shard.flows.is_empty());
+        prop_assert_eq!(play.net.shared.ports.total(), 0);
+        prop_assert!(play.net.shared.directory.is_empty());
+    }
+}
