@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
+use crate::check;
 use crate::observe;
 use crate::runtime::emulator::Emulator;
 
@@ -45,6 +46,22 @@ pub struct Advance {
 pub struct Limit {
     /// At most so many; 10,000 unless given.
     pub limit: Option<usize>,
+}
+
+/// A topology to run instead.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Apply {
+    /// What faults call the file.
+    pub file: String,
+    /// What stands in it.
+    pub text: String,
+}
+
+/// What a new topology changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Each thing that differs: `+`, `~` or `-`, its section and its name.
+    pub changes: Vec<String>,
 }
 
 /// A problem, as the API tells it.
@@ -126,6 +143,10 @@ struct Context {
     down: Arc<OwnedFd>,
 }
 
+/// The largest topology file, with room for what JSON makes of its letters.
+#[expect(clippy::cast_possible_truncation, reason = "a constant of 128 MiB")]
+const LARGEST_BODY: usize = 2 * check::LARGEST_FILE as usize;
+
 fn router(context: Context) -> Router {
     Router::new()
         .route("/health", get(|| async { "ok\n" }))
@@ -134,6 +155,7 @@ fn router(context: Context) -> Router {
         .route("/v1/drops", get(drops))
         .route("/v1/clock", get(clock))
         .route("/v1/clock/advance", post(advance))
+        .route("/v1/apply", post(apply).layer(DefaultBodyLimit::max(LARGEST_BODY)))
         .route("/v1/down", post(down))
         .with_state(context)
 }
@@ -160,6 +182,19 @@ async fn advance(State(context): State<Context>, Json(by): Json<Advance>) -> Res
     answer(context, move |emulator| emulator.advance(by).map(reading)).await
 }
 
+async fn apply(State(context): State<Context>, Json(new): Json<Apply>) -> Response {
+    let applied = tokio::task::spawn_blocking(move || {
+        let sound = check::read(&new.text, &new.file).map_err(|report| report.to_string())?;
+        let changes = context.emulator.apply(sound).map_err(|error| error.to_string())?;
+        Ok::<_, String>(Applied { changes: changes.iter().map(ToString::to_string).collect() })
+    });
+    match applied.await {
+        Ok(Ok(applied)) => Json(applied).into_response(),
+        Ok(Err(refused)) => problem(StatusCode::UNPROCESSABLE_ENTITY, &refused),
+        Err(panicked) => problem(StatusCode::INTERNAL_SERVER_ERROR, &panicked.to_string()),
+    }
+}
+
 async fn down(State(context): State<Context>) -> StatusCode {
     // A counter at its limit is readable already.
     let _ = rustix::io::write(&*context.down, &1_u64.to_ne_bytes());
@@ -177,12 +212,11 @@ async fn answer<T: Serialize + Send + 'static>(
 ) -> Response {
     match tokio::task::spawn_blocking(move || question(&context.emulator)).await {
         Ok(Ok(value)) => Json(value).into_response(),
-        Ok(Err(gone)) => problem(&gone.to_string()),
-        Err(panicked) => problem(&panicked.to_string()),
+        Ok(Err(gone)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &gone.to_string()),
+        Err(panicked) => problem(StatusCode::INTERNAL_SERVER_ERROR, &panicked.to_string()),
     }
 }
 
-fn problem(error: &str) -> Response {
-    let problem = Problem { error: error.to_owned() };
-    (StatusCode::INTERNAL_SERVER_ERROR, Json(problem)).into_response()
+fn problem(status: StatusCode, error: &str) -> Response {
+    (status, Json(Problem { error: error.to_owned() })).into_response()
 }

@@ -39,6 +39,8 @@ pub struct Sound {
     pub topology: Checked,
     /// Warnings; no errors.
     pub warnings: Report,
+    /// The text that it was read from.
+    pub source: String,
 }
 
 /// Why a file gives no topology.
@@ -107,7 +109,7 @@ pub fn read(text: &str, name: &str) -> Result<Sound, Report> {
     let topology = model.and_then(|model| check(&model, &mut faults));
     let report = faults.report(name, text);
     match topology {
-        Some(topology) => Ok(Sound { topology, warnings: report }),
+        Some(topology) => Ok(Sound { topology, warnings: report, source: text.to_owned() }),
         None => Err(report),
     }
 }

@@ -25,9 +25,9 @@ impl Check {
         let mut status = 0;
         for file in &self.files {
             match load(file) {
-                Ok(topology) => {
+                Ok(sound) => {
                     println!("{}: ok", file.display());
-                    for line in topology.summary() {
+                    for line in sound.topology.summary() {
                         println!("  {line}");
                     }
                 }

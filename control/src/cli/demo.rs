@@ -42,9 +42,9 @@ impl Demo {
     ///
     /// When a step does not do what it should.
     pub fn run(self) -> Outcome {
-        let topology = check::read(TOPOLOGY, NAME)
-            .map_err(|report| Failure::with_status(1, &report))?
-            .topology;
+        let sound =
+            check::read(TOPOLOGY, NAME).map_err(|report| Failure::with_status(1, &report))?;
+        let topology = &sound.topology;
         let checkip = topology
             .internet_hosts
             .iter()
@@ -66,12 +66,12 @@ impl Demo {
             port: 80,
             source_port: 40_000,
         };
-        show::print(&explain(&topology, &question)?);
+        show::print(&explain(topology, &question)?);
 
         rootless::obtain_rights()?;
         let _signals = Signals::catch()?;
         let instance = Instance::start(&Name::private("demo"))?;
-        let emulator = Arc::new(Emulator::start(instance, topology, Options::default())?);
+        let emulator = Arc::new(Emulator::start(instance, sound, Options::default())?);
         let paths = emulator.instance().paths();
         let app = Namespace::open(&paths.namespace_path(APP))?;
 

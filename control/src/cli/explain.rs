@@ -43,7 +43,7 @@ impl Explain {
     ///
     /// When the file is wrong, or names what it does not have.
     pub fn run(self) -> Outcome {
-        let topology = load(&self.file)?;
+        let topology = load(&self.file)?.topology;
         let question = Question {
             from: self.from,
             to: self.to,

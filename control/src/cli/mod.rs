@@ -1,5 +1,6 @@
 //! The commands, a file each. The library below prints nothing; all words to the user are here.
 
+pub mod apply;
 pub mod check;
 pub mod clock;
 pub mod demo;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::api::client::Client;
-use crate::check::{Checked, LoadError};
+use crate::check::{LoadError, Sound};
 use crate::runtime::device::Kind;
 use crate::runtime::emulator::Options;
 use crate::runtime::instance::{Name, Paths};
@@ -107,14 +108,14 @@ impl OfInstance {
 /// # Errors
 ///
 /// When the file cannot be read or is wrong.
-pub fn load(file: &Path) -> Result<Checked, Failure> {
+pub fn load(file: &Path) -> Result<Sound, Failure> {
     let colour = std::io::stderr().is_terminal();
     match crate::check::load(file) {
         Ok(sound) => {
             if !sound.warnings.is_empty() {
                 eprint!("{}", sound.warnings.render(colour));
             }
-            Ok(sound.topology)
+            Ok(sound)
         }
         Err(LoadError::Wrong(report)) => {
             eprint!("{}", report.render(colour));

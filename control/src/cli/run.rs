@@ -48,15 +48,15 @@ impl Run {
     }
 
     fn bring_up_and_run(self) -> Outcome {
-        let topology = load(&self.file)?;
-        if !members(&topology).any(|member| member == self.member) {
-            let known: Vec<String> = members(&topology).map(str::to_owned).collect();
+        let sound = load(&self.file)?;
+        if !members(&sound.topology).any(|member| member == self.member) {
+            let known: Vec<String> = members(&sound.topology).map(str::to_owned).collect();
             return Err(Failure::with_status(125, &not_a_member(&self.member, &known)));
         }
         rootless::obtain_rights()?;
         let mut signals = Signals::catch()?;
         let instance = Instance::start(&Name::private("run"))?;
-        let emulator = Emulator::start(instance, topology, self.how.options())?;
+        let emulator = Emulator::start(instance, sound, self.how.options())?;
         let paths = emulator.instance().paths();
         let namespace = Namespace::open(&paths.namespace_path(&self.member))?;
         let resolv_conf = paths.resolv_conf(&self.member);

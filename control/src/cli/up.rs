@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -47,17 +47,17 @@ impl Up {
     }
 
     fn attached(self) -> Outcome {
-        let topology = load(&self.file)?;
+        let sound = load(&self.file)?;
         rootless::obtain_rights()?;
         let mut signals = Signals::catch()?;
         let instance = Instance::start(&self.instance.instance)?;
-        let emulator = Arc::new(Emulator::start(instance, topology, self.how.options())?);
+        let emulator = Arc::new(Emulator::start(instance, sound, self.how.options())?);
         let server = Server::start(&emulator.instance().paths().socket(), emulator.clone())?;
         // Whoever started us may not read.
         let mut out = std::io::stdout();
         let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
         while let Woken::Signal(Signal::HUP) = signals.wait(Some(server.asked_to_end()), None)? {
-            tracing::warn!("SIGHUP: replacing a running topology is not supported yet");
+            reload(&self.file, &emulator);
         }
         // The server holds the emulator.
         drop(server);
@@ -97,5 +97,16 @@ impl Up {
         let said = String::from_utf8_lossy(said);
         let said = said.trim().trim_start_matches("hypertun: ");
         Err(Failure::with_status(status.max(1), &said))
+    }
+}
+
+/// Replaces what runs by what the file says now; what is wrong with it is told, and changes nothing.
+fn reload(file: &Path, emulator: &Emulator) {
+    let changed = load(file).and_then(|sound| Ok(emulator.apply(sound)?));
+    match changed {
+        Ok(changes) => {
+            eprintln!("hypertun: {} applied: {} changed", file.display(), changes.len());
+        }
+        Err(failure) => failure.tell(),
     }
 }

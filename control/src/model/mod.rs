@@ -4,6 +4,7 @@
 //! provider for Terraform where one exists. Nothing is checked here but the shape: unknown, duplicate and missing
 //! keys, and values that are not of their kind. Names are still names.
 
+mod outline;
 mod read;
 mod rules;
 mod tree;
@@ -16,6 +17,7 @@ use ipnet::Ipv4Net;
 use crate::diagnostic::Faults;
 use read::{Read, record};
 
+pub use outline::{Change, difference};
 pub use read::{At, Entries};
 pub(crate) use read::{closest, shortened};
 pub use rules::{

@@ -13,8 +13,9 @@ use dataplane::time::Clock;
 use dataplane::worker::{Gone, Setup, Workers};
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
-use crate::check::Checked;
+use crate::check::{Checked, Sound};
 use crate::compile::{self, Compiled, FIRST_EPOCH, Names, TooMany};
+use crate::model::{self, Change};
 use crate::runtime::device::{Kind, Workshop};
 use crate::runtime::instance::{self, Instance};
 use crate::runtime::interface;
@@ -88,18 +89,21 @@ pub struct Emulator {
 #[derive(Debug)]
 struct State {
     topology: Arc<Checked>,
+    /// The text of it.
+    source: String,
     names: Arc<Names>,
     epoch: u32,
     site: Site,
 }
 
 impl Emulator {
-    /// Brings `topology` up under the name that `instance` holds; packets flow when it returns.
+    /// Brings a topology up under the name that `instance` holds; packets flow when it returns.
     ///
     /// # Errors
     ///
     /// When the kernel refuses a device, a namespace or a right; what was made is taken down.
-    pub fn start(instance: Instance, topology: Checked, options: Options) -> Result<Self, Error> {
+    pub fn start(instance: Instance, sound: Sound, options: Options) -> Result<Self, Error> {
+        let Sound { topology, source, .. } = sound;
         raise_descriptor_limit();
         let mut names = Names::default();
         let Compiled { tables, ids } = compile::compile(&topology, &mut names, FIRST_EPOCH)?;
@@ -127,6 +131,7 @@ impl Emulator {
         site.prepare(&plan, &instance, &workers)?;
         let state = State {
             topology: Arc::new(topology),
+            source,
             names: Arc::new(names),
             epoch: FIRST_EPOCH,
             site,
@@ -144,14 +149,16 @@ impl Emulator {
     }
 
     /// Replaces the topology that runs. Packets see the old one or the new one, never half of it;
-    /// live flows are judged again by the new one when their next packet comes.
+    /// live flows are judged again by the new one when their next packet comes. Returns what differs.
     ///
     /// # Errors
     ///
     /// When the kernel refuses what is new: the old one goes on. When it refuses a change of what
     /// there was, the new one runs, as far as it does.
-    pub fn apply(&self, topology: Checked) -> Result<(), Error> {
+    pub fn apply(&self, sound: Sound) -> Result<Vec<Change>, Error> {
+        let Sound { topology, source, .. } = sound;
         let mut state = self.state();
+        let changes = model::difference(&state.source, &source);
         let mut names = (*state.names).clone();
         let epoch = state.epoch.checked_add(1).unwrap_or(FIRST_EPOCH);
         let Compiled { tables, ids } = compile::compile(&topology, &mut names, epoch)?;
@@ -160,6 +167,7 @@ impl Emulator {
         self.published.replace(tables);
         state.names = Arc::new(names);
         state.topology = Arc::new(topology);
+        state.source = source;
         state.epoch = epoch;
         let finished = state.site.finish(&plan, &self.instance, &self.workers);
         let vacated = plan.vacated();
@@ -167,7 +175,7 @@ impl Emulator {
             // What is remembered of them would be taken for another's who comes by their name.
             self.workers.ask(move |shard, tables| shard.forget_links(&vacated, &tables.timers))?;
         }
-        finished
+        finished.map(|()| changes)
     }
 
     /// The instance's name and files.
