@@ -98,6 +98,7 @@ pub enum Answer {
 impl Packet {
     /// A packet as it came.
     #[must_use]
+    #[inline]
     pub fn received(link: LinkId, frame: Frame) -> Self {
         Self {
             start: frame.start,
@@ -185,6 +186,7 @@ impl Batch {
 
     /// Whether it takes no more packets.
     #[must_use]
+    #[inline]
     pub fn is_full(&self) -> bool {
         self.packets.len() >= Self::PACKETS || self.total >= Self::BYTES
     }
@@ -202,6 +204,7 @@ impl Batch {
     }
 
     /// The slot that the next packet goes to; `None` when the batch is full.
+    #[inline]
     pub fn next_slot(&mut self) -> Option<&mut [u8]> {
         if self.is_full() {
             return None;
@@ -211,6 +214,7 @@ impl Batch {
     }
 
     /// Adds the packet that was put in [`next_slot`](Self::next_slot).
+    #[inline]
     pub fn push(&mut self, packet: Packet) {
         debug_assert!(!self.is_full(), "a packet needs a slot");
         self.total += packet.len;
@@ -219,6 +223,7 @@ impl Batch {
 
     /// Copies `bytes` into the next slot as a whole packet that came in by `link`. Does nothing
     /// when the batch is full or the packet longer than a slot.
+    #[inline]
     pub fn push_bytes(&mut self, link: LinkId, bytes: &[u8], offload: VirtioNetHdr) {
         let Some(slot) = self.next_slot() else { return };
         let Some(place) = slot.get_mut(HEADROOM..HEADROOM + bytes.len()) else { return };

@@ -5,7 +5,7 @@
 //! a partial checksum and a super-packet must be of the packet that they come with.
 
 use crate::packet::{Addr, Answer, Batch, Key, Packet, Reason, Verdict};
-use crate::state::Shard;
+use crate::state::{Flows, Shard};
 use crate::tables::Tables;
 use crate::wire::checksum::Sum;
 use crate::wire::icmpv4::{self, Icmpv4};
@@ -20,20 +20,18 @@ pub fn parse(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     for (packet, bytes) in batch.each_mut() {
         // What was handed over was counted where it came in.
         shard.counters.received += u64::from(!packet.handed);
-        match dissect(packet, bytes) {
-            Ok(()) => packet.hash = shard.flows.hash(&packet.key),
-            Err(reason) => {
-                packet.verdict = Verdict::Drop {
-                    reason,
-                    component: tables.component_at(packet.key.link),
-                    answer: Answer::Silence,
-                };
-            }
+        if let Err(reason) = dissect(packet, bytes, &shard.flows) {
+            packet.verdict = Verdict::Drop {
+                reason,
+                component: tables.component_at(packet.key.link),
+                answer: Answer::Silence,
+            };
         }
     }
 }
 
-fn dissect(packet: &mut Packet, bytes: &[u8]) -> Result<(), Reason> {
+#[inline]
+fn dissect(packet: &mut Packet, bytes: &[u8], flows: &Flows) -> Result<(), Reason> {
     let header = Ipv4::of(bytes).ok_or(Reason::Malformed)?;
     match header.version() {
         4 => {}
@@ -46,7 +44,11 @@ fn dissect(packet: &mut Packet, bytes: &[u8]) -> Result<(), Reason> {
         return Err(Reason::Malformed);
     }
     // RFC 1812 s. 5.2.2 (2): what is not summed right is not looked at further.
-    if bytes.get(..transport).is_none_or(|header| Sum::of(header).fold() != 0xffff) {
+    let is_summed = match transport {
+        ipv4::HEADER => header.is_summed(),
+        _ => bytes.get(..transport).is_some_and(|header| Sum::of(header).fold() == 0xffff),
+    };
+    if !is_summed {
         return Err(Reason::Malformed);
     }
     if header.is_fragment() {
@@ -68,13 +70,16 @@ fn dissect(packet: &mut Packet, bytes: &[u8]) -> Result<(), Reason> {
     let link = packet.key.link;
     let (src, dst) = (Addr::v4(header.src()), Addr::v4(header.dst()));
     let (src_port, dst_port) = found.ports;
-    packet.key = Key::new(link, header.protocol, (src, src_port), (dst, dst_port));
+    let mut key = Key::new(link, header.protocol, (src, src_port), (dst, dst_port));
     if let Some(quoted) = found.quoted {
         // The answer to what is quoted comes the way that this error came.
-        packet.key = quoted.reversed(link);
+        key = quoted.reversed(link);
         packet.quotes = true;
         packet.outer = (src, dst);
     }
+    // Hashed before it is stored: reading back at once what was stored in narrower pieces stalls.
+    packet.hash = flows.hash(&key);
+    packet.key = key;
     Ok(())
 }
 

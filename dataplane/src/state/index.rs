@@ -10,8 +10,8 @@ use crate::state::{FlowRef, prefetch};
 
 const WAYS: usize = 8;
 
-/// Tags and references, apart so that eight tags are compared at once. A reference of zero is an
-/// empty place.
+/// Tags and references, apart so that eight tags are compared at once. A tag of zero is an empty
+/// place: the tag of an entry is odd.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
 struct Bucket {
@@ -93,7 +93,7 @@ impl Index {
             let bucket = &mut self.buckets[at];
             let was_full = bucket.is_full();
             if let Some(way) = bucket.way_of(tag, flow.to_bits()) {
-                bucket.flows[way] = 0;
+                bucket.tags[way] = 0;
                 self.len -= 1;
                 if was_full {
                     self.refill(at);
@@ -116,11 +116,11 @@ impl Index {
             let was_full = self.buckets[at].is_full();
             let moved = (0..WAYS).find(|&way| {
                 let bucket = &self.buckets[at];
-                bucket.flows[way] != 0 && self.is_between(self.home(bucket.tags[way]), hole, at)
+                bucket.tags[way] != 0 && self.is_between(self.home(bucket.tags[way]), hole, at)
             });
             if let Some(way) = moved {
                 let (tag, flow) = (self.buckets[at].tags[way], self.buckets[at].flows[way]);
-                self.buckets[at].flows[way] = 0;
+                self.buckets[at].tags[way] = 0;
                 self.buckets[hole].put(tag, flow);
                 if !was_full {
                     return;
@@ -145,7 +145,7 @@ impl Index {
         self.buckets = vec![Bucket::default(); 1 << self.bits];
         for bucket in old {
             for (tag, flow) in bucket.tags.into_iter().zip(bucket.flows) {
-                if flow != 0 {
+                if tag != 0 {
                     self.place(tag, flow);
                 }
             }
@@ -173,15 +173,15 @@ impl Bucket {
     #[inline]
     fn matches(&self, tag: u32) -> u32 {
         let mut matches = 0;
-        for (way, (&other, &flow)) in self.tags.iter().zip(&self.flows).enumerate() {
-            matches |= u32::from(other == tag && flow != 0) << way;
+        for (way, &other) in self.tags.iter().enumerate() {
+            matches |= u32::from(other == tag) << way;
         }
         matches
     }
 
     #[inline]
     fn is_full(&self) -> bool {
-        self.flows.iter().all(|&flow| flow != 0)
+        self.tags.iter().all(|&tag| tag != 0)
     }
 
     fn way_of(&self, tag: u32, flow: u32) -> Option<usize> {
@@ -189,15 +189,17 @@ impl Bucket {
     }
 
     fn put(&mut self, tag: u32, flow: u32) -> bool {
-        let Some(way) = self.flows.iter().position(|&flow| flow == 0) else { return false };
+        let Some(way) = self.tags.iter().position(|&tag| tag == 0) else { return false };
         self.tags[way] = tag;
         self.flows[way] = flow;
         true
     }
 }
 
+/// The high half of a hash, its lowest bit set: that bit says nothing about the home in any table
+/// that memory can hold.
 const fn tag(hash: u64) -> u32 {
-    (hash >> 32) as u32
+    (hash >> 32) as u32 | 1
 }
 
 #[cfg(test)]
@@ -246,6 +248,6 @@ mod tests {
             assert!(index.remove(hash(n), FlowRef::from_bits(n)));
         }
         assert_eq!(index.len(), 0);
-        assert!(index.buckets.iter().all(|bucket| bucket.flows == [0; WAYS]));
+        assert!(index.buckets.iter().all(|bucket| bucket.tags == [0; WAYS]));
     }
 }

@@ -77,13 +77,13 @@ impl Delta {
     /// The delta that turns a sum over `old` into the sum over `new`.
     #[must_use]
     pub const fn between(old: Sum, new: Sum) -> Self {
-        Self(Sum(new.fold() as u64 + !old.fold() as u64).fold())
+        Self(add(new.fold(), !old.fold()))
     }
 
     /// Both changes, one after the other.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
-        Self(Sum(self.0 as u64 + other.0 as u64).fold())
+        Self(add(self.0, other.0))
     }
 
     /// The delta that undoes this one.
@@ -95,14 +95,20 @@ impl Delta {
     /// Updates a checksum field: `HC' = ~(~HC + delta)` (RFC 1624 eqn. 3).
     #[must_use]
     pub const fn apply(self, checksum: u16) -> u16 {
-        !Sum(!checksum as u64 + self.0 as u64).fold()
+        !add(!checksum, self.0)
     }
 
     /// Updates a field that holds an uncomplemented sum, as a partial checksum does.
     #[must_use]
     pub const fn apply_partial(self, sum: u16) -> u16 {
-        Sum(sum as u64 + self.0 as u64).fold()
+        add(sum, self.0)
     }
+}
+
+/// The sum of two words, the carry added where it left (RFC 1071 s. 2).
+const fn add(a: u16, b: u16) -> u16 {
+    let (sum, carry) = a.overflowing_add(b);
+    sum + carry as u16
 }
 
 #[cfg(test)]

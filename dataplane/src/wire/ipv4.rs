@@ -68,6 +68,19 @@ impl Ipv4 {
         (self.version_ihl & 0x0f) as usize * 4
     }
 
+    /// Whether the checksum of a header without options is right.
+    #[must_use]
+    pub fn is_summed(&self) -> bool {
+        // The sum of all words in any byte order is all ones, or none of them is right (RFC 1071
+        // s. 2 (B)).
+        let words: [[u8; 4]; HEADER / 4] = zerocopy::transmute!(*self);
+        let sum: u64 = words.iter().map(|&word| u64::from(u32::from_ne_bytes(word))).sum();
+        let sum = (sum >> 32) + (sum & 0xffff_ffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        sum == 0xffff
+    }
+
     /// Whether the sender forbids fragmentation.
     #[must_use]
     pub fn dont_fragment(&self) -> bool {
