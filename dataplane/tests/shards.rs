@@ -1,6 +1,8 @@
 //! Several shards are one: whatever queue a packet comes to, the verdict is that of a single shard,
 //! and so is the translation, port numbers aside.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod common;
 
 use std::collections::HashMap;
