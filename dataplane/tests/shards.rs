@@ -1,7 +1,11 @@
 //! Several shards are one: whatever queue a packet comes to, the verdict is that of a single shard,
 //! and so is the translation, port numbers aside.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a test is nobody's library, and fails by panic"
+)]
 
 mod common;
 
@@ -152,6 +156,17 @@ fn seen(outcome: &Outcome) -> Result<(LinkId, Ipv4Addr, Ipv4Addr, u8), (Reason, 
         let datagram = Datagram::read(&bytes);
         (link, datagram.src, datagram.dst, datagram.ttl)
     })
+}
+
+#[test]
+fn a_packet_at_the_wrong_queue_reaches_its_flow() {
+    let mut net = Net::new(&Topology::default(), 2);
+    let (link, syn) = packet(0, SYN);
+    let (exit, sent) = net.send(link, &syn.bytes(), 0).unwrap();
+    let reply = answer(&sent, SYN | ACK);
+    net.send(exit, &reply.bytes(), 1).unwrap();
+    assert_eq!(net.shards[1].counters.handed_over, 1);
+    assert_eq!((net.shards[0].flows.len(), net.shards[1].flows.len()), (1, 0));
 }
 
 proptest! {
