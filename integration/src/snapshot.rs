@@ -12,7 +12,7 @@ const QUESTIONS: [(&str, &str); 8] = [
         "namespaces",
         "lsns --noheadings --output NS,TYPE --type net; lsns --noheadings --output NS,TYPE --type mnt",
     ),
-    ("named namespaces", "ls -la --time-style=+ /run/netns 2>&1 | tail -n +2 || true"),
+    ("named namespaces", "stat --format='%A %U %n' /run/netns /run/netns/* 2>&1 || true"),
     ("links", "ip -details link"),
     ("addresses", "ip address"),
     (

@@ -202,8 +202,17 @@ impl Talker {
 
 impl Drop for Talker {
     fn drop(&mut self) {
-        // All peers end with their input.
+        // All peers end with their input; other programs are ended.
         drop(self.input.take());
+        for _ in 0..100 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            signal(only_child(self.child.id()), rustix::process::Signal::KILL);
+        }
         let _ = self.child.wait();
     }
 }

@@ -14,9 +14,13 @@ use crate::{Outcome, ready_until_input_ends};
 const STACK: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(20);
 
+const BACKLOG: i32 = 4096;
+
 /// The server.
 pub(crate) fn accept(port: u16) -> Outcome {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    // With the 128 that std asks for, hundreds at a time would meet SYN cookies, and resets.
+    rustix::net::listen(&listener, BACKLOG)?;
     ready_until_input_ends();
     for stream in listener.incoming() {
         let stream = stream?;
