@@ -1,0 +1,21 @@
+//! What the tests of the whole product stand on: a host of their own, running instances on it, and
+//! the programs that they drive.
+//!
+//! Nothing here reads hypertun's code: tests see what a user sees.
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::expect_used,
+    reason = "a test says by a panic that its promise is broken, or what it lacks"
+)]
+
+pub mod agent;
+mod host;
+mod programs;
+mod snapshot;
+mod up;
+
+pub use agent::Agent;
+pub use host::{Host, Output, only_child, output, signal, status, wait_until};
+pub use programs::{copy_floor, hypertun, peer, topologies, topology};
+pub use snapshot::Snapshot;
+pub use up::{Talker, Up};
