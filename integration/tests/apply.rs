@@ -1,0 +1,215 @@
+//! Another topology for a running instance: wholly or not at all, and no packet pays for it.
+#![expect(clippy::unwrap_used, reason = "a test says by a panic that its promise is broken")]
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use integration::{Host, Output, Talker, Up, output, peer, signal, topology, wait_until};
+use rustix::process::Signal;
+use serde_json::Value;
+
+const PARTNER: &str = "203.0.113.90";
+
+/// A copy of `nat-gateway.yaml` that can be changed, gone with the test.
+struct File {
+    path: PathBuf,
+    original: String,
+}
+
+impl File {
+    fn new(name: &str) -> Self {
+        let original = std::fs::read_to_string(topology("nat-gateway.yaml")).unwrap();
+        let path = std::env::temp_dir().join(format!("{name}-{}.yaml", std::process::id()));
+        let file = Self { path, original };
+        file.write(&[]);
+        file
+    }
+
+    /// Writes the original with each text replaced, which must be in it.
+    fn write(&self, replaced: &[(&str, &str)]) {
+        let text = replaced.iter().fold(self.original.clone(), |text, (old, new)| {
+            assert!(text.contains(old), "{old} is part of the example");
+            text.replace(old, new)
+        });
+        std::fs::write(&self.path, text).unwrap();
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn apply(up: &Up<'_>, file: &File) -> Output {
+    output(up.hypertun(&["apply"]).arg(&file.path))
+}
+
+/// An iperf3 server in `partner.example` for one client.
+fn iperf3_server(up: &Up<'_>, port: &str) -> Talker {
+    let mut command = up.exec("partner.example", "iperf3");
+    command.args(["--server", "--one-off", "--forceflush", "--port", port]);
+    let server = Talker::start(command.stderr(Stdio::inherit()));
+    while !server.hear().contains("Server listening") {}
+    server
+}
+
+/// Datagrams that were lost of a paced stream of `rate` for ten seconds, while `meanwhile` runs.
+fn lost(up: &Up<'_>, rate: &str, meanwhile: impl FnOnce()) -> (u64, u64) {
+    let server = iperf3_server(up, "5201");
+    let mut client = up.exec("app", "iperf3");
+    client.args(["--client", PARTNER, "--udp", "--bitrate", rate, "--length", "1000"]);
+    client.args(["--time", "10", "--json"]).stdout(Stdio::piped());
+    let client = client.spawn().unwrap();
+    meanwhile();
+    let said = client.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let sum = &report["end"]["sum"];
+    let counts = (sum["lost_packets"].as_u64(), sum["packets"].as_u64());
+    assert_eq!(server.end(), 0, "iperf3 server");
+    (counts.0.unwrap_or_else(|| panic!("no stream: {report}")), counts.1.unwrap())
+}
+
+#[test]
+fn twenty_applies_lose_no_datagram_and_a_stream_goes_on() {
+    let host = Host::start();
+    let file = File::new("applies");
+    let up = Up::start(&host, &file.path, "applies", &["--workers", "2"]);
+    // A rate that this machine carries without loss, whatever else it does.
+    let rates = ["16M", "8M", "4M", "2M"];
+    let rate = rates.into_iter().find(|rate| lost(&up, rate, || ()).0 == 0);
+    let rate = rate.expect("a rate that loses nothing for ten seconds without apply");
+
+    let server = iperf3_server(&up, "5202");
+    let mut stream = up.exec("app", "iperf3");
+    stream.args(["--client", PARTNER, "--port", "5202", "--time", "10", "--bitrate", "50M"]);
+    let stream = stream.arg("--json").stdout(Stdio::piped()).spawn().unwrap();
+    let (lost, sent) = lost(&up, rate, || {
+        for turn in 0..20 {
+            // Both let it pass, each by other rules and routes.
+            let route = ["0.0.0.0/0, target: nat-a", "203.0.113.0/24, target: nat-a"][turn % 2];
+            file.write(&[("0.0.0.0/0, target: nat-a", route)]);
+            let said = apply(&up, &file).success();
+            assert_eq!(
+                said,
+                if turn == 0 { "nothing has changed\n" } else { "~ route_tables private\n" }
+            );
+            std::thread::sleep(Duration::from_millis(400));
+        }
+    });
+    println!("{rate}bit/s: {lost} of {sent} datagrams lost over 20 applies");
+    assert_eq!(lost, 0);
+    let report: Value = serde_json::from_slice(&stream.wait_with_output().unwrap().stdout).unwrap();
+    let intervals = report["intervals"].as_array().unwrap();
+    assert!(intervals.len() >= 9, "{report}");
+    for interval in intervals {
+        assert!(
+            interval["sum"]["bytes"].as_u64().unwrap() > 0,
+            "the stream stood still: {interval}"
+        );
+    }
+    assert_eq!(server.end(), 0, "iperf3 server");
+    assert_eq!(up.json("drops").to_string(), "[]");
+}
+
+#[test]
+fn what_is_wrong_changes_nothing() {
+    let host = Host::start();
+    let file = File::new("wrong");
+    let up = Up::start(&host, &file.path, "wrong", &[]);
+    let says = || up.says("app", &["curl", "-s", "-m", "5", "http://203.0.113.80/"]);
+    assert_eq!(says().trim(), "198.51.100.10");
+
+    file.write(&[("route_table: private", "route_table: nonsense")]);
+    let refused = apply(&up, &file);
+    assert_eq!(refused.status, 1, "{refused:?}");
+    assert!(refused.err.contains("nonsense") && refused.err.contains(".yaml:"), "{refused:?}");
+
+    std::fs::write(&file.path, vec![b'#'; 65 << 20]).unwrap();
+    let refused = apply(&up, &file);
+    assert_eq!(refused.status, 1, "{refused:?}");
+    assert!(refused.err.contains("larger than 64 MiB"), "{refused:?}");
+
+    std::fs::remove_file(&file.path).unwrap();
+    let refused = apply(&up, &file);
+    assert_eq!(refused.status, 1, "{refused:?}");
+    // By signal too: the instance says so, and goes on.
+    signal(up.pid, Signal::HUP);
+    assert_eq!(says().trim(), "198.51.100.10");
+}
+
+#[test]
+fn a_changed_interface_keeps_its_namespace_and_its_device() {
+    let host = Host::start();
+    let file = File::new("changed");
+    let up = Up::start(&host, &file.path, "changed", &[]);
+    let identity = || {
+        let script = "readlink /proc/self/ns/net; cat /sys/class/net/eth0/ifindex";
+        up.says("app", &["sh", "-c", script])
+    };
+    let before = identity();
+    let mut lives = up.talker("app", &["agent"]);
+
+    file.write(&[
+        ("private_ip: 10.0.1.10", "private_ip: 10.0.1.77"),
+        ("  partner.example:", "  other.example:"),
+    ]);
+    let said = apply(&up, &file).success();
+    let changes = [
+        "+ internet.hosts other.example",
+        "~ network_interfaces app",
+        "- internet.hosts partner.example",
+    ];
+    assert_eq!(said, format!("{}\n", changes.join("\n")));
+    assert_eq!(identity(), before);
+    let address = up.says("app", &["ip", "-br", "address", "show", "eth0"]);
+    assert!(address.contains("10.0.1.77/24") && !address.contains("10.0.1.10"), "{address}");
+    let seen = up.says("app", &["curl", "-s", "-m", "5", "http://203.0.113.80/"]);
+    assert_eq!(seen.trim(), "198.51.100.10");
+    lives.say("");
+
+    let gone = output(&mut up.exec("partner.example", "true"));
+    assert_eq!(gone.status, 125, "{gone:?}");
+    assert!(up.says("other.example", &["ip", "-br", "address"]).contains(PARTNER));
+}
+
+#[test]
+fn live_connections_are_judged_by_the_rules_that_hold_for_them() {
+    let host = Host::start();
+    let file = File::new("rules");
+    let up = Up::start(&host, &file.path, "rules", &[]);
+    let server = up.talker("partner.example", &["dialogue", "listen", "5000"]);
+    assert_eq!(server.hear(), "ready");
+    let mut client = up.talker("app", &["dialogue", "to", &format!("{PARTNER}:5000")]);
+    assert_eq!((client.hear(), server.hear()), ("connected".into(), "connected".into()));
+
+    // A rule of a group that is gone does not end what is tracked (AWS "Security group connection
+    // tracking"), and lets nothing new begin.
+    let narrow =
+        ("ports: 26-65535, destination: 0.0.0.0/0", "ports: 26-99, destination: 0.0.0.0/0");
+    file.write(&[narrow]);
+    assert_eq!(apply(&up, &file).success(), "~ security_groups app\n");
+    client.say("tracked");
+    assert_eq!(server.hear(), "got tracked");
+    let refused =
+        output(up.exec("app", peer()).args(["connect", "--to", "203.0.113.90:5000"]).args([
+            "--count",
+            "1",
+            "--parallel",
+            "1",
+        ]));
+    assert!(!refused.out.contains(r#""ok":1"#), "{refused:?}");
+    assert!(up.dropped("ENI_SG_RULES_MISMATCH") > 0);
+
+    // A route that is gone ends everything, by signal as by command.
+    file.write(&[narrow, ("0.0.0.0/0, target: nat-a", "203.0.113.0/28, target: nat-a")]);
+    signal(up.pid, Signal::HUP);
+    wait_until("the new routes hold", 5, || {
+        client.say("lost");
+        up.dropped("NO_ROUTE_TO_DESTINATION") > 0
+    });
+    client.say("late");
+    let mut heard = std::iter::from_fn(|| server.hear_within(Duration::from_millis(500)));
+    assert!(!heard.any(|line| line == "got late"));
+}
