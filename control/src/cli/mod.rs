@@ -10,6 +10,7 @@ pub mod explain;
 pub mod flows;
 pub mod log;
 pub mod run;
+pub mod say;
 pub mod status;
 pub mod table;
 pub mod up;
@@ -42,9 +43,11 @@ impl Failure {
         Self { status, message: message.to_string() }
     }
 
-    /// Tells the user.
+    /// Tells the user; a failure without words is not told.
     pub fn tell(&self) {
-        eprintln!("hypertun: {}", self.message);
+        if !self.message.is_empty() {
+            say::aside(format_args!("hypertun: {}\n", self.message));
+        }
     }
 
     /// The same failure under another exit status.
@@ -81,7 +84,8 @@ pub struct OfInstance {
         long = "name",
         env = "HYPERTUN_NAME",
         default_value = "default",
-        value_name = "INSTANCE"
+        value_name = "INSTANCE",
+        global = true
     )]
     pub instance: Name,
 }
@@ -110,12 +114,12 @@ pub fn load(file: &Path) -> Result<Checked, Failure> {
     match crate::check::load(file) {
         Ok(sound) => {
             if !sound.warnings.is_empty() {
-                eprint!("{}", sound.warnings.render(colour));
+                say::aside(format_args!("{}", sound.warnings.render(colour)));
             }
             Ok(sound.topology)
         }
         Err(LoadError::Wrong(report)) => {
-            eprint!("{}", report.render(colour));
+            say::aside(format_args!("{}", report.render(colour)));
             let (errors, file) = (report.errors(), file.display());
             let plural = if errors == 1 { "fault" } else { "faults" };
             Err(Failure::with_status(1, &format!("{file} has {errors} {plural}")))
@@ -128,8 +132,8 @@ pub fn load(file: &Path) -> Result<Checked, Failure> {
 ///
 /// # Errors
 ///
-/// When it cannot be written as JSON.
+/// When it cannot be written.
 pub fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say::say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
