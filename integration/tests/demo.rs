@@ -1,5 +1,4 @@
 //! The first command of the README: does it show the main job, in time, and leave nothing?
-#![expect(clippy::unwrap_used, reason = "a test says by a panic that its promise is broken")]
 
 use std::time::{Duration, Instant};
 

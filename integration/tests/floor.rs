@@ -1,6 +1,5 @@
 //! How fast is TCP through the NAT gateway, measured against the copy floor beside it? At least 0.8
 //! of what one thread does that only copies and rewrites (`benches/src/bin/copy-floor.rs`).
-#![expect(clippy::unwrap_used, reason = "a test says by a panic that its promise is broken")]
 
 use std::process::{Command, Stdio};
 

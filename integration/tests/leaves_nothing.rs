@@ -1,5 +1,4 @@
 //! However an instance ends, is the host what it was? And do instances leave each other alone?
-#![expect(clippy::unwrap_used, reason = "a test says by a panic that its promise is broken")]
 
 use integration::{Host, Snapshot, Up, output, topology, wait_until};
 use rustix::process::Signal;

@@ -125,6 +125,33 @@ fn missing_rights_and_a_missing_device_are_one_sentence_each() {
     before.assert_same(&host, "a start without /dev/net/tun");
 }
 
+#[test]
+fn a_user_without_root_has_a_network_too() {
+    let host = Host::start();
+    // The device as distributions have it: for everybody.
+    let device = "mount -t tmpfs none /dev/net && mknod /dev/net/tun c 10 200";
+    let _ = host.says("sh", &["-euc", device]);
+    let (binary, copy) = (integration::hypertun(), "/run/hypertun.test");
+    let _ = host.says("install", &["--mode=755", binary.to_str().unwrap(), copy]);
+    let before = Snapshot::of(&host);
+    let run = || {
+        let mut command = host.command("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--", copy, "run"]);
+        command.arg(topology("nat-gateway.yaml")).args(["--in", "app", "--"]).args(CHECKIP);
+        output(command.env_remove("XDG_RUNTIME_DIR"))
+    };
+    let _ = host.says("chmod", &["600", "/dev/net/tun"]);
+    let denied = run();
+    assert_eq!(denied.status, 125, "{denied:?}");
+    assert_one_sentence(&denied, "/dev/net/tun may not be opened");
+    let _ = host.says("chmod", &["666", "/dev/net/tun"]);
+    let said = run();
+    assert_eq!(said.success().trim(), "198.51.100.10");
+    let _ = host.says("chmod", &["644", "/dev/net/tun"]);
+    let _ = host.says("rm", &["-rf", "/tmp/hypertun-65534"]);
+    before.assert_same(&host, "runs without root");
+}
+
 fn assert_one_sentence(said: &Output, words: &str) {
     assert!(said.err.starts_with("hypertun: ") && said.err.contains(words), "{said:?}");
     assert_eq!(said.err.trim_end().lines().count(), 1, "{said:?}");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::api::{Applied, Apply as Request};
+use crate::cli::say::say;
 use crate::cli::{OfInstance, Outcome, load, print_json};
 
 /// Replace the topology of a running instance: wholly, or not at all
@@ -36,9 +37,11 @@ impl Apply {
         if self.json {
             print_json(&applied)?;
         } else if applied.changes.is_empty() {
-            println!("nothing has changed");
+            say!("nothing has changed");
         } else {
-            applied.changes.iter().for_each(|change| println!("{change}"));
+            for change in &applied.changes {
+                say!("{change}");
+            }
         }
         Ok(0)
     }

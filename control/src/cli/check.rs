@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::say::say;
 use crate::cli::{Outcome, load};
 
 /// Check topology files: every fault at once, each with its place
@@ -20,15 +21,15 @@ impl Check {
     ///
     /// # Errors
     ///
-    /// None: what is wrong is printed file by file, and the status is 1.
+    /// When nobody reads. What is wrong is printed file by file, and the status is 1.
     pub fn run(self) -> Outcome {
         let mut status = 0;
         for file in &self.files {
             match load(file) {
                 Ok(sound) => {
-                    println!("{}: ok", file.display());
+                    say!("{}: ok", file.display());
                     for line in sound.topology.summary() {
-                        println!("  {line}");
+                        say!("  {line}");
                     }
                 }
                 Err(failure) => {

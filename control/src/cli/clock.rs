@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::api::{Advance, ClockReading};
+use crate::cli::say::say;
 use crate::cli::{OfInstance, Outcome, print_json};
 
 /// Show or move the emulated clock, which every AWS timer hangs on
@@ -49,7 +50,7 @@ impl Clock {
         if self.json {
             print_json(&reading)?;
         } else {
-            println!("{:.3} s", reading.seconds);
+            say!("{:.3} s", reading.seconds);
         }
         Ok(0)
     }

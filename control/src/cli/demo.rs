@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::check;
+use crate::cli::say::say;
 use crate::cli::{Failure, Outcome, drops, explain as show, flows};
 use crate::explain::{Question, explain};
 use crate::observe;
@@ -53,12 +54,15 @@ impl Demo {
             .unwrap_or(Ipv4Addr::UNSPECIFIED);
         let nat = topology.nat_gateways.first().map(|gateway| gateway.public_ip.to_string());
 
-        step("The topology", "topologies/nat-gateway.yaml, which this binary carries");
+        step("The topology", "topologies/nat-gateway.yaml, which this binary carries")?;
         for line in topology.summary() {
-            println!("  {line}");
+            say!("  {line}");
         }
 
-        step("One packet, hop by hop", "hypertun explain nat-gateway.yaml --from app --to checkip");
+        step(
+            "One packet, hop by hop",
+            "hypertun explain nat-gateway.yaml --from app --to checkip",
+        )?;
         let question = Question {
             from: APP.to_owned(),
             to: CHECKIP.to_owned(),
@@ -66,7 +70,7 @@ impl Demo {
             port: 80,
             source_port: 40_000,
         };
-        show::print(&explain(topology, &question)?);
+        show::print(&explain(topology, &question)?)?;
 
         rootless::obtain_rights()?;
         let _signals = Signals::catch()?;
@@ -75,36 +79,37 @@ impl Demo {
         let paths = emulator.instance().paths();
         let app = Namespace::open(&paths.namespace_path(APP))?;
 
-        step("Now with real packets", "hypertun run … --in app -- curl http://203.0.113.80/");
+        step("Now with real packets", "hypertun run … --in app -- curl http://203.0.113.80/")?;
         let seen = app.enter(|| ask(SocketAddr::from((checkip, 80))))??;
-        println!("  {CHECKIP} sees {seen}");
+        say!("  {CHECKIP} sees {seen}");
         if Some(&seen) != nat.as_ref() {
             let message = format!("the answer should be the NAT gateway's address, not {seen}");
             return Err(Failure::with_status(1, &message));
         }
 
-        step("What a security group drops", "the same to port 25");
+        step("What a security group drops", "the same to port 25")?;
         let mail = SocketAddr::from((checkip, MAIL));
         let refused = app.enter(|| TcpStream::connect_timeout(&mail, SILENT_AFTER).is_err())?;
-        println!("  connect: {}", if refused { "timed out" } else { "connected" });
-        show::print(&explain(&emulator.topology(), &Question { port: MAIL, ..question })?);
-        println!();
+        say!("  connect: {}", if refused { "timed out" } else { "connected" });
+        show::print(&explain(&emulator.topology(), &Question { port: MAIL, ..question })?)?;
+        say!("");
         let dropped = observe::drops(&emulator)?;
-        drops::print(&dropped);
+        drops::print(&dropped)?;
         if !refused || !dropped.iter().any(|drop| drop.reason == "ENI_SG_RULES_MISMATCH") {
             return Err(Failure::with_status(1, &"the packet should have been dropped"));
         }
 
-        step("The flow table", "hypertun flows");
-        flows::print(&observe::flows(&emulator, 20)?);
+        step("The flow table", "hypertun flows")?;
+        flows::print(&observe::flows(&emulator, 20)?)?;
 
-        step("Your own", "hypertun up vpc.yaml -d, then hypertun exec app -- CMD");
+        step("Your own", "hypertun up vpc.yaml -d, then hypertun exec app -- CMD")?;
         Ok(0)
     }
 }
 
-fn step(title: &str, how: &str) {
-    println!("\n== {title}   ({how})\n");
+fn step(title: &str, how: &str) -> Result<(), Failure> {
+    say!("\n== {title}   ({how})\n");
+    Ok(())
 }
 
 /// One HTTP request, and the text that it gets.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{OfInstance, Outcome, print_json, table};
+use crate::cli::{Failure, OfInstance, Outcome, print_json, table};
 use crate::observe;
 
 /// Show dropped packets by reason and place
@@ -27,17 +27,21 @@ impl Drops {
         if self.json {
             print_json(&drops)?;
         } else {
-            print(&drops);
+            print(&drops)?;
         }
         Ok(0)
     }
 }
 
 /// Prints drops as a table.
-pub fn print(drops: &[observe::Drops]) {
+///
+/// # Errors
+///
+/// When nobody reads.
+pub fn print(drops: &[observe::Drops]) -> Result<(), Failure> {
     let rows: Vec<_> = drops
         .iter()
         .map(|drop| [drop.count.to_string(), drop.reason.clone(), drop.component.clone()])
         .collect();
-    table::print(["COUNT", "REASON", "COMPONENT"], &rows);
+    table::print(["COUNT", "REASON", "COMPONENT"], &rows)
 }

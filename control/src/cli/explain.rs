@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use dataplane::wire::protocol;
 
-use crate::cli::{Outcome, load, print_json};
+use crate::cli::say::say;
+use crate::cli::{Failure, Outcome, load, print_json};
 use crate::explain::{Question, Walked, explain};
 
 /// Walk one packet and its reply over a topology, and say what decides at each hop
@@ -55,34 +56,37 @@ impl Explain {
         if self.json {
             print_json(&walked)?;
         } else {
-            print(&walked);
+            print(&walked)?;
         }
         Ok(u8::from(!walked.is_answered()))
     }
 }
 
 /// Prints a walk for people, and its reply's.
-pub fn print(walked: &Walked) {
-    print_one("request", walked);
-    if let Some(reply) = &walked.reply {
-        print_one("reply", reply);
-    }
+///
+/// # Errors
+///
+/// When nobody reads.
+pub fn print(walked: &Walked) -> Result<(), Failure> {
+    print_one("request", walked)?;
+    walked.reply.as_deref().map_or(Ok(()), |reply| print_one("reply", reply))
 }
 
-fn print_one(what: &str, walked: &Walked) {
+fn print_one(what: &str, walked: &Walked) -> Result<(), Failure> {
     let packet = &walked.packet_in;
-    println!("{what}: {} {} > {}", packet.protocol, packet.src, packet.dst);
+    say!("{what}: {} {} > {}", packet.protocol, packet.src, packet.dst);
     for hop in &walked.hops {
         let rule = hop.rule.as_deref().unwrap_or("");
         let line =
             format!("  {:<9}  {:<22}  {:<32}  {rule}", hop.verdict, hop.stage, hop.component);
-        println!("{}", line.trim_end());
+        say!("{}", line.trim_end());
     }
     match (walked.reason, &walked.detail, &walked.packet_out) {
-        (Some(reason), Some(detail), _) => println!("  {}: {reason}: {detail}", walked.verdict),
-        (_, _, Some(out)) => println!("  {}: arrives as {} > {}", walked.verdict, out.src, out.dst),
-        _ => println!("  {}", walked.verdict),
+        (Some(reason), Some(detail), _) => say!("  {}: {reason}: {detail}", walked.verdict),
+        (_, _, Some(out)) => say!("  {}: arrives as {} > {}", walked.verdict, out.src, out.dst),
+        _ => say!("  {}", walked.verdict),
     }
+    Ok(())
 }
 
 fn protocol_number(word: &str) -> Result<u8, String> {

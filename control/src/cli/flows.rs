@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{OfInstance, Outcome, print_json, table};
+use crate::cli::{Failure, OfInstance, Outcome, print_json, table};
 use crate::observe;
 
 /// Show live flows, with what each device on the way remembers of them
@@ -31,14 +31,18 @@ impl Flows {
         if self.json {
             print_json(&flows)?;
         } else {
-            print(&flows);
+            print(&flows)?;
         }
         Ok(0)
     }
 }
 
 /// Prints flows as a table.
-pub fn print(flows: &[observe::Flow]) {
+///
+/// # Errors
+///
+/// When nobody reads.
+pub fn print(flows: &[observe::Flow]) -> Result<(), Failure> {
     let rows: Vec<_> = flows
         .iter()
         .map(|flow| {
@@ -61,5 +65,5 @@ pub fn print(flows: &[observe::Flow]) {
             ]
         })
         .collect();
-    table::print(["PROTO", "STATE", "SENT AS", "ANSWERED AS", "PACKETS", "REMEMBERED BY"], &rows);
+    table::print(["PROTO", "STATE", "SENT AS", "ANSWERED AS", "PACKETS", "REMEMBERED BY"], &rows)
 }

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod flows;
 pub mod log;
 pub mod run;
+pub mod say;
 pub mod status;
 pub mod table;
 pub mod up;
@@ -45,9 +46,11 @@ impl Failure {
         Self { status, message: message.to_string() }
     }
 
-    /// Tells the user.
+    /// Tells the user; a failure without words is not told.
     pub fn tell(&self) {
-        eprintln!("hypertun: {}", self.message);
+        if !self.message.is_empty() {
+            say::aside(format_args!("hypertun: {}\n", self.message));
+        }
     }
 
     /// The same failure under another exit status.
@@ -84,7 +87,8 @@ pub struct OfInstance {
         long = "name",
         env = "HYPERTUN_NAME",
         default_value = "default",
-        value_name = "INSTANCE"
+        value_name = "INSTANCE",
+        global = true
     )]
     pub instance: Name,
 }
@@ -113,12 +117,12 @@ pub fn load(file: &Path) -> Result<Sound, Failure> {
     match crate::check::load(file) {
         Ok(sound) => {
             if !sound.warnings.is_empty() {
-                eprint!("{}", sound.warnings.render(colour));
+                say::aside(format_args!("{}", sound.warnings.render(colour)));
             }
             Ok(sound)
         }
         Err(LoadError::Wrong(report)) => {
-            eprint!("{}", report.render(colour));
+            say::aside(format_args!("{}", report.render(colour)));
             let (errors, file) = (report.errors(), file.display());
             let plural = if errors == 1 { "fault" } else { "faults" };
             Err(Failure::with_status(1, &format!("{file} has {errors} {plural}")))
@@ -193,8 +197,8 @@ pub fn worker_failed() -> Failure {
 ///
 /// # Errors
 ///
-/// When it cannot be written as JSON.
+/// When it cannot be written.
 pub fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say::say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::cli::say::say;
 use crate::cli::{OfInstance, Outcome, print_json, table};
 use crate::observe;
 
@@ -48,19 +49,19 @@ impl Status {
             ("bytes", format!("{} forwarded", status.bytes_forwarded)),
         ];
         for (what, value) in rows {
-            println!("{what:<11} {value}");
+            say!("{what:<11} {value}");
         }
         if !status.devices.is_empty() {
-            println!();
+            say!("");
             let rows: Vec<_> = status
                 .devices
                 .into_iter()
                 .map(|device| [device.name, device.kind, device.offloads.join(", ")])
                 .collect();
-            table::print(["DEVICE OF", "KIND", "OFFLOADS"], &rows);
+            table::print(["DEVICE OF", "KIND", "OFFLOADS"], &rows)?;
         }
         if !status.nat_gateways.is_empty() {
-            println!();
+            say!("");
             let rows: Vec<_> = status
                 .nat_gateways
                 .into_iter()
@@ -70,7 +71,7 @@ impl Status {
                     [gateway.name, gateway.public_ip, ports, busiest]
                 })
                 .collect();
-            table::print(["NAT GATEWAY", "PUBLIC IP", "PORTS", "BUSIEST DESTINATION"], &rows);
+            table::print(["NAT GATEWAY", "PUBLIC IP", "PORTS", "BUSIEST DESTINATION"], &rows)?;
         }
         Ok(0)
     }

@@ -1,8 +1,14 @@
 //! Tables on a terminal: columns as wide as they need.
 
+use crate::cli::{Failure, say};
+
 /// Prints `rows` under `headings`.
-pub fn print<const N: usize>(headings: [&str; N], rows: &[[String; N]]) {
-    print!("{}", render(headings, rows));
+///
+/// # Errors
+///
+/// When nobody reads.
+pub fn print<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> Result<(), Failure> {
+    say::text(format_args!("{}", render(headings, rows)))
 }
 
 /// The table as text.

@@ -1,7 +1,7 @@
 //! `hypertun up`: bring a topology up, and keep it up.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use clap::Args;
 use rustix::process::Signal;
 
 use crate::api::Server;
+use crate::cli::say::{self, say};
 use crate::cli::{Failure, HowToRun, OfInstance, Outcome, load, worker_failed};
 use crate::runtime::emulator::Emulator;
 use crate::runtime::instance::Instance;
@@ -54,8 +55,7 @@ impl Up {
         let emulator = Arc::new(Emulator::start(instance, sound, self.how.options())?);
         let server = Server::start(&emulator.instance().paths().socket(), emulator.clone())?;
         // Whoever started us may not read.
-        let mut out = std::io::stdout();
-        let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
+        let _ = say::text(format_args!("{READY}\n"));
         while let Woken::Signal(Signal::HUP) = signals.wait(Some(server.asked_to_end()), None)? {
             reload(&self.file, &emulator);
         }
@@ -88,7 +88,7 @@ impl Up {
         let output = child.stdout.take().into_iter();
         let mut lines = output.flat_map(|output| BufReader::new(output).lines());
         if lines.any(|line| line.is_ok_and(|line| line == READY)) {
-            println!("{READY}");
+            say!("{READY}");
             return Ok(0);
         }
         let status = child.wait()?.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
