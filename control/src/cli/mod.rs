@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod clock;
+pub mod completions;
 pub mod demo;
 pub mod down;
 pub mod drops;
@@ -9,13 +10,15 @@ pub mod exec;
 pub mod explain;
 pub mod flows;
 pub mod log;
+pub mod man;
 pub mod run;
+pub mod schema;
 pub mod status;
 pub mod table;
 pub mod up;
 
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -196,4 +199,16 @@ pub fn worker_failed() -> Failure {
 pub fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+/// Prints what a program is to read. Who closes the pipe has read enough.
+///
+/// # Errors
+///
+/// When standard output takes no more.
+fn print(bytes: &[u8]) -> Outcome {
+    match std::io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(0),
+    }
 }
