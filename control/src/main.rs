@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use control::cli;
 
 /// AWS VPC egress on your machine: real packets, NAT gateway semantics, every verdict explained.
@@ -27,6 +27,9 @@ enum Command {
     Flows(cli::flows::Flows),
     Drops(cli::drops::Drops),
     Clock(cli::clock::Clock),
+    Schema(cli::schema::Schema),
+    Completions(cli::completions::Completions),
+    Man(cli::man::Man),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +47,9 @@ fn main() -> ExitCode {
         Command::Flows(command) => command.run(),
         Command::Drops(command) => command.run(),
         Command::Clock(command) => command.run(),
+        Command::Schema(command) => command.run(),
+        Command::Completions(command) => command.run(Hypertun::command()),
+        Command::Man(command) => command.run(Hypertun::command()),
     };
     cli::exit(outcome)
 }

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod check;
 pub mod clock;
+pub mod completions;
 pub mod demo;
 pub mod down;
 pub mod drops;
@@ -10,8 +11,10 @@ pub mod exec;
 pub mod explain;
 pub mod flows;
 pub mod log;
+pub mod man;
 pub mod run;
 pub mod say;
+pub mod schema;
 pub mod status;
 pub mod table;
 pub mod up;

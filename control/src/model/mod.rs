@@ -4,9 +4,11 @@
 //! provider for Terraform where one exists. Nothing is checked here but the shape: unknown, duplicate and missing
 //! keys, and values that are not of their kind. Names are still names.
 
+mod declare;
 mod outline;
 mod read;
 mod rules;
+mod schema;
 mod tree;
 mod values;
 
@@ -15,7 +17,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use crate::diagnostic::Faults;
-use read::{Read, record};
+use declare::record;
+use read::Read;
 
 pub use outline::{Change, difference};
 pub use read::{At, Entries};
@@ -23,6 +26,7 @@ pub(crate) use read::{closest, shortened};
 pub use rules::{
     AclEgressRule, AclIngressRule, GroupEgressRule, GroupIngressRule, NetworkAcl, SecurityGroup,
 };
+pub use schema::schema;
 pub use values::{Action, Connectivity, PeerText, PortRange, PublicIp, ServiceWord, Uplink};
 
 /// Reads `text` and notes what is wrong with its shape; none if there is nothing to look at.

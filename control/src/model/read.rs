@@ -1,13 +1,14 @@
 //! How does a node of the tree become a record, with every fault told at once?
 //!
-//! `record!` and `words!` declare what may stand in a file; the code that reads it follows from the
-//! declaration. A field that cannot be read is none, so that the rest of its record is still looked at:
-//! its fault is already noted.
+//! A field that cannot be read is none, so that the rest of its record is still looked at: its fault is
+//! already noted. What can be read also tells its schema: the two stand side by side.
 
 use std::ops::Deref;
 
 use indexmap::IndexMap;
+use serde_json::{Value, json};
 
+use super::schema::{self, Definitions};
 use super::tree::{Body, Key, Node};
 use crate::diagnostic::{Fault, Faults, Place};
 
@@ -15,6 +16,9 @@ use crate::diagnostic::{Fault, Faults, Place};
 pub(super) trait Read: Sized {
     /// Reads it; none after noting a fault.
     fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self>;
+
+    /// The JSON schema of what is read without a fault; it may allow more. Records go to the `definitions`.
+    fn schema(definitions: &mut Definitions) -> Value;
 }
 
 /// A value and where it stands.
@@ -37,6 +41,10 @@ impl<T> Deref for At<T> {
 impl<T: Read> Read for At<T> {
     fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
         Some(Self { place: node.place, value: T::read(node, faults)? })
+    }
+
+    fn schema(definitions: &mut Definitions) -> Value {
+        T::schema(definitions)
     }
 }
 
@@ -70,6 +78,10 @@ impl<T: Read + Default> Read for Entries<T> {
         };
         Some(Self(entries.iter().map(read).collect()))
     }
+
+    fn schema(definitions: &mut Definitions) -> Value {
+        json!({"type": ["object", "null"], "additionalProperties": T::schema(definitions)})
+    }
 }
 
 impl<T: Read> Read for Vec<T> {
@@ -82,6 +94,10 @@ impl<T: Read> Read for Vec<T> {
         };
         Some(items.iter().filter_map(|item| T::read(item, faults)).collect())
     }
+
+    fn schema(definitions: &mut Definitions) -> Value {
+        json!({"type": "array", "items": T::schema(definitions)})
+    }
 }
 
 /// A value that is given, perhaps unreadable: where that differs from a value that is absent.
@@ -89,11 +105,19 @@ impl<T: Read> Read for Option<T> {
     fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
         Some(T::read(node, faults))
     }
+
+    fn schema(definitions: &mut Definitions) -> Value {
+        T::schema(definitions)
+    }
 }
 
 impl Read for String {
     fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
         text(node, "text", faults).map(str::to_owned)
+    }
+
+    fn schema(_: &mut Definitions) -> Value {
+        schema::text()
     }
 }
 
@@ -111,6 +135,10 @@ impl Read for bool {
                 None
             }
         }
+    }
+
+    fn schema(_: &mut Definitions) -> Value {
+        json!({"type": "boolean"})
     }
 }
 
@@ -212,119 +240,6 @@ pub(super) fn refuse_content(key: &str, node: &Node<'_>, faults: &mut Faults) {
         }),
     }
 }
-
-/// Declares a record: what it is called in messages, its keys, and the keys that AWS has but hypertun not yet.
-///
-/// A `required` or `optional` key's field is an [`Option`]: none if the key is absent or could not be read. An
-/// `entries` key's is an [`Entries`], empty if absent. A `vacant` key's can only be false or empty as yet.
-macro_rules! record {
-    (
-        $(#[$doc:meta])* $name:ident = $what:literal {
-            $($(#[$about:meta])* $marker:ident $field:ident: $type:ty,)*
-        }
-        $(later $($later:literal)*)?
-    ) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, Default)]
-        pub struct $name {
-            /// Where it stands: its key, or where it begins if it has none.
-            pub place: $crate::diagnostic::Place,
-            $($(#[$about])* pub $field: record!(@field $marker $type),)*
-        }
-
-        impl $crate::model::read::Read for $name {
-            fn read(
-                node: &$crate::model::tree::Node<'_>,
-                faults: &mut $crate::diagnostic::Faults,
-            ) -> Option<Self> {
-                let mut record = Self { place: node.place, ..Self::default() };
-                let Some(entries) = $crate::model::read::mapping(node, faults) else {
-                    return Some(record);
-                };
-                $(let mut $field = false;)*
-                for (key, value) in entries {
-                    match &*key.text {
-                        $(text if text == record!(@key $field) => {
-                            $field = true;
-                            record!(@take $marker record.$field, value, faults);
-                        })*
-                        $($($later => faults.push(
-                            $crate::diagnostic::Fault::unsupported(key.place, concat!("`", $later, "`"))
-                                .help("leave it out for now"),
-                        ),)*)?
-                        _ => $crate::model::read::unknown_key(
-                            key,
-                            $what,
-                            &[$(record!(@key $field)),*],
-                            faults,
-                        ),
-                    }
-                }
-                $(record!(@missing $marker $field, $what, node, faults);)*
-                Some(record)
-            }
-        }
-    };
-    (@key $field:ident) => { stringify!($field).trim_start_matches("r#") };
-    (@field entries $type:ty) => { $crate::model::read::Entries<$type> };
-    (@field vacant $type:ty) => { $type };
-    (@field $marker:ident $type:ty) => { Option<$crate::model::read::At<$type>> };
-    (@take entries $record:ident.$field:ident, $value:ident, $faults:ident) => {
-        $record.$field = $crate::model::read::Read::read($value, $faults).unwrap_or_default()
-    };
-    (@take vacant $record:ident.$field:ident, $value:ident, $faults:ident) => {
-        $crate::model::read::refuse_content(record!(@key $field), $value, $faults)
-    };
-    (@take $marker:ident $record:ident.$field:ident, $value:ident, $faults:ident) => {
-        $record.$field = $crate::model::read::Read::read($value, $faults)
-    };
-    (@missing required $field:ident, $what:literal, $node:ident, $faults:ident) => {
-        if !$field {
-            let message = format!("{} lacks `{}`", $what, record!(@key $field));
-            let help = concat!("add it: ", $what, " cannot be without");
-            $faults.push($crate::diagnostic::Fault::error($node.place, message).help(help));
-        }
-    };
-    (@missing $marker:ident $field:ident, $what:literal, $node:ident, $faults:ident) => {
-        let _ = $field;
-    };
-}
-
-/// Declares a choice of words, and the words that AWS has but hypertun not yet.
-macro_rules! words {
-    (
-        $(#[$doc:meta])* $name:ident {
-            $($(#[$about:meta])* $word:literal => $variant:ident,)*
-        }
-        $(later $($later:literal)*)?
-    ) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($(#[$about])* $variant,)*
-        }
-
-        impl $crate::model::read::Read for $name {
-            fn read(
-                node: &$crate::model::tree::Node<'_>,
-                faults: &mut $crate::diagnostic::Faults,
-            ) -> Option<Self> {
-                let expected = [$(concat!("`", $word, "`")),*].join(" or ");
-                match $crate::model::read::text(node, &expected, faults)? {
-                    $($word => return Some(Self::$variant),)*
-                    $($($later => faults.push(
-                        $crate::diagnostic::Fault::unsupported(node.place, concat!("`", $later, "`"))
-                            .help(format!("write {expected} for now")),
-                    ),)*)?
-                    _ => faults.push($crate::model::read::mismatch(node, &expected, None)),
-                }
-                None
-            }
-        }
-    };
-}
-
-pub(super) use {record, words};
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use ipnet::Ipv4Net;
 
-use super::read::record;
+use super::declare::record;
 use super::values::{Action, PeerText, PortRange};
 
 record! {

@@ -3,8 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
+use serde_json::Value;
 
-use super::read::{Read, mismatch, shortened, text, words};
+use super::declare::words;
+use super::read::{Read, mismatch, shortened, text};
+use super::schema::{self, Definitions};
 use super::tree::Node;
 use crate::diagnostic::{Fault, Faults, Place};
 
@@ -77,9 +80,25 @@ words! {
     later "host"
 }
 
+macro_rules! byte {
+    () => {
+        "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+    };
+}
+
+/// An IPv4 address, as a regular expression.
+const ADDRESS: &str = concat!(byte!(), "(\\.", byte!(), "){3}");
+
+/// An IPv4 block, as a regular expression.
+const BLOCK: &str = concat!(byte!(), "(\\.", byte!(), "){3}/(0?[0-9]|[12][0-9]|3[0-2])");
+
 impl Read for Ipv4Net {
     fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
         block(text(node, "a CIDR block", faults)?, node.place, faults)
+    }
+
+    fn schema(_: &mut Definitions) -> Value {
+        schema::matching(&[BLOCK])
     }
 }
 
@@ -94,6 +113,10 @@ impl Read for Ipv4Addr {
         }
         None
     }
+
+    fn schema(_: &mut Definitions) -> Value {
+        schema::matching(&[ADDRESS])
+    }
 }
 
 impl Read for PublicIp {
@@ -103,6 +126,10 @@ impl Read for PublicIp {
             "none" => Some(Self::None),
             _ => Ipv4Addr::read(node, faults).map(Self::Address),
         }
+    }
+
+    fn schema(_: &mut Definitions) -> Value {
+        schema::matching(&["auto", "none", ADDRESS])
     }
 }
 
@@ -114,6 +141,10 @@ impl Read for PeerText {
         } else {
             Some(Self::Name(text.to_owned()))
         }
+    }
+
+    fn schema(_: &mut Definitions) -> Value {
+        schema::text()
     }
 }
 
@@ -133,6 +164,10 @@ impl Read for PortRange {
         }
         Some(Self { first, last })
     }
+
+    fn schema(_: &mut Definitions) -> Value {
+        schema::number(u64::from(u16::MAX), "[0-9]+(-[0-9]+)?")
+    }
 }
 
 macro_rules! read_number {
@@ -145,6 +180,10 @@ macro_rules! read_number {
                     faults.push(mismatch(node, &what, None));
                 }
                 value
+            }
+
+            fn schema(_: &mut Definitions) -> Value {
+                schema::number(u64::from(Self::MAX), "[0-9]+")
             }
         }
     )*};
