@@ -23,8 +23,16 @@ fn sources(sink: &mut Talker) -> u64 {
 
 #[test]
 fn a_destination_takes_55000_flows_and_no_more() {
+    for workers in ["1", "2", "4"] {
+        println!("{workers} workers");
+        takes_55000_flows_and_no_more(workers);
+    }
+}
+
+fn takes_55000_flows_and_no_more(workers: &str) {
     let host = Host::start();
-    let up = Up::start(&host, &topology("nat-gateway.yaml"), "limits", &[]);
+    let options = ["--workers", workers];
+    let up = Up::start(&host, &topology("nat-gateway.yaml"), "limits", &options);
     let [mut full, mut other] = ["4000", "4001"].map(|port| {
         let sink = up.talker("partner.example", &["sink", "--port", port]);
         assert_eq!(sink.hear(), "ready");
