@@ -11,7 +11,9 @@ fn host() -> (Host, Snapshot) {
     (host, before)
 }
 
-const OWN: &str = "ip netns add theirs
+/// Without duplicate address detection, so that its addresses do not change by themselves.
+const OWN: &str = "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
+    ip netns add theirs
     ip link add theirs type veth peer name others
     ip address add 10.0.1.1/24 dev theirs
     ip link set theirs up
