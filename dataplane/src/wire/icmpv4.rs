@@ -22,7 +22,7 @@ pub struct Icmpv4 {
     pub sequence: U16,
 }
 
-const _: () = assert!(size_of::<Icmpv4>() == HEADER);
+view!(Icmpv4, HEADER);
 
 /// Where the checksum stands in the header, in bytes.
 pub const CHECKSUM_OFFSET: u16 = 2;
@@ -49,18 +49,6 @@ pub mod kind {
 pub const FRAGMENTATION_NEEDED: u8 = 4;
 
 impl Icmpv4 {
-    /// The header at the start of `bytes`, where there are enough of them.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Option<&Self> {
-        Self::ref_from_prefix(bytes).ok().map(|(header, _)| header)
-    }
-
-    /// The same, to be changed in place.
-    #[must_use]
-    pub fn of_mut(bytes: &mut [u8]) -> Option<&mut Self> {
-        Self::mut_from_prefix(bytes).ok().map(|(header, _)| header)
-    }
-
     /// Whether the message is an error, which quotes the packet that caused it (RFC 1122 s. 3.2.2).
     #[must_use]
     pub const fn is_error(&self) -> bool {

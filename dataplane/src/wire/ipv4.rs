@@ -34,7 +34,7 @@ pub struct Ipv4 {
     pub destination: [u8; 4],
 }
 
-const _: () = assert!(size_of::<Ipv4>() == HEADER);
+view!(Ipv4, HEADER);
 
 /// The DF bit of `flags_offset`.
 pub const DONT_FRAGMENT: u16 = 0x4000;
@@ -44,18 +44,6 @@ pub const MORE_FRAGMENTS: u16 = 0x2000;
 pub const OFFSET: u16 = 0x1fff;
 
 impl Ipv4 {
-    /// The header at the start of `bytes`, where there are enough of them.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Option<&Self> {
-        Self::ref_from_prefix(bytes).ok().map(|(header, _)| header)
-    }
-
-    /// The same, to be changed in place.
-    #[must_use]
-    pub fn of_mut(bytes: &mut [u8]) -> Option<&mut Self> {
-        Self::mut_from_prefix(bytes).ok().map(|(header, _)| header)
-    }
-
     /// IP version.
     #[must_use]
     pub const fn version(&self) -> u8 {

@@ -24,21 +24,9 @@ pub struct Ipv6 {
     pub destination: [u8; 16],
 }
 
-const _: () = assert!(size_of::<Ipv6>() == HEADER);
+view!(Ipv6, HEADER);
 
 impl Ipv6 {
-    /// The header at the start of `bytes`, where there are enough of them.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Option<&Self> {
-        Self::ref_from_prefix(bytes).ok().map(|(header, _)| header)
-    }
-
-    /// The same, to be changed in place.
-    #[must_use]
-    pub fn of_mut(bytes: &mut [u8]) -> Option<&mut Self> {
-        Self::mut_from_prefix(bytes).ok().map(|(header, _)| header)
-    }
-
     /// IP version.
     #[must_use]
     pub fn version(&self) -> u8 {

@@ -6,6 +6,27 @@
 
 #![warn(clippy::indexing_slicing)]
 
+/// Makes a structure a view over bytes, and checks its length.
+macro_rules! view {
+    ($header:ident, $length:expr) => {
+        const _: () = assert!(size_of::<$header>() == $length);
+
+        impl $header {
+            /// The header at the start of `bytes`, where there are enough of them.
+            #[must_use]
+            pub fn of(bytes: &[u8]) -> Option<&Self> {
+                Self::ref_from_prefix(bytes).ok().map(|(header, _)| header)
+            }
+
+            /// The same, to be changed in place.
+            #[must_use]
+            pub fn of_mut(bytes: &mut [u8]) -> Option<&mut Self> {
+                Self::mut_from_prefix(bytes).ok().map(|(header, _)| header)
+            }
+        }
+    };
+}
+
 pub mod checksum;
 pub mod icmpv4;
 pub mod ipv4;

@@ -30,7 +30,7 @@ pub struct Tcp {
     pub urgent: U16,
 }
 
-const _: () = assert!(size_of::<Tcp>() == HEADER);
+view!(Tcp, HEADER);
 
 /// Where the checksum stands in the header, in bytes.
 pub const CHECKSUM_OFFSET: u16 = 16;
@@ -52,18 +52,6 @@ pub mod flags {
 }
 
 impl Tcp {
-    /// The header at the start of `bytes`, where there are enough of them.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Option<&Self> {
-        Self::ref_from_prefix(bytes).ok().map(|(header, _)| header)
-    }
-
-    /// The same, to be changed in place.
-    #[must_use]
-    pub fn of_mut(bytes: &mut [u8]) -> Option<&mut Self> {
-        Self::mut_from_prefix(bytes).ok().map(|(header, _)| header)
-    }
-
     /// Header length with options, in bytes: 0 to 60, believed as it stands.
     #[must_use]
     pub const fn header_length(&self) -> usize {

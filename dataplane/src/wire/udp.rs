@@ -20,21 +20,7 @@ pub struct Udp {
     pub checksum: U16,
 }
 
-const _: () = assert!(size_of::<Udp>() == HEADER);
+view!(Udp, HEADER);
 
 /// Where the checksum stands in the header, in bytes.
 pub const CHECKSUM_OFFSET: u16 = 6;
-
-impl Udp {
-    /// The header at the start of `bytes`, where there are enough of them.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Option<&Self> {
-        Self::ref_from_prefix(bytes).ok().map(|(header, _)| header)
-    }
-
-    /// The same, to be changed in place.
-    #[must_use]
-    pub fn of_mut(bytes: &mut [u8]) -> Option<&mut Self> {
-        Self::mut_from_prefix(bytes).ok().map(|(header, _)| header)
-    }
-}
