@@ -2,7 +2,7 @@
 
 use dataplane::io::Offloads;
 use dataplane::packet::{Component, Direction, Reason};
-use dataplane::state::{Counters, Device, Flows, Shard};
+use dataplane::state::{Device, Flows, Shard};
 use dataplane::tables::Tables;
 use dataplane::time::Tick;
 use dataplane::worker::Gone;
@@ -120,12 +120,8 @@ pub struct FacetOfFlow {
 ///
 /// When a worker has ended.
 pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
-    let mut total = Counters::default();
-    let mut flows = 0;
-    for (counters, live) in emulator.ask(|shard, _| (shard.counters.clone(), shard.flows.len()))? {
-        total.add(&counters);
-        flows += live;
-    }
+    let total = emulator.counters()?;
+    let flows = emulator.ask(|shard, _| shard.flows.len())?.into_iter().sum();
     let mut nat_gateways: Vec<NatGatewayStatus> = emulator
         .topology()
         .nat_gateways
@@ -181,11 +177,8 @@ fn device(device: &emulator::DeviceStatus) -> DeviceStatus {
 ///
 /// When a worker has ended.
 pub fn drops(emulator: &Emulator) -> Result<Vec<Drops>, Gone> {
-    let mut total = Counters::default();
-    for counters in emulator.ask(|shard, _| shard.counters.clone())? {
-        total.add(&counters);
-    }
-    let mut drops: Vec<((Reason, Component), u64)> = total.drops.into_iter().collect();
+    let counted = emulator.counters()?.drops;
+    let mut drops: Vec<((Reason, Component), u64)> = counted.into_iter().collect();
     drops.sort_unstable();
     let names = emulator.names();
     let words = drops.into_iter().map(|((reason, component), count)| Drops {

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataplane::io::tun::{TunError, TunOptions};
+use dataplane::packet::Reason;
 use dataplane::shared::Shared;
-use dataplane::state::Shard;
+use dataplane::state::{Counters, Shard};
 use dataplane::tables::{Published, Tables};
 use dataplane::time::Clock;
 use dataplane::worker::{Gone, Setup, Workers};
@@ -248,6 +249,24 @@ impl Emulator {
         question: impl Fn(&mut Shard, &Tables) -> R + Clone + Send + 'static,
     ) -> Result<Vec<R>, Gone> {
         self.workers.ask(question)
+    }
+
+    /// What all workers have counted, and what devices dropped before a worker saw it.
+    ///
+    /// # Errors
+    ///
+    /// When a worker has ended.
+    pub fn counters(&self) -> Result<Counters, Gone> {
+        let mut total = Counters::default();
+        for counters in self.workers.ask(|shard, _| shard.counters.clone())? {
+            total.add(&counters);
+        }
+        let tables = self.published.load();
+        for (link, packets) in self.state().site.overruns(&self.instance) {
+            let at = (Reason::WorkerOverrun, tables.component_at(link));
+            *total.drops.entry(at).or_default() += packets;
+        }
+        Ok(total)
     }
 
     /// Whether a worker has panicked: nothing that this instance says is to be trusted.

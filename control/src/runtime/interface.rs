@@ -157,6 +157,23 @@ pub fn reconfigure(target: &Namespace, old: &Interface, new: &Interface) -> Resu
     configure(target, new)
 }
 
+/// Packets that [`NAME`] in `target` had to drop because nobody read them in time.
+///
+/// # Errors
+///
+/// [`Error::NoLink`] when `target` has none.
+pub fn overrun(target: &Namespace) -> Result<u64, Error> {
+    target.enter(|| {
+        let failed = |e| Error::new("read the counts of eth0", e);
+        let link = Netlink::open().and_then(|mut it| it.link(NAME)).map_err(failed)?;
+        let dropped = link.attributes.into_iter().find_map(|attribute| match attribute {
+            LinkAttribute::Stats64(stats) => Some(stats.tx_dropped),
+            _ => None,
+        });
+        Ok(dropped.unwrap_or(0))
+    })?
+}
+
 fn index(netlink: &mut Netlink, link: &str) -> Result<u32, Error> {
     netlink.index(link).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => Error::NoLink(link.to_owned()),

@@ -37,10 +37,15 @@ impl Netlink {
 
     /// The index of the link `name`; `NotFound` when there is none.
     pub(super) fn index(&mut self, name: &str) -> io::Result<u32> {
+        self.link(name).map(|link| link.header.index)
+    }
+
+    /// All that the kernel says of the link `name`; `NotFound` when there is none.
+    pub(super) fn link(&mut self, name: &str) -> io::Result<LinkMessage> {
         let mut link = LinkMessage::default();
         link.attributes.push(LinkAttribute::IfName(name.to_owned()));
         match self.ask(RouteNetlinkMessage::GetLink(link), 0) {
-            Ok(Some(RouteNetlinkMessage::NewLink(found))) => Ok(found.header.index),
+            Ok(Some(RouteNetlinkMessage::NewLink(found))) => Ok(found),
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
                 Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no link {name}")))
             }

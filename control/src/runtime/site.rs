@@ -65,6 +65,17 @@ impl Site {
         self.devices.values().cloned().collect()
     }
 
+    /// Packets that each member's device dropped because no worker read them in time.
+    pub(super) fn overruns(&self, instance: &Instance) -> Vec<(LinkId, u64)> {
+        let members = self.seats.values().filter(|seat| self.devices.contains_key(&seat.name));
+        let overruns = members.filter_map(|seat| {
+            let namespace = Namespace::open(&instance.paths().namespace_path(&seat.name)).ok()?;
+            // A device that somebody took away has no counts.
+            Some((seat.link, interface::overrun(&namespace).ok()?))
+        });
+        overruns.filter(|&(_, packets)| packets > 0).collect()
+    }
+
     /// What has to happen for `wanted` to stand.
     pub(super) fn plan(&self, wanted: &[Seat]) -> Plan {
         let mut plan = Plan { gone: Vec::new(), changed: Vec::new(), new: Vec::new() };

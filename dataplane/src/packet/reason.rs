@@ -31,6 +31,7 @@ macro_rules! reasons {
 }
 
 reasons! {
+    WorkerOverrun = "WORKER_OVERRUN": "the emulator did not read the sender's device in time, and the kernel dropped what did not fit",
     Malformed = "MALFORMED_PACKET": "lengths or offsets in the packet contradict each other, or the IP header's checksum is wrong",
     IpVersion = "IP_VERSION_UNSUPPORTED": "not IPv4; IPv6 is not supported yet",
     Fragment = "FRAGMENT_UNSUPPORTED": "an IP fragment; fragments are not supported yet",
