@@ -50,6 +50,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let own = std::env::current_exe()?;
     let programs = own.parent().ok_or("a program lies in a folder")?;
+    let experiment = Experiment::here(arguments.rounds, arguments.seconds);
     let mut samples: Samples = vec![Vec::new(); CONTENDERS.len()];
     for round in 0..arguments.rounds {
         // Nobody is always the first, or always after the same load.
@@ -60,7 +61,6 @@ fn run(arguments: &Arguments) -> Result<()> {
             eprintln!("round {}: {}: {said}", round + 1, CONTENDERS[which].name());
         }
     }
-    let experiment = Experiment::here(arguments.rounds, arguments.seconds);
     if arguments.json {
         println!("{:#}", report::json(&experiment, &samples));
     } else {

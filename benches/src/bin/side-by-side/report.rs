@@ -19,11 +19,14 @@ pub(crate) struct Experiment {
     cores: usize,
     commit: String,
     date: String,
+    /// Load average over a minute when it began: above a few tenths, others worked on the machine.
+    load: String,
     rounds: u32,
     seconds: u32,
 }
 
 impl Experiment {
+    /// To be made before the first round.
     pub(crate) fn here(rounds: u32, seconds: u32) -> Self {
         let said = |program: &str, arguments: &[&str]| {
             output(Command::new(program).args(arguments)).map_or_else(unknown, first_line)
@@ -31,6 +34,7 @@ impl Experiment {
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model =
             cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let folder = env!("CARGO_MANIFEST_DIR");
         Self {
             kernel: said("uname", &["-sr"]),
@@ -38,6 +42,7 @@ impl Experiment {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             commit: said("git", &["-C", folder, "describe", "--always", "--dirty", "--exclude=*"]),
             date: said("date", &["--utc", "+%F"]),
+            load: load.split(' ').next().unwrap_or_default().to_owned(),
             rounds,
             seconds,
         }
@@ -54,10 +59,10 @@ fn first_line(said: String) -> String {
 
 /// Markdown: the medians, then the medians of the ratios to each of two contenders.
 pub(crate) fn tables(experiment: &Experiment, samples: &Samples) -> String {
-    let Experiment { kernel, processor, cores, commit, date, rounds, seconds } = experiment;
+    let Experiment { kernel, processor, cores, commit, date, load, rounds, seconds } = experiment;
     let mut text = format!(
         "{kernel}, {processor}, {cores} cores; commit {commit}; {date}; \
-         medians of {rounds} rounds, {seconds} s each\n\n"
+         load {load} before; medians of {rounds} rounds, {seconds} s each\n\n"
     );
     let units = MEASURES.iter().map(|it| format!("{}, {}", it.name, it.unit));
     table(&mut text, "", units, |which| medians(&samples[which]));
@@ -109,6 +114,7 @@ pub(crate) fn json(experiment: &Experiment, samples: &Samples) -> Value {
         "cores": experiment.cores,
         "commit": experiment.commit,
         "date": experiment.date,
+        "load_before": experiment.load,
         "rounds": experiment.rounds,
         "seconds": experiment.seconds,
         "contenders": contenders.collect::<Vec<_>>(),
