@@ -187,10 +187,12 @@ fn check_offload(offload: &VirtioNetHdr, protocol: u8, transport: usize) -> Resu
     };
     let partial_is_sound = !offload.needs_csum()
         || (usize::from(offload.csum_start) == transport && checksum == Some(offload.csum_offset));
+    // Each segment's checksum is made of the whole's partial one.
+    let can_be_cut = offload.needs_csum() && offload.gso_size > 0;
     let super_packet_is_sound = match offload.segmented() {
         None => true,
-        Some(gso::TCPV4) => protocol == protocol::TCP && offload.gso_size > 0,
-        Some(gso::UDP_L4) => protocol == protocol::UDP && offload.gso_size > 0,
+        Some(gso::TCPV4) => protocol == protocol::TCP && can_be_cut,
+        Some(gso::UDP_L4) => protocol == protocol::UDP && can_be_cut,
         Some(_) => false,
     };
     if partial_is_sound && super_packet_is_sound { Ok(()) } else { Err(Reason::Malformed) }

@@ -1,6 +1,6 @@
 //! A super-packet rewritten whole and then cut is its segments rewritten one by one.
 
-use dataplane::packet::LinkId;
+use dataplane::packet::{LinkId, Reason};
 use dataplane::wire::virtio::{VirtioNetHdr, gso};
 use proptest::prelude::*;
 
@@ -59,8 +59,9 @@ proptest! {
             let back = ((first.dst, 80), (first.src, first.ports().0));
             check(&mut net, INTERNET, from, &tcp_datagram(back, flags, &data), kind & !gso::ECN, size);
             // The kind of a super-packet with ECN is the same kind.
-            let whole = tcp_datagram(ends, flags, &data).bytes();
-            let offload = VirtioNetHdr { gso_type: kind, gso_size: size, ..VirtioNetHdr::PLAIN };
+            let mut whole = tcp_datagram(ends, flags, &data).bytes();
+            let partial = make_partial(&mut whole);
+            let offload = VirtioNetHdr { gso_type: kind, gso_size: size, ..partial };
             prop_assert!(net.send_offloaded(from, &whole, offload).dropped.is_none());
         }
     }
@@ -90,6 +91,22 @@ proptest! {
         let (packets, _) = cold.counts(hot, dataplane::packet::Direction::Original);
         prop_assert_eq!(packets, segments);
     }
+}
+
+/// Virtual I/O Device 1.2, s. 5.1.6.2: who cuts it makes each segment's checksum of the partial one.
+#[test]
+fn a_super_packet_without_a_partial_checksum_is_malformed() {
+    let mut net = Net::new(&Topology::open());
+    let ends = ((address(APP), 1), (address(INTERNET), 80));
+    let whole = tcp_datagram(ends, SYN, &[0; 3000]).bytes();
+    for (gso_type, gso_size) in [(gso::TCPV4, 1448), (gso::TCPV4 | gso::ECN, 1448), (gso::TCPV4, 0)]
+    {
+        let offload = VirtioNetHdr { gso_type, gso_size, ..VirtioNetHdr::PLAIN };
+        let outcome = net.send_offloaded(APP, &whole, offload);
+        let reason = outcome.dropped.map(|(reason, _)| reason);
+        assert_eq!((reason, outcome.emitted), (Some(Reason::Malformed), None));
+    }
+    assert!(net.shard.flows.is_empty());
 }
 
 type End = (std::net::Ipv4Addr, u16);
