@@ -17,7 +17,7 @@ pub fn judge(input: &[u8]) {
             assert!(report.errors() > 0, "refused without a word");
             assert!(!report.render(true).is_empty() && !report.to_string().is_empty());
         }
-        Ok(Sound { topology, warnings }) => {
+        Ok(Sound { topology, warnings, .. }) => {
             assert_eq!(warnings.errors(), 0);
             assert_eq!(warnings.render(false).is_empty(), warnings.is_empty());
             assert!(topology.summary().iter().all(|line| !line.is_empty()));
