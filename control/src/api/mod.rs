@@ -147,6 +147,10 @@ struct Context {
 #[expect(clippy::cast_possible_truncation, reason = "a constant of 128 MiB")]
 const LARGEST_BODY: usize = 2 * check::LARGEST_FILE as usize;
 
+/// The furthest that the clock is advanced at once: every timer is far shorter, and workers go
+/// through each second of it.
+const FURTHEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 fn router(context: Context) -> Router {
     Router::new()
         .route("/health", get(|| async { "ok\n" }))
@@ -179,6 +183,10 @@ async fn clock(State(context): State<Context>) -> Json<ClockReading> {
 
 async fn advance(State(context): State<Context>, Json(by): Json<Advance>) -> Response {
     let by = Duration::from_millis(by.milliseconds);
+    if by > FURTHEST {
+        let refused = "the clock is advanced by at most 366 days at a time";
+        return problem(StatusCode::UNPROCESSABLE_ENTITY, refused);
+    }
     answer(context, move |emulator| emulator.advance(by).map(reading)).await
 }
 

@@ -105,7 +105,8 @@ fn reload(file: &Path, emulator: &Emulator) {
     let changed = load(file).and_then(|sound| Ok(emulator.apply(sound)?));
     match changed {
         Ok(changes) => {
-            eprintln!("hypertun: {} applied: {} changed", file.display(), changes.len());
+            let (file, changes) = (file.display(), changes.len());
+            say::aside(format_args!("hypertun: {file} applied: {changes} changed\n"));
         }
         Err(failure) => failure.tell(),
     }

@@ -122,8 +122,8 @@ pub struct FacetOfFlow {
 pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
     let total = emulator.counters()?;
     let flows = emulator.ask(|shard, _| shard.flows.len())?.into_iter().sum();
-    let mut nat_gateways: Vec<NatGatewayStatus> = emulator
-        .topology()
+    let (topology, names) = (emulator.topology(), emulator.names());
+    let mut nat_gateways: Vec<NatGatewayStatus> = topology
         .nat_gateways
         .iter()
         .map(|gateway| NatGatewayStatus {
@@ -134,7 +134,8 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         })
         .collect();
     emulator.shared().ports.for_each(|remote, leased| {
-        if let Some(gateway) = nat_gateways.get_mut(remote.gateway.index()) {
+        let (_, name) = names.kind_and_name(Component::NatGateway(remote.gateway));
+        if let Some(gateway) = nat_gateways.iter_mut().find(|gateway| gateway.name == name) {
             gateway.ports += u64::from(leased);
             gateway.ports_busiest = gateway.ports_busiest.max(leased);
         }
@@ -145,7 +146,7 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         uptime_seconds: emulator.uptime().as_secs_f64(),
         clock_seconds: emulator.elapsed().as_secs_f64(),
         workers: emulator.workers(),
-        namespaces: members(&emulator.topology()).map(str::to_owned).collect(),
+        namespaces: members(&topology).map(str::to_owned).collect(),
         flows,
         packets_received: total.received,
         packets_handed_over: total.handed_over,

@@ -71,7 +71,8 @@ pub struct Interface {
     pub mtu: u32,
 }
 
-/// Makes a new namespace what hypertun's are: `lo` up, IPv6 off for every link that comes. To be
+/// Makes a new namespace what hypertun's are: `lo` up, IPv6 off for every link that comes, and nothing
+/// forwarded, whatever the host does (a new namespace may begin with its settings). To be
 /// called before a link comes.
 ///
 /// # Errors
@@ -79,6 +80,7 @@ pub struct Interface {
 /// [`Error::NotPermitted`], or [`Error::System`] where `/proc/sys` is read-only.
 pub fn prepare(namespace: &Namespace) -> Result<(), Error> {
     namespace.enter(|| {
+        write("/proc/sys/net/ipv4/ip_forward", "0")?;
         disable_ipv6("all")?;
         disable_ipv6("default")?;
         let failed = |e| Error::new("bring lo up", e);
@@ -218,8 +220,12 @@ fn default_route(index: u32, gateway: Option<Ipv4Addr>) -> RouteNetlinkMessage {
 /// Acts on the namespace of the calling thread: `/proc/sys/net` is that of whoever opens it. A
 /// kernel without IPv6 has nothing to switch off.
 fn disable_ipv6(link: &str) -> Result<(), Error> {
-    let path = format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6");
-    match fs::write(&path, "1") {
+    write(&format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6"), "1")
+}
+
+/// Writes a setting that the kernel may be built without.
+fn write(path: &str, value: &str) -> Result<(), Error> {
+    match fs::write(path, value) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::System { action: format!("write {path}"), source: error })
         }

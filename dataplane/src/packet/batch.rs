@@ -43,6 +43,8 @@ pub struct Packet {
     pub direction: Direction,
     /// Whether another worker handed it over: it stays here, whoever owns its flow by now.
     pub handed: bool,
+    /// Whether it is the answer to a packet that was dropped, in that packet's slot.
+    pub answers: bool,
     /// What becomes of it.
     pub verdict: Verdict,
 }
@@ -115,6 +117,7 @@ impl Packet {
             flow: FlowId::default(),
             direction: Direction::Original,
             handed: false,
+            answers: false,
             verdict: Verdict::Pending,
         }
     }

@@ -29,6 +29,7 @@ pub fn emit(batch: &mut Batch, shard: &mut Shard, _: &Tables) {
                     && let Some(place) = slot.get_mut(HEADROOM..HEADROOM + told.len())
                 {
                     place.copy_from_slice(&told);
+                    packet.answers = true;
                     packet.start = HEADROOM;
                     packet.len = told.len();
                     packet.offload = VirtioNetHdr::PLAIN;

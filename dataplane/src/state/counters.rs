@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use crate::packet::{Component, Reason};
+use crate::packet::{Component, Packet, Reason};
 
 /// The counts of one worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,11 +30,16 @@ impl Counters {
         *self.drops.entry((reason, component)).or_default() += 1;
     }
 
-    /// Counts a packet of `bytes` bytes, counted as forwarded before, as dropped.
-    pub(crate) fn lose(&mut self, reason: Reason, component: Component, bytes: usize) {
-        self.forwarded -= 1;
-        self.forwarded_bytes -= bytes as u64;
-        self.drop(reason, component);
+    /// Counts a packet that was to be sent, and counted so, as dropped. A lost answer is none: the
+    /// packet that it answers was dropped before.
+    pub(crate) fn lose(&mut self, reason: Reason, component: Component, packet: &Packet) {
+        if packet.answers {
+            self.answers -= 1;
+        } else {
+            self.forwarded -= 1;
+            self.forwarded_bytes -= packet.len as u64;
+            self.drop(reason, component);
+        }
     }
 
     /// Dropped packets in all.

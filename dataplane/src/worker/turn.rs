@@ -34,8 +34,10 @@ pub(super) struct Turner {
     mailboxes: Vec<Arc<Mailbox>>,
     /// Who waits for a time to be reached.
     waiting: Vec<(Duration, Sender<()>)>,
-    /// Whether the wheel's present second was opened for them.
-    prompted: bool,
+    /// How far the wheel's present second was opened for them, if it was.
+    prompted: Option<Duration>,
+    /// Turns so far.
+    turns: usize,
     /// Whether nothing due was left at the end of the last turn.
     caught_up: bool,
     stopped: bool,
@@ -70,7 +72,8 @@ impl Turner {
             epoll,
             mailboxes,
             waiting: Vec::new(),
-            prompted: false,
+            prompted: None,
+            turns: 0,
             caught_up: true,
             stopped: false,
         })
@@ -93,7 +96,11 @@ impl Turner {
             }
             self.stamp();
             self.batch.clear();
-            for event in &events {
+            // Each link comes first in its turn: one that is always busy starves no other.
+            let first = self.turns % events.len().max(1);
+            self.turns = self.turns.wrapping_add(1);
+            let (later, sooner) = events.split_at(first);
+            for event in sooner.iter().chain(later) {
                 match event.data.u64() {
                     MAILBOX => self.read_mail(),
                     link => self.receive(link),
@@ -163,8 +170,10 @@ impl Turner {
         if self.links.len() <= id.index() {
             self.links.resize_with(id.index() + 1, || None);
         }
-        // A closed descriptor leaves the epoll set by itself.
-        self.links[id.index()] = None;
+        if let Some(old) = self.links[id.index()].take() {
+            // Its descriptor may be shared, and then outlives it.
+            let _ = epoll::delete(&self.epoll, old.descriptor());
+        }
         if let Some(link) = link {
             let data = epoll::EventData::new_u64(u64::from(id.0));
             epoll::add(&self.epoll, link.descriptor(), data, epoll::EventFlags::IN)?;
@@ -203,7 +212,7 @@ impl Turner {
                     };
                     if let Some(reason) = lost {
                         let component = self.tables.load().component_at(link);
-                        self.shard.counters.lose(reason, component, packet.len);
+                        self.shard.counters.lose(reason, component, packet);
                     }
                 }
                 Verdict::HandOver(owner) => {
@@ -237,18 +246,18 @@ impl Turner {
         if !self.caught_up || !self.waiting.iter().any(|&(until, _)| until <= elapsed) {
             return;
         }
-        if !std::mem::replace(&mut self.prompted, true) {
+        let Some(prompted) = self.prompted.take() else {
+            self.prompted = Some(elapsed);
             self.shard.expire_promptly();
             self.caught_up = false;
             return;
-        }
-        self.prompted = false;
+        };
         self.waiting.retain(|(until, done)| {
-            if *until <= elapsed {
+            if *until <= prompted {
                 // Whoever waited may have gone.
                 let _ = done.send(());
             }
-            *until > elapsed
+            *until > prompted
         });
     }
 }

@@ -341,7 +341,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let gateway = self.tables.nat_gateway(id);
         let at = (component, HopStage::Translate, None);
         let device = Device::NatGateway(id);
-        let port = match self.memory.facet(device) {
+        let port = match self.mapping(id) {
             Some((place, facet)) => {
                 self.remember(Passed::Kept(place));
                 facet.lease.as_ref().map_or(0, crate::shared::Lease::port)
@@ -378,10 +378,17 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.route(gateway.subnet)
     }
 
+    /// The live mapping that a gateway has for the flow: one of the address that it has now.
+    fn mapping(&self, id: NatGatewayId) -> Option<(usize, &'a Facet)> {
+        let address = self.tables.nat_gateway(id).address;
+        let found = self.memory.facet(Device::NatGateway(id))?;
+        found.1.lease.as_ref().is_some_and(|lease| lease.address() == address).then_some(found)
+    }
+
     /// At the outside of a NAT gateway: what no live mapping expects is dropped.
     fn translate_inbound(&mut self, id: NatGatewayId) -> Judged<LinkId> {
         let at = (Component::NatGateway(id), HopStage::Translate, None);
-        let place = self.memory.facet(Device::NatGateway(id)).map(|(place, _)| place);
+        let place = self.mapping(id).map(|(place, _)| place);
         let mapped = place.and_then(|place| Some((place, self.memory.inside(place)?)));
         let Some((place, (addr, port))) = mapped else {
             let unmatched = self.related.then_some(Reason::IcmpUnmatched);
