@@ -135,7 +135,7 @@ fn wrong_questions_say_what_is_wrong() {
     }
     refused(&host.run(&["clock", "advance", "soon"]), 2, "soon");
     // What a later issue brings is absent, not a stub.
-    for absent in [&["up", file, "--workers", "2"][..], &["clock", "pause"], &["top"]] {
+    for absent in [&["up", file, "--docker"][..], &["clock", "pause"], &["top"]] {
         refused(&host.run(absent), 2, "Usage");
     }
     let said = host.run(&[]);
