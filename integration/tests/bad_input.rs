@@ -43,11 +43,13 @@ fn random_packets_are_dropped_and_counted_and_nothing_else() {
     let host = Host::start();
     let up = Up::start(&host, &topology("nat-gateway.yaml"), "random", &[]);
     let count = garbage(&up, "random");
-    assert_eq!(packets(&up), (count, 0, count));
+    // A busy machine may not read all in time; that is counted beside what was judged.
+    let overrun = up.dropped("WORKER_OVERRUN");
+    assert_eq!(packets(&up), (count, 0, count + overrun));
     let drops = up.json("drops");
     let counted: u64 =
         drops.as_array().unwrap().iter().map(|it| it["count"].as_u64().unwrap()).sum();
-    assert_eq!(counted, count, "{drops}");
+    assert_eq!(counted, count + overrun, "{drops}");
     assert_eq!((up.json("status")["flows"].as_u64(), up.ports()), (Some(0), 0));
     answers(&up);
 }
@@ -59,7 +61,7 @@ fn damaged_packets_are_forwarded_or_dropped_and_none_is_lost() {
     let _ = garbage(&up, "mutated");
     wait_until("every packet is accounted for", 5, || {
         let (received, forwarded, dropped) = packets(&up);
-        received == forwarded + dropped
+        received + up.dropped("WORKER_OVERRUN") == forwarded + dropped
     });
     let reasons: BTreeSet<String> = up
         .json("drops")
