@@ -16,7 +16,8 @@ fn topology_files_are_refused_or_explained() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
         for entry in fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
             let file = entry.unwrap().path();
-            if file.is_file() {
+            // A fuzzer's own have a hash for a name.
+            if file.is_file() && file.extension().is_some() {
                 println!("{}", file.display());
                 topology::judge(&fs::read(&file).unwrap());
                 inputs += 1;
