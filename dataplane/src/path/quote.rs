@@ -66,11 +66,10 @@ fn restore(quoted: &mut [u8], packet: &Packet, hot: &Hot) {
         protocol::ICMP => {
             let Some(echo) = Icmpv4::of_mut(segment) else { return };
             match echo.kind {
-                icmpv4::kind::ECHO_REQUEST => echo.identifier.set(sent.src_port),
-                icmpv4::kind::ECHO_REPLY => echo.identifier.set(sent.dst_port),
-                _ => return,
+                icmpv4::kind::ECHO_REQUEST => echo.identify(sent.src_port),
+                icmpv4::kind::ECHO_REPLY => echo.identify(sent.dst_port),
+                _ => {}
             }
-            update(segment, icmpv4::CHECKSUM_OFFSET, |checksum| transport.apply(checksum));
         }
         _ => {}
     }

@@ -141,12 +141,13 @@ fn translate(packet: &Packet, bytes: &mut [u8], hot: &Hot) {
         }
         protocol::ICMP => {
             let Some(header) = Icmpv4::of_mut(segment) else { return };
+            // An identifier of zero is the same port on either side, so that a reply may go the way
+            // of requests: the message says which of the two it bears.
             match header.kind {
-                icmpv4::kind::ECHO_REQUEST => header.identifier.set(src_port),
-                icmpv4::kind::ECHO_REPLY => header.identifier.set(dst_port),
-                _ => return,
+                icmpv4::kind::ECHO_REQUEST => header.identify(src_port),
+                icmpv4::kind::ECHO_REPLY => header.identify(dst_port),
+                _ => {}
             }
-            header.checksum.set(transport.apply(header.checksum.get()));
         }
         _ => {}
     }

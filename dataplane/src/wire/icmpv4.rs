@@ -3,6 +3,8 @@
 use zerocopy::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::wire::checksum::{Delta, Sum};
+
 /// Length of the header, in bytes.
 pub const HEADER: usize = 8;
 
@@ -23,9 +25,6 @@ pub struct Icmpv4 {
 }
 
 view!(Icmpv4, HEADER);
-
-/// Where the checksum stands in the header, in bytes.
-pub const CHECKSUM_OFFSET: u16 = 2;
 
 /// Message types (RFC 792).
 pub mod kind {
@@ -49,6 +48,15 @@ pub mod kind {
 pub const FRAGMENTATION_NEEDED: u8 = 4;
 
 impl Icmpv4 {
+    /// Gives an echo another identifier, and the checksum that goes with it (RFC 1624): one that
+    /// came damaged stays damaged.
+    pub fn identify(&mut self, identifier: u16) {
+        let word = |value| Sum::ZERO.word(value);
+        let change = Delta::between(word(self.identifier.get()), word(identifier));
+        self.identifier.set(identifier);
+        self.checksum.set(change.apply(self.checksum.get()));
+    }
+
     /// Whether the message is an error, which quotes the packet that caused it (RFC 1122 s. 3.2.2).
     #[must_use]
     pub const fn is_error(&self) -> bool {
