@@ -50,6 +50,40 @@ fn what_is_left_out_is_filled_in() {
 }
 
 #[test]
+fn what_runs_keeps_its_addresses_where_nobody_claims_them() {
+    let running = checked(SMALL);
+    let over = |changes: &[(&str, &str)]| {
+        let text = changes.iter().fold(SMALL.to_owned(), |text, (old, new)| {
+            assert!(text.contains(old), "{old}");
+            text.replace(old, new)
+        });
+        let sound = check::read_over(&running, &text, "test.yaml");
+        sound.unwrap_or_else(|report| panic!("{report}")).topology
+    };
+    let before = ("  on: {subnet: n}", "  first: {subnet: n}\n  on: {subnet: n}");
+    let gateway = ("  nat: {subnet: n}", "  another: {subnet: n}\n  nat: {subnet: n}");
+    let grown = over(&[before, gateway]);
+    assert_eq!(check::readdressed(&running, &grown), [""; 0]);
+    let named = |topology: &Checked, name: &str| {
+        let found = topology.network_interfaces.iter().find(|it| it.name == name).unwrap();
+        (found.private_ip, found.public_ip)
+    };
+    assert_eq!(named(&running, "on"), named(&grown, "on"));
+    assert_ne!(named(&running, "on").0, named(&grown, "first").0);
+
+    // A declared address goes before one that was only given.
+    let claimed = format!("  first: {{subnet: n, private_ip: {}}}\n  on:", named(&running, "on").0);
+    let claimed = over(&[("  on:", &claimed)]);
+    assert_eq!(check::readdressed(&running, &claimed), ["network_interfaces on"]);
+    // Another subnet has other addresses.
+    let moved = over(&[
+        ("subnets:", "subnets:\n  m: {vpc: main, cidr_block: 10.0.1.0/28}"),
+        ("  on: {subnet: n}", "  on: {subnet: m}"),
+    ]);
+    assert_eq!(named(&moved, "on"), (Ipv4Addr::new(10, 0, 1, 4), None));
+}
+
+#[test]
 fn addresses_go_to_gateways_first_then_to_interfaces_in_file_order() {
     let topology = checked(SMALL);
     let nat = &topology.nat_gateways[0];

@@ -30,7 +30,8 @@ fn sleeps_when_idle_and_ends_when_dropped() {
     let (mut link, peer) = pair(64).unwrap();
     let serves = Service::ALL.to_vec();
     let host = HostSpec { name: "host".into(), addresses: vec![HOST.into()], serves, peer };
-    let endpoints = Endpoints::start(vec![host]).unwrap();
+    let mut endpoints = Endpoints::start().unwrap();
+    endpoints.add(host).unwrap();
 
     // It works: a packet wakes it, again and again. A half-open connection stays behind.
     let mut slot = vec![0; SLOT];

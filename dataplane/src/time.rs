@@ -110,8 +110,10 @@ impl Clock {
     ///
     /// Workers see it at their next turn.
     pub fn advance(&self, by: Duration) -> Duration {
-        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX >> 8);
-        self.advanced_ms.fetch_add(millis, Ordering::AcqRel);
+        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        // Half of all that there is: no clock ever goes backwards.
+        let further = |so_far: u64| Some(so_far.saturating_add(millis).min(u64::MAX / 2));
+        let _ = self.advanced_ms.fetch_update(Ordering::AcqRel, Ordering::Acquire, further);
         self.elapsed()
     }
 }

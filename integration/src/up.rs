@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::host::{Host, only_child, output, signal, status};
@@ -101,6 +102,15 @@ impl<'a> Up<'a> {
         println!("clock advance {by}: {}", said.trim());
     }
 
+    /// Stops it, as a debugger does, while `meanwhile` runs; its devices are there, and nobody reads.
+    pub fn stopped(&self, meanwhile: impl FnOnce()) {
+        signal(self.pid, Signal::STOP);
+        meanwhile();
+        signal(self.pid, Signal::CONT);
+        // `nsenter` stops with its child.
+        signal(self.child.id(), Signal::CONT);
+    }
+
     /// Ends it as `hypertun down` does.
     pub fn down(mut self) {
         let _ = output(&mut self.hypertun(&["down"])).success();
@@ -108,14 +118,14 @@ impl<'a> Up<'a> {
     }
 
     /// Ends it by a signal, from which it must recover.
-    pub fn end_by(mut self, by: rustix::process::Signal) {
+    pub fn end_by(mut self, by: Signal) {
         signal(self.pid, by);
         self.ended_well();
     }
 
     /// Ends it by SIGKILL.
     pub fn kill(mut self) {
-        signal(self.pid, rustix::process::Signal::KILL);
+        signal(self.pid, Signal::KILL);
         let ended = self.child.wait().expect("a child can be waited for");
         assert_eq!(status(ended), 137);
     }
@@ -135,7 +145,7 @@ impl Drop for Up<'_> {
             }
             Ok(Some(ended)) => panic!("`hypertun up` ended before: {ended}"),
             _ => {
-                signal(self.pid, rustix::process::Signal::TERM);
+                signal(self.pid, Signal::TERM);
                 let _ = self.child.wait();
             }
         }
@@ -211,7 +221,7 @@ impl Drop for Talker {
             std::thread::sleep(Duration::from_millis(10));
         }
         if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
-            signal(only_child(self.child.id()), rustix::process::Signal::KILL);
+            signal(only_child(self.child.id()), Signal::KILL);
         }
         let _ = self.child.wait();
     }

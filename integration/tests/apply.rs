@@ -175,6 +175,59 @@ fn a_changed_interface_keeps_its_namespace_and_its_device() {
 }
 
 #[test]
+fn what_is_left_out_keeps_its_address_whatever_comes_before_it() {
+    let host = Host::start();
+    let file = File::new("kept");
+    let automatic = ("    private_ip: 10.0.1.10\n", "");
+    file.write(&[automatic]);
+    let up = Up::start(&host, &file.path, "kept", &[]);
+    let address = |member| up.says(member, &["ip", "-br", "address", "show", "eth0"]);
+    assert!(address("app").contains("10.0.1.4/24"));
+    let other = |keys| format!("network_interfaces:\n  first: {{subnet: private-a{keys}}}\n");
+    let section = "network_interfaces:\n";
+
+    file.write(&[automatic, (section, &other(""))]);
+    assert_eq!(apply(&up, &file).success(), "+ network_interfaces first\n");
+    assert!(address("app").contains("10.0.1.4/24") && address("first").contains("10.0.1.5/24"));
+
+    // What the file says goes before what there was.
+    file.write(&[automatic, (section, &other(", private_ip: 10.0.1.4"))]);
+    let changes =
+        ["~ network_interfaces first", "~ network_interfaces app (has another address now)"];
+    assert_eq!(apply(&up, &file).success(), format!("{}\n", changes.join("\n")));
+    assert!(address("app").contains("10.0.1.5/24") && address("first").contains("10.0.1.4/24"));
+    let seen = up.says("app", &["curl", "-s", "-m", "5", "http://203.0.113.80/"]);
+    assert_eq!(seen.trim(), "198.51.100.10");
+}
+
+#[test]
+fn what_the_host_refuses_is_told_and_done_by_the_next_apply() {
+    let host = Host::start();
+    let file = File::new("partly");
+    let up = Up::start(&host, &file.path, "partly", &[]);
+    let rename = |from: &str, to: &str| {
+        let script = format!("ip link set {from} down; ip link set {from} name {to} up");
+        let _ = up.says("app", &["sh", "-c", &script]);
+    };
+    rename("eth0", "away");
+    file.write(&[
+        ("private_ip: 10.0.1.10", "private_ip: 10.0.1.77"),
+        ("private_ip: 10.0.0.10", "private_ip: 10.0.0.11"),
+    ]);
+    let said = apply(&up, &file);
+    assert_eq!(said.status, 1, "{said:?}");
+    assert!(said.err.contains("the new topology holds") && said.err.contains("eth0"), "{said:?}");
+    let address = |member| up.says(member, &["ip", "-br", "address", "show", "eth0"]);
+    assert!(address("bastion").contains("10.0.0.11/24"), "the rest was done");
+
+    rename("away", "eth0");
+    assert_eq!(apply(&up, &file).success(), "nothing has changed\n");
+    assert!(address("app").contains("10.0.1.77/24") && !address("app").contains("10.0.1.10/"));
+    let seen = up.says("app", &["curl", "-s", "-m", "5", "http://203.0.113.80/"]);
+    assert_eq!(seen.trim(), "198.51.100.10");
+}
+
+#[test]
 fn live_connections_are_judged_by_the_rules_that_hold_for_them() {
     let host = Host::start();
     let file = File::new("rules");

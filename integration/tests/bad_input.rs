@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use integration::{Host, Output, Snapshot, Up, output, topology, wait_until};
+use integration::{Host, Output, Snapshot, Talker, Up, output, topology, wait_until};
 use serde_json::Value;
 
 const GARBAGE: &str = include_str!("garbage.py");
@@ -80,6 +80,41 @@ fn damaged_packets_are_forwarded_or_dropped_and_none_is_lost() {
     up.advance("1h");
     up.advance("2000h");
     assert_eq!((up.json("status")["flows"].as_u64(), up.ports()), (Some(0), 0));
+    answers(&up);
+}
+
+/// Sends 12,800 datagrams once it is told to: more than the queues of a device hold. No socket has
+/// more of them in a queue than the kernel lets it.
+const FLOOD: &str = r#"
+import socket, sys
+sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(64)]
+print("ready", flush=True)
+sys.stdin.readline()
+for one in sockets:
+    for _ in range(200):
+        one.sendto(b"x", ("203.0.113.7", 9))
+print("sent", flush=True)
+sys.stdin.readline()
+"#;
+
+#[test]
+fn what_no_worker_reads_in_time_is_counted_and_nothing_grows() {
+    let host = Host::start();
+    let up = Up::start(&host, &topology("nat-gateway.yaml"), "overrun", &[]);
+    let mut flood = Talker::start(up.exec("app", "python3").args(["-c", FLOOD]));
+    assert_eq!(flood.hear(), "ready");
+    up.stopped(|| {
+        flood.say("go");
+        assert_eq!(flood.hear(), "sent");
+    });
+    wait_until("all are accounted for", 10, || {
+        let (received, forwarded, dropped) = packets(&up);
+        received + up.dropped("WORKER_OVERRUN") == 12_800 && forwarded + dropped == 12_800
+    });
+    println!("{}", up.json("drops"));
+    let overrun = up.dropped("WORKER_OVERRUN");
+    assert!(overrun > 1000, "{overrun} of 12,800: the queues hold fewer");
+    assert_eq!(up.json("drops")[0]["component"], "eni:app");
     answers(&up);
 }
 

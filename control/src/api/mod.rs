@@ -192,8 +192,7 @@ async fn advance(State(context): State<Context>, Json(by): Json<Advance>) -> Res
 
 async fn apply(State(context): State<Context>, Json(new): Json<Apply>) -> Response {
     let applied = tokio::task::spawn_blocking(move || {
-        let sound = check::read(&new.text, &new.file).map_err(|report| report.to_string())?;
-        let changes = context.emulator.apply(sound).map_err(|error| error.to_string())?;
+        let changes = context.emulator.apply(&new.text, &new.file).map_err(|it| it.to_string())?;
         Ok::<_, String>(Applied { changes: changes.iter().map(ToString::to_string).collect() })
     });
     match applied.await {

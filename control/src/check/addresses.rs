@@ -1,15 +1,17 @@
 //! Which address does everything have, and has nothing else the same?
 //!
-//! Declared addresses are claimed first; then NAT gateways and network interfaces without one get theirs, in
-//! file order: the lowest free one of their subnet, the next free one of 198.51.100.0/24 (RFC 5737) in public.
+//! Declared addresses are claimed first. Then NAT gateways and network interfaces without one keep what they
+//! have where a topology runs already; the others get theirs in file order: the lowest free one of their
+//! subnet, the next free one of 198.51.100.0/24 (RFC 5737) in public.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
 use crate::check::blocks::net;
-use crate::check::{Check, SubnetIndex, VpcIndex};
+use crate::check::{Check, SubnetIndex, Topology, VpcIndex};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At, PublicIp};
 
@@ -40,9 +42,64 @@ pub(super) struct Addresses {
     pub(super) network_interfaces: Vec<(Option<Ipv4Addr>, Option<Ipv4Addr>)>,
 }
 
+/// What has an address in both topologies, by section and name, and not the same one.
+#[must_use]
+pub fn readdressed(old: &Topology, new: &Topology) -> Vec<String> {
+    let moved = |before: &HeldBy<'_>, now: HeldBy<'_>, section: &str| -> Vec<String> {
+        let moved = now.into_iter().filter(|(name, now)| {
+            let before = before.get(name);
+            before.is_some_and(|it| (it.private, it.public) != (now.private, now.public))
+        });
+        moved.map(|(name, _)| format!("{section} {name}")).collect()
+    };
+    let mut things = moved(&nat_gateways(old), nat_gateways(new), "nat_gateways");
+    things.extend(moved(&network_interfaces(old), network_interfaces(new), "network_interfaces"));
+    things.sort_unstable();
+    things
+}
+
+/// What something of a running topology has.
+struct Held<'t> {
+    subnet: &'t str,
+    private: Ipv4Addr,
+    public: Option<Ipv4Addr>,
+}
+
+/// By name.
+type HeldBy<'t> = HashMap<&'t str, Held<'t>>;
+
+fn nat_gateways(running: &Topology) -> HeldBy<'_> {
+    let held = running.nat_gateways.iter().map(|it| {
+        let subnet = running[it.subnet].name.as_str();
+        (it.name.as_str(), Held { subnet, private: it.private_ip, public: Some(it.public_ip) })
+    });
+    held.collect()
+}
+
+fn network_interfaces(running: &Topology) -> HeldBy<'_> {
+    let held = running.network_interfaces.iter().map(|it| {
+        let subnet = running[it.subnet].name.as_str();
+        (it.name.as_str(), Held { subnet, private: it.private_ip, public: it.public_ip })
+    });
+    held.collect()
+}
+
 /// Who has an address, in one address space.
 #[derive(Clone, Default)]
 struct Claims(HashMap<Ipv4Addr, Place>);
+
+impl Claims {
+    /// Claims `address` for what stands at `place`; whether it was free.
+    fn take(&mut self, address: Ipv4Addr, place: Place) -> bool {
+        match self.0.entry(address) {
+            Entry::Vacant(free) => {
+                free.insert(place);
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    }
+}
 
 /// The lowest address of a range that may still be free.
 #[derive(Clone, Copy)]
@@ -62,6 +119,10 @@ impl Cursor {
             }
         }
         None
+    }
+
+    fn contains(self, address: Ipv4Addr) -> bool {
+        (self.next..=self.last).contains(&u32::from(address))
     }
 }
 
@@ -93,8 +154,74 @@ impl Check<'_, '_> {
             };
             addresses.network_interfaces.push((inside, outside));
         }
+        if let Some(running) = self.running {
+            self.keep(running, &mut addresses, &mut private, &mut public);
+        }
         self.assign(&mut addresses, &mut private, &mut public);
         addresses
+    }
+
+    /// Leaves what runs with the addresses that it has, where the file gives none and nobody else
+    /// claims them.
+    fn keep(
+        &self,
+        running: &Topology,
+        addresses: &mut Addresses,
+        private: &mut [Claims],
+        public: &mut Claims,
+    ) {
+        let held = nat_gateways(running);
+        for (index, (name, gateway)) in self.model.nat_gateways.iter().enumerate() {
+            let Some(held) = held.get(name.as_str()) else { continue };
+            let (inside, outside) = &mut addresses.nat_gateways[index];
+            if gateway.private_ip.is_none() {
+                let subnet = self.homes.nat_gateways[index];
+                *inside = self.keep_private(held, gateway.place, subnet, private);
+            }
+            if gateway.public_ips.is_none() {
+                *outside = held.public.filter(|it| public.take(*it, gateway.place));
+            }
+        }
+        let held = network_interfaces(running);
+        for (index, (name, interface)) in self.model.network_interfaces.iter().enumerate() {
+            let Some(held) = held.get(name.as_str()) else { continue };
+            let (inside, outside) = &mut addresses.network_interfaces[index];
+            let subnet = self.homes.network_interfaces[index];
+            if interface.private_ip.is_none() {
+                *inside = self.keep_private(held, interface.place, subnet, private);
+            }
+            if self.wants_public(interface, subnet) {
+                *outside = held.public.filter(|it| public.take(*it, interface.place));
+            }
+        }
+    }
+
+    fn keep_private(
+        &self,
+        held: &Held<'_>,
+        place: Place,
+        subnet: Option<SubnetIndex>,
+        private: &mut [Claims],
+    ) -> Option<Ipv4Addr> {
+        let VpcIndex(vpc) = self.homes.vpc(subnet)?;
+        let (name, subnet) = self.model.subnets.get_index(subnet?.0)?;
+        let usable = usable(subnet.cidr_block?.value).contains(held.private);
+        (name == held.subnet && usable && private[vpc].take(held.private, place))
+            .then_some(held.private)
+    }
+
+    /// Whether an interface is to get a public address that the file does not name.
+    fn wants_public(
+        &self,
+        interface: &model::NetworkInterface,
+        subnet: Option<SubnetIndex>,
+    ) -> bool {
+        match interface.public_ip {
+            Some(choice) => choice.value == PublicIp::Auto,
+            None => subnet
+                .and_then(|it| self.model.subnets.get_index(it.0)?.1.map_public_ip_on_launch)
+                .is_some_and(|it| it.value),
+        }
     }
 
     /// Gives addresses to what has none.
@@ -109,29 +236,21 @@ impl Check<'_, '_> {
         pool.next = u32::from(PUBLIC_POOL.network()) + 1;
         for (index, (name, gateway)) in self.model.nat_gateways.iter().enumerate() {
             let (inside, outside) = &mut addresses.nat_gateways[index];
-            if gateway.private_ip.is_none() {
+            if inside.is_none() && gateway.private_ip.is_none() {
                 let subnet = self.homes.nat_gateways[index];
                 *inside = self.free_private(name, gateway.place, subnet, &mut subnets, private);
             }
-            if gateway.public_ips.is_none() {
+            if outside.is_none() && gateway.public_ips.is_none() {
                 *outside = self.free_public(name, gateway.place, &mut pool, public);
             }
         }
         for (index, (name, interface)) in self.model.network_interfaces.iter().enumerate() {
             let (inside, outside) = &mut addresses.network_interfaces[index];
             let subnet = self.homes.network_interfaces[index];
-            if interface.private_ip.is_none() {
+            if inside.is_none() && interface.private_ip.is_none() {
                 *inside = self.free_private(name, interface.place, subnet, &mut subnets, private);
             }
-            let mapped = || {
-                let (_, subnet) = self.model.subnets.get_index(subnet?.0)?;
-                subnet.map_public_ip_on_launch
-            };
-            let auto = match interface.public_ip {
-                Some(choice) => choice.value == PublicIp::Auto,
-                None => mapped().is_some_and(|it| it.value),
-            };
-            if auto {
+            if outside.is_none() && self.wants_public(interface, subnet) {
                 *outside = self.free_public(name, interface.place, &mut pool, public);
             }
         }
@@ -192,7 +311,7 @@ impl Check<'_, '_> {
             let fault =
                 Fault::error(address.place, message).label(block.place, "the subnet's block");
             self.faults.push(fault.help(between(free)));
-        } else if !(free.next..=free.last).contains(&u32::from(address.value)) {
+        } else if !free.contains(address.value) {
             let message = format!("AWS keeps {} of subnet `{name}` for itself", address.value);
             let help = format!("the first four and the last are reserved; {}", between(free));
             self.faults.push(Fault::error(address.place, message).help(help));

@@ -27,6 +27,7 @@ use crate::diagnostic::{Fault, Faults, Place, Report};
 use crate::model;
 use names::{Homes, Words};
 
+pub use addresses::readdressed;
 pub use checked::*;
 
 /// The largest topology file, in bytes: some 600,000 rules.
@@ -97,6 +98,18 @@ pub fn load(path: &Path) -> Result<Sound, LoadError> {
 /// # Errors
 /// All that is wrong with it, warnings included.
 pub fn read(text: &str, name: &str) -> Result<Sound, Report> {
+    read_for(None, text, name)
+}
+
+/// As [`read`], for an instance that runs `running`: what has an address there keeps it.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_over(running: &Topology, text: &str, name: &str) -> Result<Sound, Report> {
+    read_for(Some(running), text, name)
+}
+
+fn read_for(running: Option<&Topology>, text: &str, name: &str) -> Result<Sound, Report> {
     let mut faults = Faults::default();
     if text.len() as u64 > LARGEST_FILE {
         faults.push(Fault::error(
@@ -106,7 +119,7 @@ pub fn read(text: &str, name: &str) -> Result<Sound, Report> {
         return Err(faults.report(name, ""));
     }
     let model = model::read(text, &mut faults);
-    let topology = model.and_then(|model| check(&model, &mut faults));
+    let topology = model.and_then(|model| check(running, &model, &mut faults));
     let report = faults.report(name, text);
     match topology {
         Some(topology) => Ok(Sound { topology, warnings: report, source: text.to_owned() }),
@@ -115,9 +128,12 @@ pub fn read(text: &str, name: &str) -> Result<Sound, Report> {
 }
 
 /// Checks what was read; none if an error was noted, here or before.
-#[must_use]
-pub fn check(model: &model::Topology, faults: &mut Faults) -> Option<Checked> {
-    let mut check = Check::new(model, faults);
+fn check(
+    running: Option<&Topology>,
+    model: &model::Topology,
+    faults: &mut Faults,
+) -> Option<Checked> {
+    let mut check = Check::new(running, model, faults);
     check.names();
     check.limits();
     let addresses = check.addresses();
@@ -147,6 +163,8 @@ pub fn check(model: &model::Topology, faults: &mut Faults) -> Option<Checked> {
 
 /// What the parts of the check share. A part leaves out of its result what it noted an error about.
 struct Check<'m, 'f> {
+    /// What runs where the topology is to.
+    running: Option<&'m Topology>,
     model: &'m model::Topology,
     faults: &'f mut Faults,
     homes: Homes,

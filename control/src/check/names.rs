@@ -2,7 +2,7 @@
 
 use crate::check::{
     Check, InternetGatewayIndex, NetworkAclIndex, RouteTableIndex, SecurityGroupIndex, SubnetIndex,
-    VpcIndex,
+    Topology, VpcIndex,
 };
 use crate::diagnostic::{Fault, Faults};
 use crate::model::{self, At, Entries, closest, shortened};
@@ -64,8 +64,13 @@ macro_rules! each_kind {
 
 impl<'m, 'f> Check<'m, 'f> {
     /// Finds out where each thing belongs.
-    pub(super) fn new(model: &'m model::Topology, faults: &'f mut Faults) -> Self {
-        let mut check = Self { model, faults, homes: Homes::default(), words: Words::default() };
+    pub(super) fn new(
+        running: Option<&'m Topology>,
+        model: &'m model::Topology,
+        faults: &'f mut Faults,
+    ) -> Self {
+        let (homes, words) = (Homes::default(), Words::default());
+        let mut check = Self { running, model, faults, homes, words };
         macro_rules! homes {
             ($($kind:ident),*) => {$(
                 check.homes.$kind = model.$kind.values().map(|it| check.vpc(it.vpc.as_ref())).collect();

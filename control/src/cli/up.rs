@@ -1,8 +1,6 @@
 //! `hypertun up`: bring a topology up, and keep it up.
 
-use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,7 +21,7 @@ use crate::runtime::signals::{Signals, Woken};
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hypertun up vpc.yaml -d && hypertun exec app -- ip addr")]
 pub struct Up {
-    /// Topology file.
+    /// Topology file; SIGHUP has it read and applied again.
     file: PathBuf,
     #[command(flatten)]
     instance: OfInstance,
@@ -69,16 +67,8 @@ impl Up {
         // What can be told at once is told here, not in a log.
         load(&self.file)?;
         let paths = self.instance.paths();
-        let path = paths.log();
-        let failed = |error: std::io::Error| {
-            Failure::with_status(1, &format!("cannot write {}: {error}", path.display()))
-        };
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory).map_err(failed)?;
-        }
-        let mut options = OpenOptions::new();
-        let log = options.create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
-        let from = log.metadata().map_err(failed)?.len();
+        let log = paths.open_log()?;
+        let from = log.metadata()?.len();
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("up").arg(&self.file).arg("--name").arg(self.instance.instance.as_str());
         command.args(self.how.arguments());
@@ -92,7 +82,7 @@ impl Up {
             return Ok(0);
         }
         let status = child.wait()?.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-        let said = std::fs::read(&path).unwrap_or_default();
+        let said = std::fs::read(paths.log()).unwrap_or_default();
         let said = said.get(usize::try_from(from)?..).unwrap_or_default();
         let said = String::from_utf8_lossy(said);
         let said = said.trim().trim_start_matches("hypertun: ");
@@ -102,11 +92,11 @@ impl Up {
 
 /// Replaces what runs by what the file says now; what is wrong with it is told, and changes nothing.
 fn reload(file: &Path, emulator: &Emulator) {
-    let changed = load(file).and_then(|sound| Ok(emulator.apply(sound)?));
+    let name = file.display().to_string();
+    let changed = load(file).and_then(|sound| Ok(emulator.apply(&sound.source, &name)?));
     match changed {
         Ok(changes) => {
-            let (file, changes) = (file.display(), changes.len());
-            say::aside(format_args!("hypertun: {file} applied: {changes} changed\n"));
+            say::aside(format_args!("hypertun: {name} applied: {} changed\n", changes.len()));
         }
         Err(failure) => failure.tell(),
     }

@@ -1,16 +1,19 @@
 //! Who answers on the emulated internet when no process does? Built-in hosts on smoltcp:
 //! `checkip`, `echo`, `discard`, and ICMP echo.
 //!
-//! All hosts run on one thread, which sleeps until a packet comes, a timer of TCP is due, or it is
-//! to end. They run by real time, as a machine outside the emulator would; a moved emulated clock
+//! All hosts run on one thread, which sleeps until a packet comes, a timer of TCP is due, or it has
+//! orders. They run by real time, as a machine outside the emulator would; a moved emulated clock
 //! does not touch them. They reassemble no IP fragments.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration as StdDuration, Instant as StdInstant};
 
+use crossbeam::channel::{Receiver, Sender, unbounded};
 use dataplane::io::memory::Peer;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -48,44 +51,89 @@ pub struct HostSpec {
 /// The hosts that run. Dropping it ends them.
 #[derive(Debug)]
 pub struct Endpoints {
-    stop: OwnedFd,
+    epoll: Arc<OwnedFd>,
+    wake: OwnedFd,
+    orders: Sender<Order>,
+    origin: StdInstant,
+    /// The mark of the next host.
+    next: u64,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What the thread is to do, once it has been woken.
+enum Order {
+    /// Run this host from now on. Its descriptor is watched already, under this mark.
+    Add(u64, Box<Run>),
+    /// Run the host of this name no longer.
+    Remove(String),
+    /// End.
+    Stop,
+}
+
+struct Run {
+    name: String,
+    host: Host,
+    /// When it has to turn even if no packet comes.
+    due: Option<Instant>,
+}
+
+/// The mark of the descriptor that orders come by; hosts have numbers from 0.
+const WAKE: u64 = u64::MAX;
+
 impl Endpoints {
-    /// Starts `hosts` on a thread of their own.
+    /// Starts a thread that runs no host yet.
     ///
     /// # Errors
     ///
     /// When the process has no descriptors or threads left.
-    pub fn start(hosts: Vec<HostSpec>) -> io::Result<Self> {
-        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        watch(&epoll, &stop, STOP)?;
+    pub fn start() -> io::Result<Self> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let epoll = Arc::new(epoll::create(CreateFlags::CLOEXEC)?);
+        watch(&epoll, &wake, WAKE)?;
+        let (orders, receiver) = unbounded();
         let origin = StdInstant::now();
-        let mut runs = Vec::with_capacity(hosts.len());
-        for (index, spec) in hosts.into_iter().enumerate() {
-            tracing::debug!(host = spec.name, serves = ?spec.serves, "built-in host");
-            let host = Host::new(spec, Instant::ZERO);
-            watch(&epoll, host.descriptor(), index as u64)?;
-            runs.push(Run { host, due: None });
-        }
+        let (watched, quiet) = (epoll.clone(), wake.try_clone()?);
         let thread = thread::Builder::new()
             .name("endpoints".to_owned())
-            .spawn(move || run(&epoll, runs, origin))?;
-        Ok(Self { stop, thread: Some(thread) })
+            .spawn(move || run(&watched, &quiet, &receiver, origin))?;
+        Ok(Self { epoll, wake, orders, origin, next: 0, thread: Some(thread) })
     }
 
-    /// Ends the hosts and waits for their thread. Open connections just fall silent.
-    pub fn stop(self) {
-        drop(self);
+    /// Runs one host more.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel watches no more descriptors for this user.
+    pub fn add(&mut self, spec: HostSpec) -> io::Result<()> {
+        let HostSpec { name, serves, .. } = &spec;
+        tracing::debug!(host = name, ?serves, "built-in host");
+        let name = name.clone();
+        let now = elapsed(self.origin);
+        let run = Run { name, host: Host::new(spec, now), due: Some(now) };
+        watch(&self.epoll, run.host.descriptor(), self.next)?;
+        self.order(Order::Add(self.next, Box::new(run)));
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Runs the host `name` no longer; its open connections just fall silent. Nothing happens where
+    /// there is none.
+    pub fn remove(&self, name: &str) {
+        self.order(Order::Remove(name.to_owned()));
+    }
+
+    fn order(&self, order: Order) {
+        // A thread that has panicked takes no orders, and has said why.
+        let _ = self.orders.send(order);
+        // A counter at its limit polls readable as it is.
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 }
 
 impl Drop for Endpoints {
+    /// Waits for the thread. Open connections just fall silent.
     fn drop(&mut self) {
-        // The counter was 0: the write cannot fail.
-        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
+        self.order(Order::Stop);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -94,40 +142,47 @@ impl Drop for Endpoints {
     }
 }
 
-/// The mark of the descriptor that ends the thread; hosts have their index.
-const STOP: u64 = u64::MAX;
-
-struct Run {
-    host: Host,
-    /// When it has to turn even if no packet comes.
-    due: Option<Instant>,
-}
-
 fn watch(epoll: &OwnedFd, descriptor: impl AsFd, mark: u64) -> io::Result<()> {
     Ok(epoll::add(epoll, descriptor, EventData::new_u64(mark), EventFlags::IN)?)
 }
 
-fn run(epoll: &OwnedFd, mut runs: Vec<Run>, origin: StdInstant) {
-    let mut events = Vec::with_capacity(runs.len() + 1);
+fn run(epoll: &OwnedFd, wake: &OwnedFd, orders: &Receiver<Order>, origin: StdInstant) {
+    let mut runs: BTreeMap<u64, Run> = BTreeMap::new();
+    let mut events = Vec::new();
     loop {
-        let due = runs.iter().filter_map(|run| run.due).min();
-        wait(epoll, &mut events, due.map(|due| until(due, elapsed(origin))));
+        let due = runs.values().filter_map(|run| run.due).min();
+        wait(epoll, &mut events, runs.len() + 1, due.map(|due| until(due, elapsed(origin))));
         let now = elapsed(origin);
-        for event in &events {
-            // A mark that is no host's is `STOP`.
-            let index = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
-            let Some(run) = runs.get_mut(index) else { return };
-            run.due = Some(now);
+        for mark in events.iter().map(|event| event.data.u64()) {
+            if let Some(run) = runs.get_mut(&mark) {
+                run.due = Some(now);
+            }
         }
-        for run in runs.iter_mut().filter(|run| run.due.is_some_and(|due| due <= now)) {
+        let _ = rustix::io::read(wake, &mut [0_u8; 8]);
+        for order in orders.try_iter() {
+            match order {
+                Order::Add(mark, run) => drop(runs.insert(mark, *run)),
+                Order::Remove(name) => runs.retain(|_, run| {
+                    let stays = run.name != name;
+                    if !stays {
+                        // The other end of the link may keep the descriptor open.
+                        let _ = epoll::delete(epoll, run.host.descriptor());
+                    }
+                    stays
+                }),
+                Order::Stop => return,
+            }
+        }
+        for run in runs.values_mut().filter(|run| run.due.is_some_and(|due| due <= now)) {
             run.due = run.host.turn(now);
         }
     }
 }
 
 /// Sleeps until a descriptor is readable, or for `timeout`; for ever without one.
-fn wait(epoll: &OwnedFd, events: &mut Vec<Event>, timeout: Option<Timespec>) {
+fn wait(epoll: &OwnedFd, events: &mut Vec<Event>, most: usize, timeout: Option<Timespec>) {
     events.clear();
+    events.reserve(most);
     match epoll::wait(epoll, spare_capacity(events), timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => unreachable!("an epoll descriptor of our own does not fail: {error}"),

@@ -13,8 +13,22 @@ pub enum Change {
     Added(String),
     /// Both have it, written differently.
     Changed(String),
+    /// Both have it, written alike, but not at the same addresses: something else claims the old.
+    Readdressed(String),
     /// Only the old one has it.
     Removed(String),
+}
+
+impl Change {
+    /// What differs: its section and its name.
+    #[must_use]
+    pub fn thing(&self) -> &str {
+        let (Self::Added(thing)
+        | Self::Changed(thing)
+        | Self::Readdressed(thing)
+        | Self::Removed(thing)) = self;
+        thing
+    }
 }
 
 impl fmt::Display for Change {
@@ -22,6 +36,7 @@ impl fmt::Display for Change {
         match self {
             Self::Added(thing) => write!(f, "+ {thing}"),
             Self::Changed(thing) => write!(f, "~ {thing}"),
+            Self::Readdressed(thing) => write!(f, "~ {thing} (has another address now)"),
             Self::Removed(thing) => write!(f, "- {thing}"),
         }
     }

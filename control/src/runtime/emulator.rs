@@ -14,8 +14,9 @@ use dataplane::time::Clock;
 use dataplane::worker::{Gone, Setup, Workers};
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
-use crate::check::{Checked, Sound};
+use crate::check::{self, Checked, Sound};
 use crate::compile::{self, Compiled, FIRST_EPOCH, Names, TooMany};
+use crate::diagnostic::Report;
 use crate::model::{self, Change};
 use crate::runtime::device::{Kind, Workshop};
 use crate::runtime::instance::{self, Instance};
@@ -67,6 +68,15 @@ pub enum Error {
     /// A worker ended meanwhile.
     #[error(transparent)]
     Worker(#[from] Gone),
+    /// The text is no topology.
+    #[error("{0}")]
+    Wrong(Report),
+    /// The new topology holds, but the host does not have all of it.
+    #[error(
+        "the new topology holds, but not all of it could be set up ({}); apply it again to try again",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    Partly(Vec<Self>),
     /// Descriptors or threads.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -149,17 +159,24 @@ impl Emulator {
         })
     }
 
-    /// Replaces the topology that runs. Packets see the old one or the new one, never half of it;
-    /// live flows are judged again by the new one when their next packet comes. Returns what differs.
+    /// Replaces the topology that runs by what `text` says; `file` is what faults call it. Packets
+    /// see the old one or the new one, never half of it; live flows are judged again by the new one
+    /// when their next packet comes. Returns what differs.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses what is new: the old one goes on. When it refuses a change of what
-    /// there was, the new one runs, as far as it does.
-    pub fn apply(&self, sound: Sound) -> Result<Vec<Change>, Error> {
-        let Sound { topology, source, .. } = sound;
+    /// When the text is wrong, or the kernel refuses what is new: the old one goes on.
+    /// [`Error::Partly`] when the kernel refuses to change what there was: the new one runs, and
+    /// the next call tries again what is left.
+    pub fn apply(&self, text: &str, file: &str) -> Result<Vec<Change>, Error> {
         let mut state = self.state();
-        let changes = model::difference(&state.source, &source);
+        let sound = check::read_over(&state.topology, text, file);
+        let Sound { topology, source, .. } = sound.map_err(Error::Wrong)?;
+        let mut changes = model::difference(&state.source, &source);
+        let moved = check::readdressed(&state.topology, &topology).into_iter();
+        let told = |thing: &String| changes.iter().any(|change| change.thing() == thing);
+        let moved: Vec<_> = moved.filter(|it| !told(it)).map(Change::Readdressed).collect();
+        changes.extend(moved);
         let mut names = (*state.names).clone();
         let epoch = state.epoch.checked_add(1).unwrap_or(FIRST_EPOCH);
         let Compiled { tables, ids } = compile::compile(&topology, &mut names, epoch)?;
@@ -170,13 +187,13 @@ impl Emulator {
         state.topology = Arc::new(topology);
         state.source = source;
         state.epoch = epoch;
-        let finished = state.site.finish(&plan, &self.instance, &self.workers);
+        let failed = state.site.finish(&plan, &self.instance, &self.workers);
         let vacated = plan.vacated();
         if !vacated.is_empty() {
             // What is remembered of them would be taken for another's who comes by their name.
             self.workers.ask(move |shard, tables| shard.forget_links(&vacated, &tables.timers))?;
         }
-        finished.map(|()| changes)
+        if failed.is_empty() { Ok(changes) } else { Err(Error::Partly(failed)) }
     }
 
     /// The instance's name and files.

@@ -129,6 +129,19 @@ impl Paths {
         self.file("log")
     }
 
+    /// Opens the log to write at its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`], also where it is a link; [`Error::NotOurs`].
+    pub fn open_log(&self) -> Result<File, Error> {
+        make_directory(self)?;
+        let path = self.log();
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        options.open(&path).map_err(|source| Error::File { path, source })
+    }
+
     /// The `resolv.conf` that processes in the namespace of `member` see.
     #[must_use]
     pub fn resolv_conf(&self, member: &str) -> PathBuf {
@@ -263,9 +276,17 @@ impl Drop for Instance {
     }
 }
 
-/// Makes the directory, and waits until no other process starts, ends or sweeps an instance in it.
-/// All that happens to lock files happens under this lock.
+/// Waits until no other process starts, ends or sweeps an instance in the directory. All that
+/// happens to lock files happens under this lock.
 fn lock_directory(paths: &Paths) -> Result<File, Error> {
+    let directory = make_directory(paths)?;
+    let failed = |e: Errno| Error::File { path: paths.directory().to_owned(), source: e.into() };
+    rustix::fs::flock(&directory, FlockOperation::LockExclusive).map_err(failed)?;
+    Ok(directory)
+}
+
+/// Makes the directory if need be: ours, and open to nobody else.
+fn make_directory(paths: &Paths) -> Result<File, Error> {
     let path = paths.directory();
     let failed = |source: io::Error| Error::File { path: path.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
@@ -274,7 +295,6 @@ fn lock_directory(paths: &Paths) -> Result<File, Error> {
     if owner != rustix::process::geteuid().as_raw() {
         return Err(Error::NotOurs { path: path.to_owned(), owner });
     }
-    rustix::fs::flock(&directory, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
     Ok(directory)
 }
 

@@ -145,14 +145,19 @@ pub fn reconfigure(target: &Namespace, old: &Interface, new: &Interface) -> Resu
     target.enter(|| {
         let mut netlink = Netlink::open().map_err(|e| Error::new("change eth0", e))?;
         let index = index(&mut netlink, NAME)?;
-        // With its last address a link loses its routes.
-        for address in &old.addresses {
+        // With its last address a link loses its routes. A change that failed before may have taken
+        // some already, and given some of the new.
+        for address in old.addresses.iter().chain(&new.addresses) {
             let RouteNetlinkMessage::NewAddress(message) = new_address(index, *address) else {
                 continue;
             };
-            netlink
-                .change(RouteNetlinkMessage::DelAddress(message))
-                .map_err(|e| Error::new(format!("take the address {address} from eth0"), e))?;
+            match netlink.change(RouteNetlinkMessage::DelAddress(message)) {
+                Err(error) if error.kind() != io::ErrorKind::AddrNotAvailable => {
+                    let action = format!("take the address {address} from eth0");
+                    return Err(Error::new(action, error));
+                }
+                _ => {}
+            }
         }
         Ok::<(), Error>(())
     })??;

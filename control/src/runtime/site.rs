@@ -1,21 +1,22 @@
 //! The seats that stand: namespaces with their devices, hosts inside the emulator.
 //!
-//! New ones are made before new tables hold, so that a failure leaves everything as it was; changed
-//! and gone ones are seen to after it.
+//! New ones are made before new tables hold, so that a failure leaves everything as it was. Changed
+//! and gone ones are seen to after it; what fails then is left for the next plan to do.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 
 use dataplane::io::memory::{self, MemoryLink, Peer};
 use dataplane::io::{Link, Offloads};
 use dataplane::packet::LinkId;
 use dataplane::worker::Workers;
 
-use crate::endpoints::{Endpoints, HostSpec};
+use crate::endpoints::{Endpoints, HostSpec, Service};
 use crate::runtime::device::{Device, Workshop};
 use crate::runtime::emulator::Error;
 use crate::runtime::instance::Instance;
-use crate::runtime::interface;
+use crate::runtime::interface::{self, Interface};
 use crate::runtime::namespace::Namespace;
 use crate::runtime::seats::{Seat, SeatKind};
 
@@ -36,8 +37,8 @@ pub(super) struct Site {
     workshop: Workshop,
     seats: BTreeMap<String, Seat>,
     devices: BTreeMap<String, DeviceStatus>,
-    /// Threads of built-in hosts: one at the start, one more for each change that adds hosts.
-    endpoints: Vec<Endpoints>,
+    /// The built-in hosts, once there has been one.
+    endpoints: Option<Endpoints>,
 }
 
 /// What a change of topology asks of the site.
@@ -58,7 +59,7 @@ impl Plan {
 impl Site {
     pub(super) fn new(workshop: Workshop) -> Self {
         let (seats, devices) = (BTreeMap::new(), BTreeMap::new());
-        Self { workshop, seats, devices, endpoints: Vec::new() }
+        Self { workshop, seats, devices, endpoints: None }
     }
 
     pub(super) fn devices(&self) -> Vec<DeviceStatus> {
@@ -106,7 +107,7 @@ impl Site {
     ) -> Result<(), Error> {
         let taken = |seat: &&Seat| plan.gone.iter().any(|gone| gone.name == seat.name);
         let free: Vec<&Seat> = plan.new.iter().filter(|seat| !taken(seat)).collect();
-        let made = self.make(&free, instance, workers);
+        let made = free.iter().try_for_each(|seat| self.make(seat, instance, workers));
         if made.is_err() {
             for seat in free {
                 self.remove(seat, instance, workers);
@@ -115,59 +116,84 @@ impl Site {
         made
     }
 
-    /// Sees to the rest, now that the new tables hold.
+    /// Sees to the rest, now that the new tables hold, and returns what failed of it.
     pub(super) fn finish(
         &mut self,
         plan: &Plan,
         instance: &Instance,
         workers: &Workers,
-    ) -> Result<(), Error> {
+    ) -> Vec<Error> {
         for seat in &plan.gone {
             self.remove(seat, instance, workers);
         }
-        let replaced: Vec<&Seat> =
-            plan.new.iter().filter(|seat| !self.seats.contains_key(&seat.name)).collect();
-        self.make(&replaced, instance, workers)?;
-        for (old, new) in &plan.changed {
-            self.change(old, new, instance)?;
+        let mut failed = Vec::new();
+        for seat in &plan.new {
+            if !self.seats.contains_key(&seat.name) {
+                failed.extend(self.make(seat, instance, workers).err());
+            }
         }
-        Ok(())
+        for (old, new) in &plan.changed {
+            failed.extend(self.change(old, new, instance).err());
+        }
+        failed
     }
 
-    fn make(
+    /// Makes one seat, or nothing of it.
+    fn make(&mut self, seat: &Seat, instance: &Instance, workers: &Workers) -> Result<(), Error> {
+        let made = match &seat.kind {
+            SeatKind::Namespace { interface, resolv_conf } => {
+                self.make_namespace(seat, interface, resolv_conf, instance, workers)
+            }
+            SeatKind::BuiltIn { addresses, serves } => {
+                self.make_built_in(seat, addresses, serves, workers)
+            }
+        };
+        match made {
+            Ok(()) => drop(self.seats.insert(seat.name.clone(), seat.clone())),
+            Err(_) => self.remove(seat, instance, workers),
+        }
+        made
+    }
+
+    fn make_namespace(
         &mut self,
-        seats: &[&Seat],
+        seat: &Seat,
+        interface: &Interface,
+        resolv_conf: &str,
         instance: &Instance,
         workers: &Workers,
     ) -> Result<(), Error> {
-        let mut hosts = Vec::new();
-        for &seat in seats {
-            match &seat.kind {
-                SeatKind::Namespace { interface, resolv_conf } => {
-                    let target = Namespace::named(&instance.paths().namespace(&seat.name))?;
-                    interface::prepare(&target)?;
-                    // Unique among what is born in the staging namespace and has not moved yet.
-                    let birth_name = format!("ht{}", seat.link.0);
-                    let Device { queues, compat, takes } =
-                        self.workshop.make(&birth_name, &target, interface)?;
-                    instance.write_resolv_conf(&seat.name, resolv_conf)?;
-                    workers.attach(seat.link, queues)??;
-                    let status = DeviceStatus { member: seat.name.clone(), compat, takes };
-                    self.devices.insert(seat.name.clone(), status);
-                }
-                SeatKind::BuiltIn { addresses, serves } => hosts.push(HostSpec {
-                    name: seat.name.clone(),
-                    addresses: addresses.clone(),
-                    serves: serves.clone(),
-                    peer: ring(seat.link, workers)?,
-                }),
-            }
-            self.seats.insert(seat.name.clone(), seat.clone());
-        }
-        if !hosts.is_empty() {
-            self.endpoints.push(Endpoints::start(hosts)?);
-        }
+        let target = Namespace::named(&instance.paths().namespace(&seat.name))?;
+        interface::prepare(&target)?;
+        // Unique among what is born in the staging namespace and has not moved yet.
+        let birth_name = format!("ht{}", seat.link.0);
+        let Device { queues, compat, takes } =
+            self.workshop.make(&birth_name, &target, interface)?;
+        instance.write_resolv_conf(&seat.name, resolv_conf)?;
+        workers.attach(seat.link, queues)??;
+        let status = DeviceStatus { member: seat.name.clone(), compat, takes };
+        self.devices.insert(seat.name.clone(), status);
         Ok(())
+    }
+
+    fn make_built_in(
+        &mut self,
+        seat: &Seat,
+        addresses: &[IpAddr],
+        serves: &[Service],
+        workers: &Workers,
+    ) -> Result<(), Error> {
+        let endpoints = match &mut self.endpoints {
+            Some(endpoints) => endpoints,
+            none => none.insert(Endpoints::start()?),
+        };
+        let host = HostSpec {
+            name: seat.name.clone(),
+            addresses: addresses.to_vec(),
+            serves: serves.to_vec(),
+            peer: ring(seat.link, workers)?,
+        };
+        Ok(endpoints.add(host)?)
     }
 
     /// Gives a namespace's interface what it has now; its device stays.
@@ -188,14 +214,21 @@ impl Site {
         Ok(())
     }
 
-    /// Takes a seat away. Processes in its namespace live on, without a link.
+    /// Takes a seat away, or what there is of it. Processes in its namespace live on, without a link.
     fn remove(&mut self, seat: &Seat, instance: &Instance, workers: &Workers) {
         self.seats.remove(&seat.name);
         self.devices.remove(&seat.name);
-        if let SeatKind::Namespace { .. } = seat.kind
-            && let Err(error) = Namespace::remove(&instance.paths().namespace(&seat.name))
-        {
-            tracing::warn!("{error}");
+        match seat.kind {
+            SeatKind::Namespace { .. } => {
+                if let Err(error) = Namespace::remove(&instance.paths().namespace(&seat.name)) {
+                    tracing::warn!("{error}");
+                }
+            }
+            SeatKind::BuiltIn { .. } => {
+                if let Some(endpoints) = &self.endpoints {
+                    endpoints.remove(&seat.name);
+                }
+            }
         }
         // Workers that have ended hold no links.
         let _ = workers.detach(seat.link);

@@ -26,7 +26,9 @@ fn two_hundred_clients_of_each_of_two_hosts() {
     let other = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 81));
     let (first, first_link) = spec(&[HOST]);
     let (second, second_link) = spec(&[other]);
-    let endpoints = Endpoints::start(vec![first, second]).unwrap();
+    let mut endpoints = Endpoints::start().unwrap();
+    endpoints.add(first).unwrap();
+    endpoints.add(second).unwrap();
     for (host, link) in [(HOST, first_link), (other, second_link)] {
         let mut client = Client::new(link, CLIENT);
         let sockets: Vec<_> = (0..200).map(|_| client.connect(host, 80)).collect();
@@ -47,13 +49,13 @@ fn two_hundred_clients_of_each_of_two_hosts() {
             answered.iter().all(|&answered| answered)
         });
     }
-    endpoints.stop();
 }
 
 #[test]
 fn wakes_for_its_own_retransmission() {
     let (host, link) = spec(&[HOST]);
-    let _endpoints = Endpoints::start(vec![host]).unwrap();
+    let mut endpoints = Endpoints::start().unwrap();
+    endpoints.add(host).unwrap();
     let mut client = Client::new(link, CLIENT);
     client.connect(HOST, 80);
     client.turn(NetInstant::ZERO);
@@ -68,6 +70,26 @@ fn wakes_for_its_own_retransmission() {
 }
 
 #[test]
-fn runs_without_hosts() {
-    Endpoints::start(Vec::new()).unwrap().stop();
+fn a_host_that_is_removed_falls_silent_and_the_others_go_on() {
+    let other = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 81));
+    let (mut first, first_link) = spec(&[HOST]);
+    let (mut second, second_link) = spec(&[other]);
+    first.name = "first".to_owned();
+    second.name = "second".to_owned();
+    let mut endpoints = Endpoints::start().unwrap();
+    endpoints.add(first).unwrap();
+    endpoints.add(second).unwrap();
+    let (mut gone, mut stays) = (Client::new(first_link, CLIENT), Client::new(second_link, CLIENT));
+    let connects = |client: &mut Client, host| {
+        let socket = client.connect(host, 80);
+        until(client, |client| client.socket(socket).may_send());
+    };
+    connects(&mut gone, HOST);
+    endpoints.remove("first");
+    endpoints.remove("nobody");
+    connects(&mut stays, other);
+    gone.connect(HOST, 80);
+    gone.turn(NetInstant::ZERO);
+    connects(&mut stays, other);
+    assert!(gone.link.take().is_none(), "it was asked before the other, and answers no more");
 }
