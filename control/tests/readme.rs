@@ -30,12 +30,16 @@ fn the_readme_is_what_the_program_prints() {
         let anchor = anchor(&format!("{number} {title}"));
         [format!("[{number}](docs/aws.md#{anchor})"), title]
     });
+    let profile = check::profile_keys().into_iter().map(|key| {
+        [format!("`{}`", key.name), key.default, key.about.to_owned(), key.source.to_owned()]
+    });
     let sections = [
         ("commands", table(["command", "does"], commands())),
         ("path", format!("```text\n{}```\n", figure())),
         ("stages", table(["stage", "question"], stages)),
         ("topologies", table(["file", "situation"], topologies)),
         ("reasons", table(["reason", "when"], reasons)),
+        ("profile", table(["key of `profile`", "default", "decides", "AWS"], profile)),
         ("deviations", table(["", "hypertun"], deviations)),
     ];
     let readme = read("README.md");
@@ -59,7 +63,9 @@ fn topologies_in_the_readme_are_right() {
 #[test]
 fn timers_are_as_documented() {
     let Timers {
-        nat_idle,
+        nat_tcp_idle,
+        nat_udp_idle,
+        nat_icmp_idle,
         nat_port_rest,
         tracking_tcp_established,
         tracking_tcp_transitory,
@@ -71,7 +77,9 @@ fn timers_are_as_documented() {
         forwarding: _,
     } = Timers::default();
     let rows = [
-        ("NAT gateway: mapping of any protocol", nat_idle, "NAT-7, NAT-10"),
+        ("NAT gateway: mapping of TCP", nat_tcp_idle, "NAT-7"),
+        ("NAT gateway: mapping of UDP", nat_udp_idle, "NAT-10"),
+        ("NAT gateway: mapping of ICMP", nat_icmp_idle, "NAT-10"),
         ("NAT gateway: port of a closed connection", nat_port_rest, "NAT-11"),
         ("security groups: TCP, established", tracking_tcp_established, "SG-9"),
         ("security groups: TCP, opening or closed", tracking_tcp_transitory, "SG-13"),

@@ -10,6 +10,7 @@ use std::ops::{Deref, Index};
 
 use ipnet::Ipv4Net;
 
+pub use crate::check::profile::Profile;
 pub use crate::endpoints::Service;
 
 /// A topology that [`check`](super::check) found nothing wrong with.
@@ -56,6 +57,8 @@ pub struct Topology {
     pub network_interfaces: Vec<NetworkInterface>,
     /// The hosts of the simulated internet.
     pub internet_hosts: Vec<InternetHost>,
+    /// What AWS leaves open.
+    pub profile: Profile,
 }
 
 macro_rules! indices {

@@ -13,6 +13,7 @@ mod ids;
 mod interfaces;
 mod limits;
 mod names;
+mod profile;
 mod routes;
 mod summary;
 mod traffic;
@@ -29,6 +30,7 @@ use names::{Homes, Words};
 
 pub use addresses::readdressed;
 pub use checked::*;
+pub use profile::{ProfileKey, profile_keys};
 
 /// The largest topology file, in bytes: some 600,000 rules.
 pub const LARGEST_FILE: u64 = 64 << 20;
@@ -149,6 +151,7 @@ fn check(
         prefix_lists: check.prefix_lists(),
         network_interfaces: check.network_interfaces(&addresses),
         internet_hosts: check.internet_hosts(),
+        profile: check.profile(),
     };
     check.ids(&topology);
     debug_assert!(

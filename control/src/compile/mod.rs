@@ -12,7 +12,7 @@ use dataplane::packet::{Addr, GroupId};
 use dataplane::shared::PortRange;
 use dataplane::tables::{
     AddrMap, Column, Eni, Holder, Host, InternetGateway, NatGateway, NetworkAcl, Place, Public,
-    RouteTable, Subnet, Tables, Target, Timers, Vpc,
+    RouteTable, Subnet, Tables, Target, Vpc,
 };
 use ipnet::{IpNet, Ipv4Net};
 
@@ -75,7 +75,11 @@ impl Compiler<'_> {
                 topology.nat_gateways.iter().map(|gateway| NatGateway {
                     subnet: ids.subnets[gateway.subnet.0],
                     address: Addr::v4(gateway.private_ip),
-                    ports: PortRange::NAT_GATEWAY,
+                    ports: PortRange {
+                        first: topology.profile.nat_ports.first,
+                        last: topology.profile.nat_ports.last,
+                        limit: topology.profile.nat_connections,
+                    },
                 }),
             ),
             hosts: column(
@@ -86,7 +90,8 @@ impl Compiler<'_> {
                 }),
             ),
             internet: self.internet(),
-            timers: Timers::default(),
+            timers: topology.profile.timers,
+            choices: topology.profile.choices,
         }
     }
 

@@ -62,8 +62,8 @@ record! {
         entries network_interfaces: NetworkInterface,
         /// The simulated internet.
         optional internet: Internet,
-        /// None as yet.
-        vacant profile: (),
+        /// What AWS leaves open or varies by platform.
+        optional profile: Profile,
     }
     later "app_runner_vpc_connectors" "app_runner_services" "ecs_services" "lambda_functions" "vpc_endpoints"
         "load_balancers" "vpc_peering_connections" "flow_logs" "faults" "dhcp_options" "private_hosted_zones"
@@ -205,4 +205,27 @@ record! {
         /// Built-in services; without this key it has a namespace of its own.
         optional serves: Vec<At<ServiceWord>>,
     }
+}
+
+record! {
+    /// What AWS leaves open or varies by platform. Timeouts are in seconds.
+    Profile = "the profile" {
+        /// How long a NAT gateway keeps the mapping of a silent UDP flow; 350 by default.
+        optional nat_udp_idle_timeout: u32,
+        /// How long a NAT gateway keeps the mapping of an ICMP echo; 350 by default.
+        optional nat_icmp_idle_timeout: u32,
+        /// How long the port of a TCP connection that has ended is not given out again; 60 by default.
+        optional nat_port_rest: u32,
+        /// The ports that NAT gateways give out; 1024-65535 by default.
+        optional nat_ports: PortRange,
+        /// The most connections at once from one address of a NAT gateway to one destination; 55000 by default.
+        optional nat_connections_per_destination: u32,
+        /// Whether an inside TCP segment of a connection that a NAT gateway never saw is answered by a RST; true by default.
+        optional nat_resets_unmapped_tcp: bool,
+        /// How long a TCP connection that opens or closes is tracked; 120 by default.
+        optional tracking_tcp_transitory_timeout: u32,
+        /// How long an ICMP echo is tracked; 30 by default.
+        optional tracking_icmp_timeout: u32,
+    }
+    later "nat64"
 }

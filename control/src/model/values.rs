@@ -189,7 +189,7 @@ macro_rules! read_number {
     )*};
 }
 
-read_number!(u8 u16);
+read_number!(u8 u16 u32);
 
 /// Digits and nothing else: no sign, no blank.
 fn number<N: std::str::FromStr>(text: &str) -> Option<N> {

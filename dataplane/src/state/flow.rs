@@ -85,7 +85,12 @@ impl Device {
     pub const fn idle(self, phase: Phase, timers: &Timers) -> Span {
         match (self, phase) {
             (Self::NatGateway(_), Phase::Closed) => timers.nat_port_rest,
-            (Self::NatGateway(_), _) => timers.nat_idle,
+            (
+                Self::NatGateway(_),
+                Phase::Request | Phase::Response | Phase::SecondRequest | Phase::Stream,
+            ) => timers.nat_udp_idle,
+            (Self::NatGateway(_), Phase::Icmp) => timers.nat_icmp_idle,
+            (Self::NatGateway(_), _) => timers.nat_tcp_idle,
             (Self::Eni(_), Phase::Established) => timers.tracking_tcp_established,
             (
                 Self::Eni(_),

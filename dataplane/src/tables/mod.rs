@@ -64,6 +64,8 @@ pub struct Tables {
     pub internet: AddrMap<Public>,
     /// How long devices remember.
     pub timers: Timers,
+    /// What AWS leaves open.
+    pub choices: Choices,
 }
 
 /// Who sits at a link.
@@ -196,8 +198,12 @@ pub enum Public {
 /// How long devices remember a silent flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
-    /// A mapping at a NAT gateway (AWS "Troubleshoot NAT gateways": 350 s).
-    pub nat_idle: Span,
+    /// A mapping of TCP at a NAT gateway (AWS "Troubleshoot NAT gateways": 350 s).
+    pub nat_tcp_idle: Span,
+    /// A mapping of UDP at a NAT gateway (undocumented).
+    pub nat_udp_idle: Span,
+    /// A mapping of ICMP at a NAT gateway (undocumented).
+    pub nat_icmp_idle: Span,
     /// A port whose connection is over (derived from AWS's 900 connections a second to one
     /// destination: 55,000 / 900 = 61 s).
     pub nat_port_rest: Span,
@@ -222,7 +228,9 @@ pub struct Timers {
 impl Default for Timers {
     fn default() -> Self {
         Self {
-            nat_idle: Span::seconds(350),
+            nat_tcp_idle: Span::seconds(350),
+            nat_udp_idle: Span::seconds(350),
+            nat_icmp_idle: Span::seconds(350),
             nat_port_rest: Span::seconds(60),
             tracking_tcp_established: Span::seconds(432_000),
             tracking_tcp_transitory: Span::seconds(120),
@@ -232,6 +240,20 @@ impl Default for Timers {
             tracking_other: Span::seconds(600),
             forwarding: Span::seconds(60),
         }
+    }
+}
+
+/// What AWS leaves open, or does differently on different platforms; each is a key of a topology's
+/// `profile`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choices {
+    /// Whether a NAT gateway resets an inside segment of a TCP connection that it does not know.
+    pub nat_resets_unmapped: bool,
+}
+
+impl Default for Choices {
+    fn default() -> Self {
+        Self { nat_resets_unmapped: true }
     }
 }
 

@@ -19,8 +19,9 @@ use dataplane::packet::{
 };
 use dataplane::shared::PortRange;
 use dataplane::tables::{
-    AclRule, Classifier, Eni, GroupRule, Holder, Host, InternetGateway, NatGateway, NetworkAcl,
-    Peer, Place, Public, RouteTable, Selector, Subnet, Tables, Target, Terms, Timers, Vpc,
+    AclRule, Choices, Classifier, Eni, GroupRule, Holder, Host, InternetGateway, NatGateway,
+    NetworkAcl, Peer, Place, Public, RouteTable, Selector, Subnet, Tables, Target, Terms, Timers,
+    Vpc,
 };
 use ipnet::IpNet;
 
@@ -188,6 +189,7 @@ impl Topology {
             .into_iter()
             .collect(),
             timers: Timers::default(),
+            choices: Choices::default(),
         }
     }
 

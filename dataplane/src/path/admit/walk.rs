@@ -424,7 +424,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return None;
         }
         // A RST is never answered by one (RFC 9293 s. 3.5.2).
-        Some(if self.tcp_flags & tcp::flags::RST == 0 { Answer::Reset } else { Answer::Silence })
+        let resets =
+            self.tables.choices.nat_resets_unmapped && self.tcp_flags & tcp::flags::RST == 0;
+        Some(if resets { Answer::Reset } else { Answer::Silence })
     }
 
     fn subnet_of(&self, holder: Holder) -> SubnetId {

@@ -1,0 +1,194 @@
+//! What does the topology choose where AWS leaves something open?
+//!
+//! One list says of each key of `profile` what it sets, its bounds, and what is known of AWS: the check, the
+//! defaults and the README's table follow from it.
+
+use std::ops::RangeInclusive;
+
+use dataplane::shared;
+use dataplane::tables::{Choices, Timers};
+use dataplane::time::Span;
+
+use crate::check::Check;
+use crate::diagnostic::Fault;
+use crate::model::{At, PortRange};
+
+/// What AWS leaves open, decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// How long devices remember.
+    pub timers: Timers,
+    /// What devices do.
+    pub choices: Choices,
+    /// The ports that NAT gateways give out.
+    pub nat_ports: PortRange,
+    /// The most connections at once from one address of a NAT gateway to one destination.
+    pub nat_connections: u32,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        let shared::PortRange { first, last, limit } = shared::PortRange::NAT_GATEWAY;
+        Self {
+            timers: Timers::default(),
+            choices: Choices::default(),
+            nat_ports: PortRange { first, last },
+            nat_connections: limit,
+        }
+    }
+}
+
+/// A key of `profile`, for the README.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileKey {
+    /// The key.
+    pub name: &'static str,
+    /// What holds without it.
+    pub default: String,
+    /// What it decides.
+    pub about: &'static str,
+    /// What is known of AWS.
+    pub source: &'static str,
+}
+
+/// Declares the keys: `key [(bounds)] sets field, "what it decides", "what is known of AWS"`.
+macro_rules! keys {
+    ($($key:ident $(($bounds:expr))? sets $($field:ident).+, $about:literal, $source:literal;)*) => {
+        /// Every key of `profile`.
+        #[must_use]
+        pub fn profile_keys() -> Vec<ProfileKey> {
+            let profile = Profile::default();
+            vec![$(ProfileKey {
+                name: stringify!($key),
+                default: profile.$($field).+.show(),
+                about: $about,
+                source: $source,
+            }),*]
+        }
+
+        impl Check<'_, '_> {
+            /// What the file chooses, and the defaults of what it does not.
+            pub(super) fn profile(&mut self) -> Profile {
+                let mut profile = Profile::default();
+                let Some(written) = &self.model.profile else { return profile };
+                $(if let Some(written) = written.$key {
+                    if true $(&& self.is_within(stringify!($key), &written, $bounds))? {
+                        profile.$($field).+ = Setting::of(written.value);
+                    }
+                })*
+                profile
+            }
+        }
+    };
+}
+
+keys! {
+    nat_udp_idle_timeout (1..=432_000) sets timers.nat_udp_idle,
+        "seconds until a NAT gateway forgets a silent UDP flow",
+        "undocumented; AWS speaks of connections and 350 s";
+    nat_icmp_idle_timeout (1..=432_000) sets timers.nat_icmp_idle,
+        "seconds until a NAT gateway forgets a silent ICMP echo",
+        "undocumented; AWS speaks of connections and 350 s";
+    nat_port_rest (0..=3_600) sets timers.nat_port_rest,
+        "seconds until the port of a TCP connection that has ended is given out again",
+        "derived: AWS once gave 900 connections a second, and 55,000 / 900 = 61";
+    nat_ports (1..=65_535) sets nat_ports,
+        "ports that NAT gateways give out",
+        "\"NAT gateway basics\"";
+    nat_connections_per_destination (1..=64_512) sets nat_connections,
+        "connections at once from one address of a NAT gateway to one destination",
+        "\"NAT gateway basics\"";
+    nat_resets_unmapped_tcp sets choices.nat_resets_unmapped,
+        "whether an inside TCP segment of a connection that a NAT gateway never saw is answered by a RST",
+        "undocumented; a connection that timed out is";
+    tracking_tcp_transitory_timeout (1..=432_000) sets timers.tracking_tcp_transitory,
+        "seconds that security groups track a TCP connection which opens or closes",
+        "undocumented; as Linux does";
+    tracking_icmp_timeout (1..=432_000) sets timers.tracking_icmp,
+        "seconds that security groups track an ICMP echo",
+        "undocumented; as Linux does";
+}
+
+/// What a key sets, and how it is written.
+trait Setting {
+    type Written;
+    fn of(written: Self::Written) -> Self;
+    fn show(&self) -> String;
+}
+
+impl Setting for Span {
+    type Written = u32;
+
+    fn of(written: u32) -> Self {
+        Self::seconds(written)
+    }
+
+    fn show(&self) -> String {
+        (self.millis() / 1000).to_string()
+    }
+}
+
+impl Setting for PortRange {
+    type Written = Self;
+
+    fn of(written: Self) -> Self {
+        written
+    }
+
+    fn show(&self) -> String {
+        format!("{}-{}", self.first, self.last)
+    }
+}
+
+macro_rules! as_written {
+    ($($type:ty)*) => {$(
+        impl Setting for $type {
+            type Written = Self;
+
+            fn of(written: Self) -> Self {
+                written
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+
+as_written!(u32 bool);
+
+impl Check<'_, '_> {
+    fn is_within<W: Bounded>(
+        &mut self,
+        key: &str,
+        written: &At<W>,
+        bounds: RangeInclusive<u32>,
+    ) -> bool {
+        let is_within = bounds.contains(&written.value.least());
+        if !is_within {
+            let (least, most) = bounds.into_inner();
+            let message = format!("`{key}` is from {least} to {most}");
+            self.faults.push(Fault::error(written.place, message));
+        }
+        is_within
+    }
+}
+
+/// What has bounds.
+trait Bounded {
+    /// What must not be below them, nor above.
+    fn least(&self) -> u32;
+}
+
+impl Bounded for u32 {
+    fn least(&self) -> u32 {
+        *self
+    }
+}
+
+impl Bounded for PortRange {
+    fn least(&self) -> u32 {
+        self.first.into()
+    }
+}
