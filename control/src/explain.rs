@@ -111,7 +111,7 @@ const DELIVERED: &str = "delivered";
 /// When a name or an address means nothing here.
 pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error> {
     let mut names = Names::default();
-    let Compiled { tables, ids } = compile::compile(topology, &mut names, FIRST_EPOCH)?;
+    let Compiled { tables, ids } = compile::compile(topology, &[], &mut names, FIRST_EPOCH)?;
     let from = endpoint(topology, &question.from)?;
     let (to, expected) = destination(topology, from, &question.to)?;
     let (link, source) = match from {
@@ -218,7 +218,7 @@ fn headers(key: Key, direction: Direction) -> Headers {
         protocol::TCP => flags::SYN,
         _ => 0,
     };
-    Headers { key, selector, tcp_flags, error: None }
+    Headers { key, selector, tcp_flags, error: None, fragment: false }
 }
 
 struct Teller<'a> {

@@ -88,7 +88,9 @@ fn addresses_go_to_gateways_first_then_to_interfaces_in_file_order() {
     let topology = checked(SMALL);
     let nat = &topology.nat_gateways[0];
     let address = |text: &str| text.parse::<Ipv4Addr>().unwrap();
-    assert_eq!((nat.private_ip, nat.public_ip), (address("10.0.0.5"), address("198.51.100.2")));
+    let [nat] = nat.addresses[..] else { panic!("{nat:?}") };
+    assert_eq!(nat.private_ip, address("10.0.0.5"));
+    assert_eq!(nat.public_ip, Some(address("198.51.100.2")));
     let given: Vec<_> = topology
         .network_interfaces
         .iter()
@@ -414,7 +416,9 @@ proptest! {
     fn automatic_addresses_never_collide(text in population()) {
         let topology = checked(&text);
         let (mut private, mut public) = (HashSet::new(), HashSet::new());
-        let gateways = topology.nat_gateways.iter().map(|it| (it.subnet, it.private_ip, Some(it.public_ip)));
+        let gateways = topology.nat_gateways.iter().flat_map(|it| {
+            it.addresses.iter().map(|address| (it.subnet, address.private_ip, address.public_ip))
+        });
         let interfaces = topology.network_interfaces.iter().map(|it| (it.subnet, it.private_ip, it.public_ip));
         for (subnet, inside, outside) in gateways.chain(interfaces) {
             let subnet = &topology[subnet];

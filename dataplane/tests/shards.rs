@@ -11,78 +11,12 @@ mod common;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use common::datagram::{ACK, Datagram, FIN, RST, SYN, echo, tcp, udp};
+use common::shards::{Outcome, Shards};
 use common::topology::{APP, BASTION, DB, INTERNET, OTHER, Topology, address};
-use dataplane::packet::{Batch, Component, LinkId, Reason, Verdict};
-use dataplane::path;
-use dataplane::shared::{Shared, WorkerId};
-use dataplane::state::{Counters, Shard};
-use dataplane::tables::Tables;
-use dataplane::time::Span;
-use dataplane::wire::virtio::VirtioNetHdr;
+use dataplane::packet::{Component, LinkId, Reason};
 use proptest::prelude::*;
-
-/// Shards that hand packets over to each other, driven by one thread.
-struct Net {
-    tables: Tables,
-    shards: Vec<Shard>,
-    shared: Arc<Shared>,
-    batch: Batch,
-}
-
-/// Where a packet went, or why it did not.
-type Outcome = Result<(LinkId, Vec<u8>), (Reason, Component)>;
-
-impl Net {
-    fn new(topology: &Topology, shards: u16) -> Self {
-        let shared = Arc::new(Shared::default());
-        let shard = |id| Shard::new(WorkerId(id), shared.clone(), 1 << 12, 5);
-        let shards = (0..shards).map(shard).collect();
-        Self { tables: topology.tables(), shards, shared, batch: Batch::new() }
-    }
-
-    fn send(&mut self, link: LinkId, bytes: &[u8], queue: usize) -> Outcome {
-        let mut at = queue % self.shards.len();
-        for handed in 0..4 {
-            self.batch.clear();
-            self.batch.push_bytes(link, bytes, VirtioNetHdr::PLAIN);
-            self.batch.packets_mut()[0].handed = handed > 0;
-            let shard = &mut self.shards[at];
-            let before = shard.counters.clone();
-            path::run(&mut self.batch, shard, &self.tables);
-            shard.expire(&self.tables.timers);
-            let lost =
-                shard.counters.drops.iter().find(|(why, n)| before.drops.get(why) != Some(n));
-            match (self.batch.packets()[0].verdict, lost) {
-                (_, Some((&why, _))) => return Err(why),
-                (Verdict::Emit { link, .. }, _) => return Ok((link, self.batch.bytes(0).to_vec())),
-                (Verdict::HandOver(owner), _) => at = usize::from(owner.0),
-                (verdict, _) => panic!("{verdict:?}"),
-            }
-        }
-        panic!("a packet was handed over in circles");
-    }
-
-    fn advance(&mut self, seconds: u32) {
-        for shard in &mut self.shards {
-            shard.now = shard.now.after(Span::seconds(seconds));
-            shard.expire_promptly();
-            while !shard.expire(&self.tables.timers) {}
-        }
-    }
-
-    fn check(&self) {
-        let flows: usize = self.shards.iter().map(|shard| shard.flows.len()).sum();
-        assert_eq!(self.shared.directory.len(), 2 * flows, "the directory knows every key");
-        let mut total = Counters::default();
-        for shard in &self.shards {
-            total.add(&shard.counters);
-        }
-        assert_eq!(total.received, total.forwarded + total.dropped(), "one end for each packet");
-    }
-}
 
 /// What happens next.
 #[derive(Clone, Debug)]
@@ -160,11 +94,11 @@ fn seen(outcome: &Outcome) -> Result<(LinkId, Ipv4Addr, Ipv4Addr, u8), (Reason, 
 
 #[test]
 fn a_packet_at_the_wrong_queue_reaches_its_flow() {
-    let mut net = Net::new(&Topology::default(), 2);
+    let mut net = Shards::new(&Topology::default(), 2);
     let (link, syn) = packet(0, SYN);
-    let (exit, sent) = net.send(link, &syn.bytes(), 0).unwrap();
+    let (exit, sent) = net.send(link, &syn.bytes(), 0).unwrap().unwrap();
     let reply = answer(&sent, SYN | ACK);
-    net.send(exit, &reply.bytes(), 1).unwrap();
+    net.send(exit, &reply.bytes(), 1).unwrap().unwrap();
     assert_eq!(net.shards[1].counters.handed_over, 1);
     assert_eq!((net.shards[0].flows.len(), net.shards[1].flows.len()), (1, 0));
 }
@@ -174,7 +108,7 @@ proptest! {
     #[test]
     fn verdicts_are_those_of_one_shard(steps in prop::collection::vec(step(), 1..300)) {
         let topology = Topology::default();
-        let mut nets: Vec<Net> = [1, 2, 4, 8].map(|shards| Net::new(&topology, shards)).into();
+        let mut nets: Vec<Shards> = [1, 2, 4, 8].map(|shards| Shards::new(&topology, shards)).into();
         let mut delivered: Vec<HashMap<usize, (LinkId, Vec<u8>)>> = vec![HashMap::new(); nets.len()];
         for step in steps {
             match step {
@@ -183,7 +117,7 @@ proptest! {
                     let (link, datagram) = packet(conversation, flags);
                     let mut outcomes = Vec::new();
                     for (net, delivered) in nets.iter_mut().zip(&mut delivered) {
-                        let outcome = net.send(link, &datagram.bytes(), queue);
+                        let outcome = net.send(link, &datagram.bytes(), queue).unwrap();
                         if let Ok((exit, bytes)) = &outcome && *exit != link {
                             delivered.insert(conversation, (*exit, bytes.clone()));
                         }
@@ -195,13 +129,13 @@ proptest! {
                     let mut outcomes = Vec::new();
                     for (net, delivered) in nets.iter_mut().zip(&delivered) {
                         let Some((link, bytes)) = delivered.get(&conversation) else { continue };
-                        let outcome = net.send(*link, &answer(bytes, flags).bytes(), queue);
+                        let outcome = net.send(*link, &answer(bytes, flags).bytes(), queue).unwrap();
                         outcomes.push(seen(&outcome));
                     }
                     prop_assert!(outcomes.windows(2).all(|two| two[0] == two[1]), "{:?}", outcomes);
                 }
             }
-            nets.iter().for_each(Net::check);
+            nets.iter().for_each(Shards::check);
         }
     }
 }

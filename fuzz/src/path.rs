@@ -296,8 +296,10 @@ fn without(full: Tables, [db, other, nat_b]: [bool; 3]) -> Tables {
     let hosts = hosts.map(|(at, host)| (at, Host { addresses: host.addresses.clone(), ..*host }));
     let hosts = Column::by_id(hosts);
     let gateways = (0..2_usize).map(|at| (at, full.nat_gateways.at(at)));
-    let gateways = gateways.filter(|(_, gateway)| is_here(&gateway.address));
-    let nat_gateways = Column::by_id(gateways.map(|(at, gateway)| (at, NatGateway { ..*gateway })));
+    let gateways = gateways.filter(|(_, gateway)| is_here(&gateway.primary()));
+    let nat_gateways = gateways
+        .map(|(at, gateway)| (at, NatGateway { addresses: gateway.addresses.clone(), ..*gateway }));
+    let nat_gateways = Column::by_id(nat_gateways);
     let holders = full.vpcs.at(0_usize).holders.iter().map(|(addr, holder)| (*addr, *holder));
     let holders = holders.filter(|(addr, _)| is_here(addr)).collect();
     let igw = full.internet_gateways.at(IGW);

@@ -11,6 +11,8 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use crate::check::blocks::net;
+use crate::check::held::{nat_gateways, network_interfaces};
+use crate::check::nat_gateways::NatPairs;
 use crate::check::{Check, SubnetIndex, Topology, VpcIndex};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At, PublicIp};
@@ -34,54 +36,15 @@ const NOT_PUBLIC: [Ipv4Net; 9] = [
     net([240, 0, 0, 0], 4),
 ];
 
+/// A private address, and the public one that stands for it if there is one.
+pub(super) type Pair = (Option<Ipv4Addr>, Option<Ipv4Addr>);
+
 /// The addresses of what stands in subnets, by its place in the file's order; none after a fault.
 #[derive(Default)]
 pub(super) struct Addresses {
-    pub(super) nat_gateways: Vec<(Option<Ipv4Addr>, Option<Ipv4Addr>)>,
-    /// Private, and public if it has one.
-    pub(super) network_interfaces: Vec<(Option<Ipv4Addr>, Option<Ipv4Addr>)>,
-}
-
-/// What has an address in both topologies, by section and name, and not the same one.
-#[must_use]
-pub fn readdressed(old: &Topology, new: &Topology) -> Vec<String> {
-    let moved = |before: &HeldBy<'_>, now: HeldBy<'_>, section: &str| -> Vec<String> {
-        let moved = now.into_iter().filter(|(name, now)| {
-            let before = before.get(name);
-            before.is_some_and(|it| (it.private, it.public) != (now.private, now.public))
-        });
-        moved.map(|(name, _)| format!("{section} {name}")).collect()
-    };
-    let mut things = moved(&nat_gateways(old), nat_gateways(new), "nat_gateways");
-    things.extend(moved(&network_interfaces(old), network_interfaces(new), "network_interfaces"));
-    things.sort_unstable();
-    things
-}
-
-/// What something of a running topology has.
-struct Held<'t> {
-    subnet: &'t str,
-    private: Ipv4Addr,
-    public: Option<Ipv4Addr>,
-}
-
-/// By name.
-type HeldBy<'t> = HashMap<&'t str, Held<'t>>;
-
-fn nat_gateways(running: &Topology) -> HeldBy<'_> {
-    let held = running.nat_gateways.iter().map(|it| {
-        let subnet = running[it.subnet].name.as_str();
-        (it.name.as_str(), Held { subnet, private: it.private_ip, public: Some(it.public_ip) })
-    });
-    held.collect()
-}
-
-fn network_interfaces(running: &Topology) -> HeldBy<'_> {
-    let held = running.network_interfaces.iter().map(|it| {
-        let subnet = running[it.subnet].name.as_str();
-        (it.name.as_str(), Held { subnet, private: it.private_ip, public: it.public_ip })
-    });
-    held.collect()
+    /// Each with all its addresses, the primary first.
+    pub(super) nat_gateways: Vec<Vec<Pair>>,
+    pub(super) network_interfaces: Vec<Pair>,
 }
 
 /// Who has an address, in one address space.
@@ -139,9 +102,12 @@ impl Check<'_, '_> {
         self.hosts(&mut public);
         for (index, gateway) in self.model.nat_gateways.values().enumerate() {
             let subnet = self.homes.nat_gateways[index];
-            let inside = self.declared_private(gateway.private_ip, subnet, &mut private);
-            let outside = self.declared_nat(gateway, &mut public);
-            addresses.nat_gateways.push((inside, outside));
+            let declared = NatPairs::of(gateway);
+            let pairs = declared.pairs().map(|(inside, outside)| {
+                let inside = self.declared_private(inside, subnet, &mut private);
+                (inside, outside.and_then(|outside| self.public(outside, &mut public)))
+            });
+            addresses.nat_gateways.push(pairs.collect());
         }
         for (index, interface) in self.model.network_interfaces.values().enumerate() {
             let subnet = self.homes.network_interfaces[index];
@@ -173,41 +139,47 @@ impl Check<'_, '_> {
         let held = nat_gateways(running);
         for (index, (name, gateway)) in self.model.nat_gateways.iter().enumerate() {
             let Some(held) = held.get(name.as_str()) else { continue };
-            let (inside, outside) = &mut addresses.nat_gateways[index];
-            if gateway.private_ip.is_none() {
-                let subnet = self.homes.nat_gateways[index];
-                *inside = self.keep_private(held, gateway.place, subnet, private);
-            }
-            if gateway.public_ips.is_none() {
-                *outside = held.public.filter(|it| public.take(*it, gateway.place));
+            let subnet = self.homes.nat_gateways[index];
+            let declared = NatPairs::of(gateway);
+            let pairs = declared.pairs().zip(&mut addresses.nat_gateways[index]);
+            for (((inside, outside), pair), &(private_ip, public_ip)) in pairs.zip(&held.addresses)
+            {
+                if inside.is_none() {
+                    let held = (held.subnet, private_ip);
+                    pair.0 = self.keep_private(held, gateway.place, subnet, private);
+                }
+                if outside.is_none() && declared.is_public() {
+                    pair.1 = public_ip.filter(|it| public.take(*it, gateway.place));
+                }
             }
         }
         let held = network_interfaces(running);
         for (index, (name, interface)) in self.model.network_interfaces.iter().enumerate() {
             let Some(held) = held.get(name.as_str()) else { continue };
+            let Some(&(private_ip, public_ip)) = held.addresses.first() else { continue };
             let (inside, outside) = &mut addresses.network_interfaces[index];
             let subnet = self.homes.network_interfaces[index];
             if interface.private_ip.is_none() {
+                let held = (held.subnet, private_ip);
                 *inside = self.keep_private(held, interface.place, subnet, private);
             }
             if self.wants_public(interface, subnet) {
-                *outside = held.public.filter(|it| public.take(*it, interface.place));
+                *outside = public_ip.filter(|it| public.take(*it, interface.place));
             }
         }
     }
 
     fn keep_private(
         &self,
-        held: &Held<'_>,
+        (held_in, held): (&str, Ipv4Addr),
         place: Place,
         subnet: Option<SubnetIndex>,
         private: &mut [Claims],
     ) -> Option<Ipv4Addr> {
         let VpcIndex(vpc) = self.homes.vpc(subnet)?;
         let (name, subnet) = self.model.subnets.get_index(subnet?.0)?;
-        let usable = usable(subnet.cidr_block?.value).contains(held.private);
-        (name == held.subnet && usable && private[vpc].take(held.private, place))
-            .then_some(held.private)
+        let usable = usable(subnet.cidr_block?.value).contains(held);
+        (name == held_in && usable && private[vpc].take(held, place)).then_some(held)
     }
 
     /// Whether an interface is to get a public address that the file does not name.
@@ -235,13 +207,16 @@ impl Check<'_, '_> {
         let mut pool = usable(PUBLIC_POOL);
         pool.next = u32::from(PUBLIC_POOL.network()) + 1;
         for (index, (name, gateway)) in self.model.nat_gateways.iter().enumerate() {
-            let (inside, outside) = &mut addresses.nat_gateways[index];
-            if inside.is_none() && gateway.private_ip.is_none() {
-                let subnet = self.homes.nat_gateways[index];
-                *inside = self.free_private(name, gateway.place, subnet, &mut subnets, private);
-            }
-            if outside.is_none() && gateway.public_ips.is_none() {
-                *outside = self.free_public(name, gateway.place, &mut pool, public);
+            let subnet = self.homes.nat_gateways[index];
+            let declared = NatPairs::of(gateway);
+            let pairs = declared.pairs().zip(&mut addresses.nat_gateways[index]);
+            for ((inside, outside), pair) in pairs {
+                if pair.0.is_none() && inside.is_none() {
+                    pair.0 = self.free_private(name, gateway.place, subnet, &mut subnets, private);
+                }
+                if pair.1.is_none() && outside.is_none() && declared.is_public() {
+                    pair.1 = self.free_public(name, gateway.place, &mut pool, public);
+                }
             }
         }
         for (index, (name, interface)) in self.model.network_interfaces.iter().enumerate() {
@@ -263,25 +238,6 @@ impl Check<'_, '_> {
                 self.public(*address, public);
             }
         }
-    }
-
-    fn declared_nat(
-        &mut self,
-        gateway: &model::NatGateway,
-        public: &mut Claims,
-    ) -> Option<Ipv4Addr> {
-        let list = gateway.public_ips.as_ref()?;
-        let Some((first, others)) = list.split_first() else {
-            let fault = Fault::error(list.place, "a public NAT gateway without a public address");
-            self.faults
-                .push(fault.help("name one, or leave `public_ips` out for the next free one"));
-            return None;
-        };
-        for other in others {
-            self.faults
-                .push(Fault::unsupported(other.place, "a second public address of a NAT gateway"));
-        }
-        self.public(*first, public)
     }
 
     /// A declared public address, claimed; it is one that the internet can have.

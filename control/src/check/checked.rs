@@ -189,19 +189,37 @@ pub enum RouteTarget {
     Blackhole,
 }
 
-/// A public NAT gateway.
+/// A NAT gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NatGateway {
     /// Its key in the file.
     pub name: String,
     /// `nat-` and 17 hexadecimal digits, unless the file sets another.
     pub id: String,
-    /// The subnet that it stands in; that VPC has an internet gateway.
+    /// The subnet that it stands in; if the gateway is public, that VPC has an internet gateway.
     pub subnet: SubnetIndex,
-    /// Its address in the subnet.
+    /// Its addresses, the primary first: one to eight.
+    pub addresses: Vec<NatAddress>,
+    /// How long, in seconds, connections go on at an address that is taken away: 1 to 4000.
+    pub drain: u32,
+    /// Whether it was deleted: a blackhole, whose public addresses nobody else has.
+    pub deleted: bool,
+}
+
+impl NatGateway {
+    /// What the internet sees, the primary address first; empty if the gateway is private.
+    pub fn public_ips(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.addresses.iter().filter_map(|it| it.public_ip)
+    }
+}
+
+/// An address of a NAT gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatAddress {
+    /// In the gateway's subnet.
     pub private_ip: Ipv4Addr,
-    /// The address that the internet sees.
-    pub public_ip: Ipv4Addr,
+    /// What the internet sees; none iff the gateway is private.
+    pub public_ip: Option<Ipv4Addr>,
 }
 
 /// A security group: stateful rules of what is allowed.

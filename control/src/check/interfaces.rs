@@ -4,36 +4,11 @@ use std::collections::HashMap;
 
 use crate::check::addresses::Addresses;
 use crate::check::ids::id;
-use crate::check::{
-    Check, InternetHost, NatGateway, NetworkInterface, SecurityGroupIndex, Service, VpcIndex,
-};
+use crate::check::{Check, InternetHost, NetworkInterface, SecurityGroupIndex, Service, VpcIndex};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{At, ServiceWord, shortened};
 
 impl Check<'_, '_> {
-    pub(super) fn nat_gateways(&mut self, addresses: &Addresses) -> Vec<NatGateway> {
-        let mut gateways = Vec::new();
-        for (index, (name, gateway)) in self.model.nat_gateways.iter().enumerate() {
-            let Some(subnet) = self.homes.nat_gateways[index] else { continue };
-            if let Some(vpc) =
-                self.homes.subnets[subnet.0].filter(|&vpc| self.homes.gateways[vpc.0].is_none())
-            {
-                let vpc_name = self.vpc_name(vpc);
-                let message = format!(
-                    "NAT gateway `{name}` is public, but VPC `{vpc_name}` has no internet gateway"
-                );
-                let help = format!("declare one: internet_gateways: {{igw: {{vpc: {vpc_name}}}}}");
-                self.faults.push(Fault::error(gateway.place, message).help(help));
-            }
-            let (Some(private_ip), Some(public_ip)) = addresses.nat_gateways[index] else {
-                continue;
-            };
-            let id = id("nat", name, gateway.id.as_ref());
-            gateways.push(NatGateway { name: name.clone(), id, subnet, private_ip, public_ip });
-        }
-        gateways
-    }
-
     pub(super) fn network_interfaces(&mut self, addresses: &Addresses) -> Vec<NetworkInterface> {
         let mut interfaces = Vec::new();
         for (index, (name, interface)) in self.model.network_interfaces.iter().enumerate() {

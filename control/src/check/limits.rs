@@ -24,6 +24,8 @@ const ROUTES: Limit = Limit { default: 500, hard: Some(1000) };
 const NETWORK_ACLS: Limit = Limit { default: 200, hard: None };
 const ACL_RULES: Limit = Limit { default: 20, hard: Some(40) };
 const NAT_GATEWAYS: Limit = Limit { default: 5, hard: None };
+const NAT_PUBLIC_ADDRESSES: Limit = Limit { default: 2, hard: Some(8) };
+const NAT_ADDRESSES: Limit = Limit { default: 8, hard: Some(8) };
 const SECURITY_GROUPS: Limit = Limit { default: 2500, hard: None };
 const GROUP_RULES: Limit = Limit { default: 60, hard: Some(RULES_BY_GROUPS) };
 const GROUPS: Limit = Limit { default: 5, hard: Some(16) };
@@ -99,6 +101,19 @@ impl Check<'_, '_> {
             let zone = subnet.availability_zone.as_ref().map(|zone| zone.as_str());
             let count = counts.get(&zone).map_or(0, |&(count, _)| count);
             counts.insert(zone, (count + 1, gateway.place));
+        }
+        for gateway in self.model.nat_gateways.values() {
+            let public = gateway.public_ips.as_ref().map_or(0, |it| it.len());
+            self.limit(
+                &NAT_PUBLIC_ADDRESSES,
+                public,
+                gateway.place,
+                "public addresses of a NAT gateway",
+            );
+            let further = gateway.secondary_private_ip_addresses.as_ref().map_or(0, |it| it.len());
+            let count = gateway.secondary_private_ip_address_count.map_or(0, |it| it.value.into());
+            let private = 1 + further.max(count);
+            self.limit(&NAT_ADDRESSES, private, gateway.place, "addresses of a NAT gateway");
         }
         for (count, place) in counts.into_values() {
             self.limit(&NAT_GATEWAYS, count, place, "NAT gateways in an availability zone");

@@ -9,10 +9,12 @@ mod addresses;
 mod blocks;
 mod checked;
 mod groups;
+mod held;
 mod ids;
 mod interfaces;
 mod limits;
 mod names;
+mod nat_gateways;
 mod profile;
 mod routes;
 mod summary;
@@ -28,8 +30,8 @@ use crate::diagnostic::{Fault, Faults, Place, Report};
 use crate::model;
 use names::{Homes, Words};
 
-pub use addresses::readdressed;
 pub use checked::*;
+pub use held::readdressed;
 pub use profile::{ProfileKey, profile_keys};
 
 /// The largest topology file, in bytes: some 600,000 rules.

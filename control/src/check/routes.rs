@@ -46,7 +46,7 @@ impl Check<'_, '_> {
             for route in table.routes.iter().flat_map(|routes| &routes.value) {
                 let target = route.target.as_ref().and_then(|target| self.target(target, home));
                 let Some(destination) = route.destination else { continue };
-                self.destination(destination, home);
+                self.destination(destination, target, home);
                 if let Some(first) = seen.insert(destination.value, destination.place) {
                     let message = format!("a second route to {}", destination.value);
                     let fault = Fault::error(destination.place, message).label(first, "the first");
@@ -70,7 +70,12 @@ impl Check<'_, '_> {
         tables
     }
 
-    fn destination(&mut self, destination: At<Ipv4Net>, home: Option<VpcIndex>) {
+    fn destination(
+        &mut self,
+        destination: At<Ipv4Net>,
+        target: Option<RouteTarget>,
+        home: Option<VpcIndex>,
+    ) {
         let block = destination.value;
         if LINK_SERVICES.contains(&block) {
             let message = format!("no route may lead into {LINK_SERVICES}");
@@ -81,6 +86,14 @@ impl Check<'_, '_> {
             return;
         };
         let Some(local) = written(vpc).find(|local| local.contains(&block)) else { return };
+        // Within a VPC a route leads to a middlebox, and to a whole subnet (AWS "Route table concepts").
+        let subnets = self.model.subnets.values().zip(&self.homes.subnets);
+        let mut subnets = subnets.filter(|(_, vpc)| **vpc == home);
+        if matches!(target, Some(RouteTarget::NatGateway(_)))
+            && subnets.any(|(subnet, _)| subnet.cidr_block.is_some_and(|it| it.value == block))
+        {
+            return;
+        }
         let message = if local.value == block {
             format!("{block} has its `local` route already; another target in its place")
         } else {

@@ -52,7 +52,8 @@ impl Demo {
             .find(|host| host.name == CHECKIP)
             .and_then(|host| host.addresses.first().copied())
             .unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let nat = topology.nat_gateways.first().map(|gateway| gateway.public_ip.to_string());
+        let nat = topology.nat_gateways.first().and_then(|it| it.public_ips().next());
+        let nat = nat.map(|address| address.to_string());
 
         step("The topology", "topologies/nat-gateway.yaml, which this binary carries")?;
         for line in topology.summary() {

@@ -68,10 +68,17 @@ impl Status {
                 .map(|gateway| {
                     let counts = [gateway.ports.to_string(), gateway.ports_busiest.to_string()];
                     let [ports, busiest] = counts;
-                    [gateway.name, gateway.public_ip, ports, busiest]
+                    let addresses = gateway.private_ips.join(", ");
+                    let public = match gateway.public_ips.as_slice() {
+                        [] => "-".to_owned(),
+                        public => public.join(", "),
+                    };
+                    [gateway.name, gateway.state, addresses, public, ports, busiest]
                 })
                 .collect();
-            table::print(["NAT GATEWAY", "PUBLIC IP", "PORTS", "BUSIEST DESTINATION"], &rows)?;
+            let heads =
+                ["NAT GATEWAY", "STATE", "PRIVATE IP", "PUBLIC IP", "PORTS", "BUSIEST DESTINATION"];
+            table::print(heads, &rows)?;
         }
         Ok(0)
     }

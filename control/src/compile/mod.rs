@@ -7,16 +7,18 @@ mod names;
 mod rules;
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use dataplane::packet::{Addr, GroupId};
 use dataplane::shared::PortRange;
 use dataplane::tables::{
-    AddrMap, Column, Eni, Holder, Host, InternetGateway, NatGateway, NetworkAcl, Place, Public,
-    RouteTable, Subnet, Tables, Target, Vpc,
+    AddrMap, Column, Eni, Holder, Host, InternetGateway, NatAddress, NatGateway, NetworkAcl, Place,
+    Public, RouteTable, Subnet, Tables, Target, Vpc,
 };
+use dataplane::time::Tick;
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::check::{Checked, RouteTarget, SubnetIndex, Topology, VpcIndex};
+use crate::check::{self, Checked, RouteTarget, SubnetIndex, Topology, VpcIndex};
 
 pub use names::{Ids, Names, TooMany};
 use rules::{GroupRules, acl};
@@ -33,25 +35,43 @@ pub struct Compiled {
 /// The epoch of an instance's first tables.
 pub const FIRST_EPOCH: u32 = 1;
 
-/// Compiles a topology into the tables of `epoch`, by the names given before and new ones.
+/// Compiles a topology into the tables of `epoch`, by the names given before and new ones; `draining`
+/// are addresses that the running instance has beside those of the topology.
 ///
 /// # Errors
 ///
 /// When ids have run out.
-pub fn compile(topology: &Checked, names: &mut Names, epoch: u32) -> Result<Compiled, TooMany> {
+pub fn compile(
+    topology: &Checked,
+    draining: &[Draining],
+    names: &mut Names,
+    epoch: u32,
+) -> Result<Compiled, TooMany> {
     let ids = names.assign(topology)?;
-    let tables = Compiler { topology, ids: &ids }.tables(epoch);
+    let tables = Compiler { topology, draining, ids: &ids }.tables(epoch);
     Ok(Compiled { tables, ids })
+}
+
+/// An address that a NAT gateway has for as long as connections are left at it, and no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draining {
+    /// The gateway's name.
+    pub gateway: String,
+    /// The address.
+    pub address: check::NatAddress,
+    /// Emulated time of the end.
+    pub until: Duration,
 }
 
 struct Compiler<'a> {
     topology: &'a Topology,
+    draining: &'a [Draining],
     ids: &'a Ids,
 }
 
 impl Compiler<'_> {
     fn tables(&self, epoch: u32) -> Tables {
-        let &Self { topology, ids } = self;
+        let &Self { topology, ids, .. } = self;
         Tables {
             epoch,
             links: self.places(),
@@ -72,15 +92,7 @@ impl Compiler<'_> {
             internet_gateways: column(&ids.internet_gateways, self.internet_gateways()),
             nat_gateways: column(
                 &ids.nat_gateways,
-                topology.nat_gateways.iter().map(|gateway| NatGateway {
-                    subnet: ids.subnets[gateway.subnet.0],
-                    address: Addr::v4(gateway.private_ip),
-                    ports: PortRange {
-                        first: topology.profile.nat_ports.first,
-                        last: topology.profile.nat_ports.last,
-                        limit: topology.profile.nat_connections,
-                    },
-                }),
+                topology.nat_gateways.iter().map(|gateway| self.nat_gateway(gateway)),
             ),
             hosts: column(
                 &ids.internet_hosts,
@@ -104,7 +116,7 @@ impl Compiler<'_> {
     }
 
     fn enis(&self) -> Column<Eni> {
-        let &Self { topology, ids } = self;
+        let &Self { topology, ids, .. } = self;
         let mut rules = GroupRules::new(topology, ids);
         let interfaces = topology.network_interfaces.iter().zip(&ids.eni_links);
         let enis = interfaces.map(|(interface, &link)| {
@@ -136,6 +148,42 @@ impl Compiler<'_> {
         }
     }
 
+    fn nat_gateway(&self, gateway: &crate::check::NatGateway) -> NatGateway {
+        let profile = &self.topology.profile;
+        let stays = gateway
+            .addresses
+            .iter()
+            .map(|it| NatAddress { address: Addr::v4(it.private_ip), draining: None });
+        let leaves = self.draining_of(gateway).map(|it| NatAddress {
+            address: Addr::v4(it.address.private_ip),
+            draining: Some(Tick::at(it.until)),
+        });
+        NatGateway {
+            subnet: self.ids.subnets[gateway.subnet.0],
+            addresses: stays.chain(leaves).collect(),
+            ports: PortRange {
+                first: profile.nat_ports.first,
+                last: profile.nat_ports.last,
+                limit: profile.nat_connections,
+            },
+        }
+    }
+
+    fn draining_of(&self, gateway: &crate::check::NatGateway) -> impl Iterator<Item = &Draining> {
+        let name = gateway.name.as_str();
+        self.draining.iter().filter(move |it| it.gateway == name)
+    }
+
+    /// Each gateway that is there, and each of its addresses, those that drain included.
+    fn nat_addresses(&self) -> impl Iterator<Item = (usize, SubnetIndex, check::NatAddress)> {
+        let there = self.topology.nat_gateways.iter().enumerate().filter(|(_, it)| !it.deleted);
+        there.flat_map(|(index, gateway)| {
+            let stays = gateway.addresses.iter().copied();
+            let all = stays.chain(self.draining_of(gateway).map(|it| it.address));
+            all.map(move |address| (index, gateway.subnet, address))
+        })
+    }
+
     fn routes(&self, table: &crate::check::RouteTable) -> RouteTable {
         let ids = self.ids;
         let local = self.topology[table.vpc].cidrs.iter().map(|&cidr| (net(cidr), Target::Local));
@@ -144,6 +192,7 @@ impl Compiler<'_> {
                 RouteTarget::InternetGateway(it) => {
                     Target::InternetGateway(ids.internet_gateways[it.0])
                 }
+                RouteTarget::NatGateway(it) if self.topology[it].deleted => Target::Blackhole,
                 RouteTarget::NatGateway(it) => Target::NatGateway(ids.nat_gateways[it.0]),
                 RouteTarget::Blackhole => Target::Blackhole,
             };
@@ -153,7 +202,7 @@ impl Compiler<'_> {
     }
 
     fn vpcs(&self) -> Vec<Vpc> {
-        let &Self { topology, ids } = self;
+        let &Self { topology, ids, .. } = self;
         let mut vpcs: Vec<Vpc> = topology.vpcs.iter().map(|_| Vpc::default()).collect();
         let mut hold = |subnet: SubnetIndex, address: Ipv4Addr, holder| {
             vpcs[topology[subnet].vpc.0].holders.insert(Addr::v4(address), holder);
@@ -161,8 +210,8 @@ impl Compiler<'_> {
         for (interface, &eni) in topology.network_interfaces.iter().zip(&ids.enis) {
             hold(interface.subnet, interface.private_ip, Holder::Eni(eni));
         }
-        for (gateway, &id) in topology.nat_gateways.iter().zip(&ids.nat_gateways) {
-            hold(gateway.subnet, gateway.private_ip, Holder::NatGateway(id));
+        for (index, subnet, address) in self.nat_addresses() {
+            hold(subnet, address.private_ip, Holder::NatGateway(ids.nat_gateways[index]));
         }
         vpcs
     }
@@ -173,10 +222,9 @@ impl Compiler<'_> {
         let interfaces = topology.network_interfaces.iter().filter_map(|interface| {
             Some((interface.public_ip?, interface.private_ip, topology[interface.subnet].vpc))
         });
-        let gateways = topology
-            .nat_gateways
-            .iter()
-            .map(|gateway| (gateway.public_ip, gateway.private_ip, topology[gateway.subnet].vpc));
+        let gateways = self.nat_addresses().filter_map(|(_, subnet, address)| {
+            Some((address.public_ip?, address.private_ip, topology[subnet].vpc))
+        });
         interfaces.chain(gateways)
     }
 
@@ -192,7 +240,7 @@ impl Compiler<'_> {
     }
 
     fn internet(&self) -> AddrMap<Public> {
-        let &Self { topology, ids } = self;
+        let &Self { topology, ids, .. } = self;
         let hosts = topology.internet_hosts.iter().zip(&ids.internet_hosts);
         let hosts = hosts.flat_map(|(host, &id)| {
             host.addresses.iter().map(move |&address| (Addr::v4(address), Public::Host(id)))

@@ -27,7 +27,9 @@ pub use rules::{
     AclEgressRule, AclIngressRule, GroupEgressRule, GroupIngressRule, NetworkAcl, SecurityGroup,
 };
 pub use schema::schema;
-pub use values::{Action, Connectivity, PeerText, PortRange, PublicIp, ServiceWord, Uplink};
+pub use values::{
+    Action, Connectivity, NatGatewayState, PeerText, PortRange, PublicIp, ServiceWord, Uplink,
+};
 
 /// Reads `text` and notes what is wrong with its shape; none if there is nothing to look at.
 pub fn read(text: &str, faults: &mut Faults) -> Option<Topology> {
@@ -162,9 +164,18 @@ record! {
         optional connectivity_type: Connectivity,
         /// The first free address of the subnet by default.
         optional private_ip: Ipv4Addr,
-        /// One address; the next free of 198.51.100.0/24 by default.
+        /// Up to eight, the primary first, for a public one; the next free of 198.51.100.0/24 by default.
         optional public_ips: Vec<At<Ipv4Addr>>,
+        /// The private addresses behind its further public ones, or those of a private one; the next free by default.
+        optional secondary_private_ip_addresses: Vec<At<Ipv4Addr>>,
+        /// How many further addresses a private one has, where they are not given.
+        optional secondary_private_ip_address_count: u8,
+        /// Seconds, 1 to 4000, that connections go on at a further address which `apply` takes away; 350 by default.
+        optional max_drain_duration_seconds: u32,
+        /// `available` by default.
+        optional state: NatGatewayState,
     }
+    later "availability_mode"
 }
 
 record! {

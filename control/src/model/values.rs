@@ -67,8 +67,19 @@ words! {
     Connectivity {
         /// By a public address and the internet gateway.
         "public" => Public,
+        /// Within the VPC and what is connected to it, by its private address.
+        "private" => Private,
     }
-    later "private"
+}
+
+words! {
+    /// Whether a NAT gateway is there.
+    NatGatewayState {
+        /// It is.
+        "available" => Available,
+        /// It was deleted: routes to it are blackholes, and its public addresses are still allocated.
+        "deleted" => Deleted,
+    }
 }
 
 words! {

@@ -61,8 +61,12 @@ pub struct DeviceStatus {
 pub struct NatGatewayStatus {
     /// Its name.
     pub name: String,
-    /// The address that the internet sees.
-    pub public_ip: String,
+    /// The addresses that it has in its subnet, the primary first.
+    pub private_ips: Vec<String>,
+    /// The addresses that the internet sees, the primary first; none of a private one.
+    pub public_ips: Vec<String>,
+    /// `available` or `deleted`.
+    pub state: String,
     /// Ports in use, resting ones included, over all destinations.
     pub ports: u64,
     /// Ports in use towards the destination that uses most of them.
@@ -128,7 +132,9 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         .iter()
         .map(|gateway| NatGatewayStatus {
             name: gateway.name.clone(),
-            public_ip: gateway.public_ip.to_string(),
+            private_ips: gateway.addresses.iter().map(|it| it.private_ip.to_string()).collect(),
+            public_ips: gateway.public_ips().map(|it| it.to_string()).collect(),
+            state: if gateway.deleted { "deleted" } else { "available" }.to_owned(),
             ports: 0,
             ports_busiest: 0,
         })

@@ -1,5 +1,6 @@
 //! A topology that runs: workers, tables, clock, and the seats around them.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +15,8 @@ use dataplane::time::Clock;
 use dataplane::worker::{Gone, Setup, Workers};
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
-use crate::check::{self, Checked, Sound};
-use crate::compile::{self, Compiled, FIRST_EPOCH, Names, TooMany};
+use crate::check::{self, Checked, Sound, SubnetIndex, Topology};
+use crate::compile::{self, Compiled, Draining, FIRST_EPOCH, Names, TooMany};
 use crate::diagnostic::Report;
 use crate::model::{self, Change};
 use crate::runtime::device::{Kind, Workshop};
@@ -104,6 +105,8 @@ struct State {
     source: String,
     names: Arc<Names>,
     epoch: u32,
+    /// Addresses of NAT gateways that the topology does not have any more.
+    draining: Vec<Draining>,
     site: Site,
 }
 
@@ -117,7 +120,7 @@ impl Emulator {
         let Sound { topology, source, .. } = sound;
         raise_descriptor_limit();
         let mut names = Names::default();
-        let Compiled { tables, ids } = compile::compile(&topology, &mut names, FIRST_EPOCH)?;
+        let Compiled { tables, ids } = compile::compile(&topology, &[], &mut names, FIRST_EPOCH)?;
         let published = Published::new(tables);
         let shared = Arc::new(Shared::default());
         let clock = Arc::new(Clock::start());
@@ -145,6 +148,7 @@ impl Emulator {
             source,
             names: Arc::new(names),
             epoch: FIRST_EPOCH,
+            draining: Vec::new(),
             site,
         };
         Ok(Self {
@@ -179,7 +183,8 @@ impl Emulator {
         changes.extend(moved);
         let mut names = (*state.names).clone();
         let epoch = state.epoch.checked_add(1).unwrap_or(FIRST_EPOCH);
-        let Compiled { tables, ids } = compile::compile(&topology, &mut names, epoch)?;
+        let draining = drain(&state, &topology, self.elapsed());
+        let Compiled { tables, ids } = compile::compile(&topology, &draining, &mut names, epoch)?;
         let plan = state.site.plan(&seats(&topology, &ids));
         state.site.prepare(&plan, &self.instance, &self.workers)?;
         self.published.replace(tables);
@@ -187,6 +192,7 @@ impl Emulator {
         state.topology = Arc::new(topology);
         state.source = source;
         state.epoch = epoch;
+        state.draining = draining;
         let failed = state.site.finish(&plan, &self.instance, &self.workers);
         let vacated = plan.vacated();
         if !vacated.is_empty() {
@@ -296,6 +302,41 @@ impl Emulator {
         // Nothing that holds it leaves it half changed but where it says so.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The addresses that drain under `new`: those that did and have time left, and those that `new` takes
+/// away from gateways which stay (AWS "DisassociateNatGatewayAddress").
+fn drain(state: &State, new: &Topology, now: Duration) -> Vec<Draining> {
+    let vpc =
+        |topology: &Topology, subnet: SubnetIndex| topology[topology[subnet].vpc].name.clone();
+    let mut private = HashSet::new();
+    let mut public = HashSet::new();
+    for gateway in &new.nat_gateways {
+        for address in &gateway.addresses {
+            private.insert((vpc(new, gateway.subnet), address.private_ip));
+            public.extend(address.public_ip);
+        }
+    }
+    for interface in &new.network_interfaces {
+        private.insert((vpc(new, interface.subnet), interface.private_ip));
+        public.extend(interface.public_ip);
+    }
+    let goes = state.topology.nat_gateways.iter().flat_map(|old| {
+        let until = now + Duration::from_secs(old.drain.into());
+        old.addresses.iter().skip(1).map(move |&address| Draining {
+            gateway: old.name.clone(),
+            address,
+            until,
+        })
+    });
+    let stays = |it: &Draining| {
+        let gateway = new.nat_gateways.iter().find(|gateway| gateway.name == it.gateway);
+        let free = |subnet| !private.contains(&(vpc(new, subnet), it.address.private_ip));
+        it.until > now
+            && gateway.is_some_and(|gateway| !gateway.deleted && free(gateway.subnet))
+            && it.address.public_ip.is_none_or(|address| !public.contains(&address))
+    };
+    state.draining.iter().cloned().chain(goes).filter(stays).collect()
 }
 
 /// The names of all that have a namespace.

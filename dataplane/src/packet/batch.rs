@@ -20,8 +20,8 @@ pub struct Packet {
     pub len: usize,
     /// What the sender left to be done.
     pub offload: VirtioNetHdr,
-    /// The key of the flow that it belongs to; that of the flow it quotes, if [`Packet::quotes`].
-    /// Valid iff parsed: the verdict is not a drop by parse.
+    /// The key of the flow that it belongs to; that of the flow it quotes, if
+    /// [`Kind::Error`]. Valid iff parsed: the verdict is not a drop by parse.
     pub key: Key,
     /// The key's hash; valid iff parsed.
     pub hash: u64,
@@ -33,9 +33,9 @@ pub struct Packet {
     pub tcp_flags: u8,
     /// What rules select by: TCP and UDP the destination port, ICMP type and code in one word.
     pub selector: u16,
-    /// Whether this is an ICMP error; it belongs to the flow of the packet that it quotes.
-    pub quotes: bool,
-    /// The packet's own addresses, where they are not the key's; valid iff `quotes`.
+    /// How it belongs to its flow.
+    pub kind: Kind,
+    /// The packet's own addresses, where they are not the key's; valid iff [`Kind::Error`].
     pub outer: (Addr, Addr),
     /// Its flow and the direction it goes in; valid iff the verdict is `Forward`.
     pub flow: FlowId,
@@ -65,6 +65,8 @@ pub enum Verdict {
         /// Cut to this many bytes a fragment; `None` where it fits.
         fragment: Option<u16>,
     },
+    /// A fragment that waits for the first of its datagram; it comes again by itself.
+    Held,
     /// Ends here.
     Drop {
         /// Why.
@@ -97,6 +99,27 @@ pub enum Answer {
     },
 }
 
+/// How a packet belongs to its flow. All but whole ones are judged one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It is one of the conversation.
+    Whole,
+    /// An ICMP error: it quotes one of the conversation.
+    Error,
+    /// The first fragment of one, with the transport header.
+    FirstFragment,
+    /// A further fragment of one, without any header but IP's.
+    LaterFragment,
+}
+
+impl Kind {
+    /// Whether it is a fragment.
+    #[must_use]
+    pub const fn is_fragment(self) -> bool {
+        matches!(self, Self::FirstFragment | Self::LaterFragment)
+    }
+}
+
 impl Packet {
     /// A packet as it came.
     #[must_use]
@@ -112,7 +135,7 @@ impl Packet {
             payload: 0,
             tcp_flags: 0,
             selector: 0,
-            quotes: false,
+            kind: Kind::Whole,
             outer: (Addr::default(), Addr::default()),
             flow: FlowId::default(),
             direction: Direction::Original,

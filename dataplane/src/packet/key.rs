@@ -28,11 +28,14 @@ pub struct Key {
     pub link: LinkId,
     /// IP protocol number.
     pub protocol: u8,
-    /// Zero, but for a key that stands for packets which cannot come; see [`Key::parked`].
-    unreachable: u8,
+    /// Zero, but for a key that no whole packet bears; see [`Key::parked`] and [`Key::datagram`].
+    special: u8,
 }
 
 const _: () = assert!(size_of::<Key>() == 40);
+
+const PARKED: u8 = 1;
+const DATAGRAM: u8 = 2;
 
 impl Key {
     /// A key of these parts.
@@ -43,35 +46,33 @@ impl Key {
         (src, src_port): (Addr, u16),
         (dst, dst_port): (Addr, u16),
     ) -> Self {
-        Self { src, dst, src_port, dst_port, link, protocol, unreachable: 0 }
+        Self { src, dst, src_port, dst_port, link, protocol, special: 0 }
     }
 
     /// The same 5-tuple seen from the other end, coming in by `link`.
     #[must_use]
     pub const fn reversed(&self, link: LinkId) -> Self {
-        let &Self { src, dst, src_port, dst_port, link: _, protocol, unreachable } = self;
-        Self {
-            src: dst,
-            dst: src,
-            src_port: dst_port,
-            dst_port: src_port,
-            link,
-            protocol,
-            unreachable,
-        }
+        let &Self { src, dst, src_port, dst_port, link: _, protocol, special } = self;
+        Self { src: dst, dst: src, src_port: dst_port, dst_port: src_port, link, protocol, special }
     }
 
     /// The reply key of a flow that has lost its translation: unlike that of any packet, unique
     /// while `self` is.
     #[must_use]
     pub const fn parked(&self) -> Self {
-        Self { unreachable: 1, ..self.reversed(self.link) }
+        Self { special: PARKED, ..self.reversed(self.link) }
     }
 
-    /// Whether no packet can bear this key.
+    /// Whether this is the reply key of a flow that has lost its translation.
     #[must_use]
     pub const fn is_parked(&self) -> bool {
-        self.unreachable != 0
+        self.special == PARKED
+    }
+
+    /// What the fragments of one datagram have in common (RFC 791 s. 3.2), in the place of ports.
+    #[must_use]
+    pub const fn datagram(link: LinkId, protocol: u8, src: Addr, dst: Addr, id: u16) -> Self {
+        Self { special: DATAGRAM, ..Self::new(link, protocol, (src, id), (dst, 0)) }
     }
 
     /// A hash that differs from instance to instance.
@@ -91,7 +92,7 @@ impl Key {
                 | u64::from(self.dst_port) << 32
                 | u64::from(self.link.0) << 16
                 | u64::from(self.protocol) << 8
-                | u64::from(self.unreachable),
+                | u64::from(self.special),
         );
         hasher.finish()
     }
@@ -152,7 +153,7 @@ mod tests {
             Key { dst_port: 1, ..key() },
             Key { link: LinkId(1), ..key() },
             Key { protocol: 17, ..key() },
-            Key { unreachable: 1, ..key() },
+            Key { special: 1, ..key() },
         ] {
             assert_ne!(changed.hash(&seed), hash, "{changed:?}");
         }

@@ -38,6 +38,7 @@ pub fn emit(batch: &mut Batch, shard: &mut Shard, _: &Tables) {
                 }
             }
             Verdict::HandOver(_) => shard.counters.handed_over += 1,
+            Verdict::Held => {}
             Verdict::Pending | Verdict::Emit { .. } => {
                 debug_assert!(false, "admit judges every packet that recall left");
             }

@@ -12,6 +12,7 @@
 
 pub mod admit;
 pub mod emit;
+pub mod fragment;
 pub mod parse;
 pub mod recall;
 pub mod rewrite;
@@ -22,6 +23,7 @@ mod quote;
 use crate::packet::Batch;
 use crate::state::Shard;
 use crate::tables::Tables;
+use crate::wire::virtio::VirtioNetHdr;
 
 /// One step of the path.
 #[derive(Clone, Copy, Debug)]
@@ -47,9 +49,25 @@ pub const PATH: [Stage; 5] = [
     Stage { name: "emit", question: "Where does it leave, and who must be told?", run: emit::emit },
 ];
 
-/// Takes a batch down the path. Afterwards each packet is to be emitted or was dropped.
+/// Takes a batch down the path. Afterwards each packet is to be emitted or handed over, was dropped,
+/// or is held.
 pub fn run(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     for stage in &PATH {
         (stage.run)(batch, shard, tables);
     }
+}
+
+/// Fills an emptied batch with what was held and waits no longer; whether there was any.
+pub fn resume(batch: &mut Batch, shard: &mut Shard) -> bool {
+    batch.clear();
+    while !batch.is_full()
+        && let Some(held) = shard.fragments.next_ready()
+    {
+        batch.push_bytes(held.link, &held.bytes, VirtioNetHdr::PLAIN);
+        if let Some(packet) = batch.packets_mut().last_mut() {
+            // It was counted when it came.
+            packet.handed = true;
+        }
+    }
+    !batch.is_empty()
 }

@@ -4,7 +4,8 @@
 //! s. 5.2.2), so that later stages believe lengths and offsets. The device header is checked too:
 //! a partial checksum and a super-packet must be of the packet that they come with.
 
-use crate::packet::{Addr, Answer, Batch, Key, Packet, Reason, Verdict};
+use crate::packet::{Addr, Answer, Batch, Key, Kind, Packet, Reason, Verdict};
+use crate::path::fragment;
 use crate::state::{Flows, Shard};
 use crate::tables::Tables;
 use crate::wire::checksum::Sum;
@@ -20,28 +21,48 @@ pub fn parse(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     for (packet, bytes) in batch.each_mut() {
         // What was handed over was counted where it came in.
         shard.counters.received += u64::from(!packet.handed);
-        if let Err(reason) = dissect(packet, bytes, &shard.flows) {
-            packet.verdict = Verdict::Drop {
-                reason,
-                component: tables.component_at(packet.key.link),
-                answer: Answer::Silence,
-            };
+        let drop = |reason, packet: &mut Packet| {
+            let component = tables.component_at(packet.key.link);
+            packet.verdict = Verdict::Drop { reason, component, answer: Answer::Silence };
+        };
+        match dissect(packet, bytes, &shard.flows) {
+            Ok(()) => {}
+            Err(Undone::Refused(reason)) => drop(reason, packet),
+            Err(Undone::Fragment) => {
+                if let Err(reason) = fragment::place(packet, bytes, shard, tables) {
+                    drop(reason, packet);
+                }
+            }
         }
     }
 }
 
+/// Why a packet is not yet what later stages believe.
+enum Undone {
+    /// It cannot be trusted.
+    Refused(Reason),
+    /// It may be a part of what can.
+    Fragment,
+}
+
+impl From<Reason> for Undone {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason)
+    }
+}
+
 #[inline]
-fn dissect(packet: &mut Packet, bytes: &[u8], flows: &Flows) -> Result<(), Reason> {
+fn dissect(packet: &mut Packet, bytes: &[u8], flows: &Flows) -> Result<(), Undone> {
     let header = Ipv4::of(bytes).ok_or(Reason::Malformed)?;
     match header.version() {
         4 => {}
-        6 => return Err(Reason::IpVersion),
-        _ => return Err(Reason::Malformed),
+        6 => return Err(Reason::IpVersion.into()),
+        _ => return Err(Reason::Malformed.into()),
     }
     let transport = header.header_length();
     let total = usize::from(header.total_length.get());
     if transport < ipv4::HEADER || total < transport || total > bytes.len() {
-        return Err(Reason::Malformed);
+        return Err(Reason::Malformed.into());
     }
     // RFC 1812 s. 5.2.2 (2): what is not summed right is not looked at further.
     let is_summed = match transport {
@@ -49,16 +70,16 @@ fn dissect(packet: &mut Packet, bytes: &[u8], flows: &Flows) -> Result<(), Reaso
         _ => bytes.get(..transport).is_some_and(|header| Sum::of(header).fold() == 0xffff),
     };
     if !is_summed {
-        return Err(Reason::Malformed);
+        return Err(Reason::Malformed.into());
     }
     if header.is_fragment() {
-        return Err(Reason::Fragment);
+        return Err(Undone::Fragment);
     }
     let segment = bytes.get(transport..total).ok_or(Reason::Malformed)?;
-    let found = transport_of(header.protocol, segment)?;
+    let found = transport_of(header.protocol, segment, segment.len())?;
     check_offload(&packet.offload, header.protocol, transport)?;
     if packet.offload.segmented().is_some() && total != packet.len {
-        return Err(Reason::Malformed);
+        return Err(Reason::Malformed.into());
     }
 
     // Padding behind the packet is not its own.
@@ -74,7 +95,7 @@ fn dissect(packet: &mut Packet, bytes: &[u8], flows: &Flows) -> Result<(), Reaso
     if let Some(quoted) = found.quoted {
         // The answer to what is quoted comes the way that this error came.
         key = quoted.reversed(link);
-        packet.quotes = true;
+        packet.kind = Kind::Error;
         packet.outer = (src, dst);
     }
     // Hashed before it is stored: reading back at once what was stored in narrower pieces stalls.
@@ -85,19 +106,25 @@ fn dissect(packet: &mut Packet, bytes: &[u8], flows: &Flows) -> Result<(), Reaso
 
 /// What a transport header says.
 #[derive(Default)]
-struct Transport {
+pub(super) struct Transport {
     /// Its length, in bytes.
-    header: usize,
+    pub(super) header: usize,
     /// Source and destination port; see [`Key`].
-    ports: (u16, u16),
-    tcp_flags: u8,
+    pub(super) ports: (u16, u16),
+    pub(super) tcp_flags: u8,
     /// See [`Packet::selector`].
-    selector: u16,
+    pub(super) selector: u16,
     /// The packet that an ICMP error quotes, as it was sent.
-    quoted: Option<Key>,
+    pub(super) quoted: Option<Key>,
 }
 
-fn transport_of(protocol: u8, segment: &[u8]) -> Result<Transport, Reason> {
+/// The transport header at the start of `segment`, of whose datagram there are `present` bytes, here
+/// or in other fragments.
+pub(super) fn transport_of(
+    protocol: u8,
+    segment: &[u8],
+    present: usize,
+) -> Result<Transport, Reason> {
     match protocol {
         protocol::TCP => {
             let header = Tcp::of(segment).ok_or(Reason::Malformed)?;
@@ -117,7 +144,7 @@ fn transport_of(protocol: u8, segment: &[u8]) -> Result<Transport, Reason> {
         protocol::UDP => {
             let header = Udp::of(segment).ok_or(Reason::Malformed)?;
             let length = usize::from(header.length.get());
-            if length < udp::HEADER || length > segment.len() {
+            if length < udp::HEADER || length > present {
                 return Err(Reason::Malformed);
             }
             let ports = (header.source_port.get(), header.destination_port.get());

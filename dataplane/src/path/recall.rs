@@ -5,7 +5,7 @@
 //! has expired; else it waits for `admit`. A hit tests expiry itself, so a moved clock acts at once.
 //! A packet whose flow another worker owns is handed over to it.
 
-use crate::packet::{Batch, Direction, Packet, Verdict};
+use crate::packet::{Batch, Direction, Kind, Packet, Verdict};
 use crate::state::{FlowId, FlowRef, Phase, Shard};
 use crate::tables::Tables;
 use crate::wire::tcp::flags;
@@ -24,8 +24,8 @@ pub fn recall(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
             continue;
         }
         match find(packet, candidate, shard) {
-            // An ICMP error belongs to the flow that it quotes, but is judged by itself.
-            Some(_) if packet.quotes => {}
+            // An ICMP error or a fragment belongs to its flow, but is judged by itself.
+            Some(_) if packet.kind != Kind::Whole => {}
             Some(found) => hit(packet, found, shard, tables),
             None if packet.handed => {}
             None => {

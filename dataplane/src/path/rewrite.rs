@@ -5,15 +5,17 @@
 //! that cannot go on as it is (time to live, MTU) is refused before its bytes are touched, so that
 //! the answer can quote it.
 
-use crate::packet::{Addr, Answer, Batch, Component, Direction, Packet, Reason, Verdict};
+use crate::packet::{
+    Answer, Batch, Component, Direction, Kind, NatGatewayId, Packet, Reason, Verdict,
+};
 use crate::path::quote;
 use crate::state::{Device, Hot, Shard};
-use crate::tables::{Place, Tables};
+use crate::tables::{NAT_GATEWAY_MTU, NatGateway, Place, Tables};
 use crate::wire::checksum::{Delta, Sum};
 use crate::wire::icmpv4::{self, Icmpv4};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::protocol;
-use crate::wire::tcp::Tcp;
+use crate::wire::tcp::{self, Tcp};
 use crate::wire::udp::Udp;
 
 /// Translates each packet that goes on.
@@ -23,89 +25,117 @@ pub fn rewrite(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
             continue;
         }
         let Some(hot) = shard.flows.hot(packet.flow) else { continue };
-        if let Some((reason, answer)) = refusal(packet, bytes, hot, shard, tables) {
-            let ttl = Ipv4::of(bytes).map_or(0, |header| header.ttl);
-            let component = place_of(packet, (reason, ttl), shard, tables);
-            packet.verdict = Verdict::Drop { reason, component, answer };
-        } else if packet.quotes {
-            quote::translate(packet, bytes, hot);
-        } else {
-            translate(packet, bytes, hot);
+        if let Some(verdict) = refusal(packet, bytes, hot, shard, tables) {
+            packet.verdict = verdict;
+            continue;
+        }
+        match packet.kind {
+            Kind::Whole | Kind::FirstFragment => {
+                if packet.tcp_flags & tcp::flags::SYN != 0 && hot.ttl_hops > 0 {
+                    clamp(packet, bytes, tables.choices.nat_mss_clamp);
+                }
+                translate_header(bytes, hot, packet.direction);
+                translate_transport(packet, bytes, hot);
+            }
+            Kind::LaterFragment => translate_header(bytes, hot, packet.direction),
+            Kind::Error => quote::translate(packet, bytes, hot),
         }
     }
 }
 
-/// Why a packet cannot go on as it is, if so.
+/// Why and where a packet cannot go on as it is, if so.
 fn refusal(
     packet: &Packet,
     bytes: &[u8],
     hot: &Hot,
     shard: &Shard,
     tables: &Tables,
-) -> Option<(Reason, Answer)> {
+) -> Option<Verdict> {
     let header = Ipv4::of(bytes)?;
     if header.ttl <= hot.ttl_hops && hot.ttl_hops > 0 {
-        let answer = match translator(packet, header.ttl, shard, tables) {
-            // No error is sent about an error (RFC 1122 s. 3.2.2), and none to the outside.
-            Some((_, router)) if !packet.quotes && is_inside(packet, tables) => {
-                Answer::TimeExceeded { router }
-            }
-            _ => Answer::Silence,
-        };
-        return Some((Reason::TtlExpired, answer));
+        return Some(too_far(packet, header.ttl, shard, tables));
     }
     if packet.wire_len() > usize::from(hot.mtu) && header.dont_fragment() {
-        let answer = match tables.place(packet.key.link) {
-            Some(Place::Eni(eni)) if !packet.quotes => {
-                let router = tables.subnet(tables.eni(eni).subnet).router;
-                Answer::FragmentationNeeded { router, mtu: hot.mtu }
-            }
-            _ => Answer::Silence,
-        };
-        return Some((Reason::MtuExceeded, answer));
+        return Some(too_large(packet, hot.mtu, shard, tables));
     }
     None
 }
 
-fn place_of(
-    packet: &Packet,
-    (reason, ttl): (Reason, u8),
-    shard: &Shard,
-    tables: &Tables,
-) -> Component {
-    match (reason, translator(packet, ttl, shard, tables)) {
-        (Reason::TtlExpired, Some((component, _))) => component,
-        _ => tables.component_at(packet.key.link),
-    }
+#[cold]
+fn too_far(packet: &Packet, ttl: u8, shard: &Shard, tables: &Tables) -> Verdict {
+    let hop = usize::from(ttl.saturating_sub(1));
+    let translator = translator(packet, hop, shard, tables);
+    let answer = match translator {
+        Some((_, gateway)) if is_told(packet, tables) => {
+            Answer::TimeExceeded { router: gateway.primary() }
+        }
+        _ => Answer::Silence,
+    };
+    let component = translator
+        .map_or_else(|| tables.component_at(packet.key.link), |(id, _)| Component::NatGateway(id));
+    Verdict::Drop { reason: Reason::TtlExpired, component, answer }
 }
 
-fn is_inside(packet: &Packet, tables: &Tables) -> bool {
-    matches!(tables.place(packet.key.link), Some(Place::Eni(_)))
+/// The first hop that the packet is too large for tells its sender: a NAT gateway by itself, an
+/// internet gateway by the router of the subnet that the packet comes from (AWS "Network MTU for your
+/// EC2 instance", "NAT gateway basics").
+#[cold]
+fn too_large(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Verdict {
+    let mut component = tables.component_at(packet.key.link);
+    let answer = match (tables.place(packet.key.link), translator(packet, 0, shard, tables)) {
+        _ if !is_told(packet, tables) => Answer::Silence,
+        (_, Some((id, gateway))) if packet.wire_len() > usize::from(NAT_GATEWAY_MTU) => {
+            component = Component::NatGateway(id);
+            Answer::FragmentationNeeded { router: gateway.primary(), mtu: NAT_GATEWAY_MTU }
+        }
+        (_, Some((_, gateway))) => {
+            Answer::FragmentationNeeded { router: tables.subnet(gateway.subnet).router, mtu }
+        }
+        (Some(Place::Eni(eni)), None) => {
+            let router = tables.subnet(tables.eni(eni).subnet).router;
+            Answer::FragmentationNeeded { router, mtu }
+        }
+        _ => Answer::Silence,
+    };
+    Verdict::Drop { reason: Reason::MtuExceeded, component, answer }
 }
 
-/// The device of the packet's flow at which a time to live of `ttl` ends, and its address.
-fn translator(
+/// Whether the sender of a packet is told by an ICMP error: it is in a VPC, and this is no error
+/// itself (RFC 1122 s. 3.2.2).
+fn is_told(packet: &Packet, tables: &Tables) -> bool {
+    packet.kind != Kind::Error && matches!(tables.place(packet.key.link), Some(Place::Eni(_)))
+}
+
+/// The NAT gateway that a packet comes to after `hop` others.
+fn translator<'t>(
     packet: &Packet,
-    ttl: u8,
+    hop: usize,
     shard: &Shard,
-    tables: &Tables,
-) -> Option<(Component, Addr)> {
+    tables: &'t Tables,
+) -> Option<(NatGatewayId, &'t NatGateway)> {
     let (_, cold) = shard.flows.parts(packet.flow)?;
     let mut translators = cold.facets.iter().filter_map(|facet| match facet.device {
         Device::NatGateway(id) => Some(id),
         Device::Eni(_) => None,
     });
-    let hop = usize::from(ttl.saturating_sub(1));
     let id = match packet.direction {
         Direction::Original => translators.nth(hop),
         Direction::Reply => translators.nth_back(hop),
     }?;
-    Some((Component::NatGateway(id), tables.nat_gateways.get(id)?.address))
+    Some((id, tables.nat_gateways.get(id)?))
 }
 
-fn translate(packet: &Packet, bytes: &mut [u8], hot: &Hot) {
-    let out = hot.key(packet.direction.opposite());
-    let (addresses, transport) = hot.deltas(packet.direction);
+/// Holds what a SYN announces down to what passes the NAT gateway.
+#[cold]
+fn clamp(packet: &Packet, bytes: &mut [u8], most: u16) {
+    if let Some(segment) = bytes.get_mut(usize::from(packet.transport)..) {
+        tcp::clamp_mss(segment, most, packet.offload.needs_csum());
+    }
+}
+
+fn translate_header(bytes: &mut [u8], hot: &Hot, direction: Direction) {
+    let out = hot.key(direction.opposite());
+    let (addresses, _) = hot.deltas(direction);
     let Some(header) = Ipv4::of_mut(bytes) else { return };
     let (Some(src), Some(dst)) = (out.dst.to_v4(), out.src.to_v4()) else { return };
     header.source = src.octets();
@@ -113,7 +143,11 @@ fn translate(packet: &Packet, bytes: &mut [u8], hot: &Hot) {
     header.ttl -= hot.ttl_hops;
     let change = addresses.and(ttl_delta(hot.ttl_hops));
     header.checksum.set(change.apply(header.checksum.get()));
+}
 
+fn translate_transport(packet: &Packet, bytes: &mut [u8], hot: &Hot) {
+    let out = hot.key(packet.direction.opposite());
+    let (addresses, transport) = hot.deltas(packet.direction);
     let Some(segment) = bytes.get_mut(usize::from(packet.transport)..) else { return };
     let (src_port, dst_port) = (out.dst_port, out.src_port);
     match packet.key.protocol {

@@ -7,6 +7,7 @@
 mod counters;
 mod flow;
 mod flows;
+mod fragments;
 mod index;
 mod phase;
 mod prefetch;
@@ -16,7 +17,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use crate::packet::{Direction, Key, LinkId, Packet};
+use crate::packet::{Direction, Key, LinkId, Packet, Reason};
 use crate::shared::{Lease, Shared, WorkerId};
 use crate::tables::Timers;
 use crate::time::Tick;
@@ -25,6 +26,7 @@ pub use counters::Counters;
 pub use flow::{Cold, Device, Facet, Facets, Hot, MAX_FACETS, Translation};
 pub use flows::{FlowId, Flows};
 pub(crate) use flows::{FlowRef, Refused};
+pub use fragments::{Fragments, Held, Ports};
 pub use phase::Phase;
 
 /// The state of one worker.
@@ -34,6 +36,8 @@ pub struct Shard {
     pub now: Tick,
     /// The worker's flows.
     pub flows: Flows,
+    /// Datagrams that come in fragments.
+    pub fragments: Fragments,
     /// What it has counted.
     pub counters: Counters,
     pub(crate) random: fastrand::Rng,
@@ -72,6 +76,7 @@ impl Shard {
         Self {
             now,
             flows: Flows::new(limit, seed, now),
+            fragments: Fragments::default(),
             counters: Counters::default(),
             random: fastrand::Rng::with_seed(own),
             shared,
@@ -92,7 +97,25 @@ impl Shard {
             budget -= 1;
         }
         self.flows.reuse();
+        while budget > 0
+            && let Some((datagram, waited)) = self.fragments.expire(self.now)
+        {
+            self.shared.directory.release(self.flows.hash(&datagram), self.worker);
+            for fragment in waited {
+                self.counters.drop(Reason::FragmentIncomplete, fragment.sender);
+            }
+            budget -= 1;
+        }
         budget > 0
+    }
+
+    /// Makes this worker the one where the fragments of `datagram` meet, or tells which one is. What
+    /// was `handed` over has met where it is.
+    pub(crate) fn meet(&self, datagram: &Key, hash: u64, handed: bool) -> Option<WorkerId> {
+        if handed || self.fragments.knows(datagram) {
+            return None;
+        }
+        self.shared.directory.claim(hash, self.worker).err()
     }
 
     /// Lets [`expire`](Self::expire) find also what became due within the last second: after a jump

@@ -20,7 +20,7 @@ use crate::packet::{
     RouteTableId, SubnetId, VpcId,
 };
 use crate::shared::PortRange;
-use crate::time::Span;
+use crate::time::{Span, Tick};
 
 pub use classifier::{Classifier, Peer, PeerOf, Selector, Terms};
 pub use column::Column;
@@ -32,6 +32,9 @@ pub const VPC_MTU: u16 = 9001;
 
 /// MTU of an internet gateway, in bytes (AWS "Network MTU for your EC2 instance").
 pub const INTERNET_MTU: u16 = 1500;
+
+/// MTU of a NAT gateway, in bytes (AWS "NAT gateway basics").
+pub const NAT_GATEWAY_MTU: u16 = 8500;
 
 /// A map by address.
 pub type AddrMap<T> = HashMap<Addr, T, FixedState>;
@@ -166,10 +169,41 @@ pub struct InternetGateway {
 pub struct NatGateway {
     /// Where it lies.
     pub subnet: SubnetId,
-    /// Its private address.
-    pub address: Addr,
-    /// The ports that it gives out towards each destination.
+    /// Its private addresses, the primary first; never empty.
+    pub addresses: Vec<NatAddress>,
+    /// The ports that it gives out of each address towards each destination.
     pub ports: PortRange,
+}
+
+/// An address of a NAT gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatAddress {
+    /// The private address.
+    pub address: Addr,
+    /// Set while it takes no new connections: when those that it has end (AWS
+    /// "DisassociateNatGatewayAddress").
+    pub draining: Option<Tick>,
+}
+
+impl NatGateway {
+    /// Its primary address, which ICMP errors of its own come from.
+    #[must_use]
+    pub fn primary(&self) -> Addr {
+        self.addresses.first().map_or(Addr::default(), |it| it.address)
+    }
+
+    /// Whether connections go on at `address`.
+    #[must_use]
+    pub fn has(&self, address: Addr, now: Tick) -> bool {
+        let ended = |it: &NatAddress| it.draining.is_some_and(|end| end.is_due(now));
+        self.addresses.iter().any(|it| it.address == address && !ended(it))
+    }
+
+    /// Whether connections at `address` are about to end.
+    #[must_use]
+    pub fn is_draining(&self, address: Addr) -> bool {
+        self.addresses.iter().any(|it| it.address == address && it.draining.is_some())
+    }
 }
 
 /// A host on the simulated internet.
@@ -249,11 +283,14 @@ impl Default for Timers {
 pub struct Choices {
     /// Whether a NAT gateway resets an inside segment of a TCP connection that it does not know.
     pub nat_resets_unmapped: bool,
+    /// The largest MSS that a NAT gateway lets a SYN announce.
+    pub nat_mss_clamp: u16,
 }
 
 impl Default for Choices {
     fn default() -> Self {
-        Self { nat_resets_unmapped: true }
+        // 8500 bytes without the headers of IPv4 and TCP.
+        Self { nat_resets_unmapped: true, nat_mss_clamp: 8460 }
     }
 }
 

@@ -3,6 +3,8 @@
 use zerocopy::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::wire::checksum::{Delta, Sum};
+
 /// Length of a header without options, in bytes.
 pub const HEADER: usize = 20;
 
@@ -56,5 +58,96 @@ impl Tcp {
     #[must_use]
     pub const fn header_length(&self) -> usize {
         (self.data_offset >> 4) as usize * 4
+    }
+}
+
+/// Lowers the MSS that a SYN announces to `most`, with the checksum (RFC 9293 s. 3.7.1). A `partial`
+/// checksum does not cover it.
+pub fn clamp_mss(segment: &mut [u8], most: u16, partial: bool) {
+    let Some(length) = Tcp::of(segment).map(Tcp::header_length) else { return };
+    let Some(options) = segment.get_mut(HEADER..length) else { return };
+    let before = Sum::of(options);
+    let Some(value) = mss(options) else { return };
+    if u16::from_be_bytes(*value) <= most {
+        return;
+    }
+    *value = most.to_be_bytes();
+    let change = Delta::between(before, Sum::of(options));
+    if let Some(header) = Tcp::of_mut(segment)
+        && !partial
+    {
+        header.checksum.set(change.apply(header.checksum.get()));
+    }
+}
+
+/// The value of the MSS option among a header's options (RFC 9293 s. 3.2).
+fn mss(options: &mut [u8]) -> Option<&mut [u8; 2]> {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const MSS: u8 = 2;
+    let mut at = 0;
+    loop {
+        at += match *options.get(at)? {
+            END => return None,
+            NO_OPERATION => 1,
+            kind => {
+                let length = usize::from(*options.get(at + 1)?);
+                if kind == MSS && length == 4 {
+                    return options.get_mut(at + 2..)?.first_chunk_mut();
+                }
+                // A shorter one would not end.
+                length.max(2)
+            }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A SYN whose options are `options`, with a right checksum over no pseudo-header.
+    fn syn(options: &[u8]) -> Vec<u8> {
+        let mut segment = vec![0; HEADER];
+        segment[12] = u8::try_from(((HEADER + options.len()) / 4) << 4).unwrap();
+        segment[13] = flags::SYN;
+        segment.extend_from_slice(options);
+        let checksum = Sum::of(&segment).checksum();
+        Tcp::of_mut(&mut segment).unwrap().checksum.set(checksum);
+        segment
+    }
+
+    #[test]
+    fn a_large_mss_is_lowered_wherever_it_stands_and_the_checksum_stays_right() {
+        for options in [
+            &[2, 4, 0x22, 0xff][..],
+            &[1, 2, 4, 0x22, 0xff, 1, 1, 0],
+            &[3, 3, 7, 2, 4, 0x22, 0xff, 0],
+        ] {
+            let mut segment = syn(options);
+            clamp_mss(&mut segment, 8460, false);
+            assert_ne!(segment, syn(options));
+            assert_eq!(Sum::of(&segment).fold(), 0xffff, "{options:?}");
+            assert!(segment.windows(4).any(|it| it == [2, 4, 0x21, 0x0c]), "{segment:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_small_absent_or_malformed_stays() {
+        for options in [
+            &[2, 4, 5, 0xb4][..],
+            &[1, 1, 1, 1],
+            &[8, 0, 0, 0],
+            &[1, 1, 2, 4],
+            &[0, 2, 4, 0xff],
+            &[],
+        ] {
+            let mut padded = options.to_vec();
+            padded.resize(options.len().next_multiple_of(4), 0);
+            let before = syn(&padded);
+            let mut segment = before.clone();
+            clamp_mss(&mut segment, 1460, false);
+            assert_eq!(segment, before, "{options:?}");
+        }
     }
 }

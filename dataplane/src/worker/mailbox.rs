@@ -14,7 +14,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::io::Link;
 use crate::packet::{Component, LinkId};
-use crate::state::Shard;
+use crate::state::{Ports, Shard};
 use crate::tables::Tables;
 use crate::wire::virtio::VirtioNetHdr;
 
@@ -39,6 +39,8 @@ pub(super) struct Handed {
     /// Whose link that is.
     pub(super) sender: Component,
     pub(super) offload: VirtioNetHdr,
+    /// What a fragment without ports has for some.
+    pub(super) ports: Option<Ports>,
     pub(super) bytes: Vec<u8>,
 }
 

@@ -11,7 +11,7 @@ use rustix::event::{Timespec, epoll};
 use crate::io::Link;
 use crate::io::transmit::transmit;
 use crate::packet::{Batch, LinkId, Packet, Reason, Verdict};
-use crate::path;
+use crate::path::{self, fragment};
 use crate::shared::WorkerId;
 use crate::state::Shard;
 use crate::tables::Reader;
@@ -110,6 +110,10 @@ impl Turner {
             if !self.batch.is_empty() {
                 path::run(&mut self.batch, &mut self.shard, self.tables.load());
                 self.send();
+                while path::resume(&mut self.batch, &mut self.shard) {
+                    path::run(&mut self.batch, &mut self.shard, self.tables.load());
+                    self.send();
+                }
             }
             self.caught_up = self.shard.expire(&self.tables.load().timers);
             self.tell_the_waiting();
@@ -122,7 +126,9 @@ impl Turner {
         if idle_turns < SPINS || !self.caught_up || !self.waiting.is_empty() {
             return Some(now);
         }
-        let naps = !self.shard.flows.is_empty() || self.shard.resting() > 0;
+        let naps = !self.shard.flows.is_empty()
+            || !self.shard.fragments.is_empty()
+            || self.shard.resting() > 0;
         naps.then(|| Timespec { tv_nsec: NAP.subsec_nanos().into(), ..now })
     }
 
@@ -156,7 +162,11 @@ impl Turner {
             }
         }
         while !self.batch.is_full() {
-            let Some(Handed { link, offload, bytes, .. }) = mailbox.next_handed() else { return };
+            let Some(handed) = mailbox.next_handed() else { return };
+            let Handed { link, offload, bytes, ports, .. } = handed;
+            if let Some(ports) = ports {
+                fragment::learn(link, &bytes, ports, &mut self.shard);
+            }
             self.batch.push_bytes(link, &bytes, offload);
             if let Some(packet) = self.batch.packets_mut().last_mut() {
                 packet.handed = true;
@@ -222,6 +232,7 @@ impl Turner {
                         link: packet.key.link,
                         sender: self.tables.load().component_at(packet.key.link),
                         offload: packet.offload,
+                        ports: fragment::known(packet),
                         bytes: bytes.unwrap_or_default().to_vec(),
                     };
                     if let Some(oldest) = mailbox.hand(handed) {
@@ -229,7 +240,7 @@ impl Turner {
                     }
                     woken |= 1 << (owner.0 % 64);
                 }
-                Verdict::Pending | Verdict::Forward | Verdict::Drop { .. } => {}
+                Verdict::Pending | Verdict::Forward | Verdict::Held | Verdict::Drop { .. } => {}
             }
         }
         for (id, mailbox) in self.mailboxes.iter().enumerate() {

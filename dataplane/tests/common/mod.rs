@@ -5,4 +5,5 @@
 
 pub mod datagram;
 pub mod net;
+pub mod shards;
 pub mod topology;

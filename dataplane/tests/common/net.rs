@@ -18,6 +18,8 @@ pub struct Net {
     pub tables: Tables,
     pub shard: Shard,
     pub shared: Arc<Shared>,
+    /// What became of fragments that were held, since somebody took this.
+    pub resumed: Vec<Outcome>,
     batch: Batch,
 }
 
@@ -28,6 +30,8 @@ pub struct Outcome {
     pub emitted: Option<Emitted>,
     /// Why and where it was dropped.
     pub dropped: Option<(Reason, Component)>,
+    /// Whether it waits for the first fragment of its datagram.
+    pub held: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +47,7 @@ impl Outcome {
     /// The packet that went on by `link`.
     #[track_caller]
     pub fn at(&self, link: LinkId) -> Datagram {
-        let Self { emitted: Some(emitted), dropped: None } = self else { panic!("{self:?}") };
+        let Self { emitted: Some(emitted), dropped: None, .. } = self else { panic!("{self:?}") };
         assert_eq!(emitted.link, link, "exit link");
         Datagram::read(&emitted.bytes)
     }
@@ -57,7 +61,8 @@ impl Net {
     pub fn with_limit(topology: &Topology, flows: usize, seed: u64) -> Self {
         let shared = Arc::new(Shared::default());
         let shard = Shard::new(WorkerId(0), shared.clone(), flows, seed);
-        Self { tables: topology.tables(), shard, shared, batch: Batch::new() }
+        let (tables, resumed, batch) = (topology.tables(), Vec::new(), Batch::new());
+        Self { tables, shard, shared, resumed, batch }
     }
 
     /// Sends one packet down the path.
@@ -80,6 +85,17 @@ impl Net {
             self.batch.push_bytes(link, bytes, offload);
         }
         assert_eq!(self.batch.len(), packets.len(), "more than a batch holds");
+        let outcomes = self.path();
+        while path::resume(&mut self.batch, &mut self.shard) {
+            let resumed = self.path();
+            self.resumed.extend(resumed);
+        }
+        self.shard.expire(&self.tables.timers);
+        outcomes
+    }
+
+    /// Takes the batch down the path.
+    fn path(&mut self) -> Vec<Outcome> {
         let mut drops = Vec::new();
         for stage in &path::PATH {
             // Emit turns a drop that owes an answer into what is emitted.
@@ -88,7 +104,6 @@ impl Net {
             }
             (stage.run)(&mut self.batch, &mut self.shard, &self.tables);
         }
-        self.shard.expire(&self.tables.timers);
         let mut outcomes = Vec::new();
         for (index, before) in drops.into_iter().enumerate() {
             let packet = self.batch.packets()[index];
@@ -103,7 +118,7 @@ impl Net {
                 }
                 _ => None,
             };
-            outcomes.push(Outcome { emitted, dropped });
+            outcomes.push(Outcome { emitted, dropped, held: before == Verdict::Held });
         }
         outcomes
     }
@@ -125,7 +140,8 @@ impl Net {
     #[track_caller]
     pub fn check(&self) {
         let Counters { received, forwarded, .. } = self.shard.counters;
-        assert_eq!(received, forwarded + self.shard.counters.dropped(), "one end for each packet");
+        let ended = forwarded + self.shard.counters.dropped() + self.shard.fragments.held() as u64;
+        assert_eq!(received, ended, "one end for each packet");
 
         let flows = &self.shard.flows;
         let mut keys = HashSet::new();
@@ -138,7 +154,8 @@ impl Net {
         }
         assert_eq!(flows.len(), live, "flows are those whose slots are in use");
         assert_eq!(flows.keys(), 2 * live, "both keys or neither");
-        assert_eq!(self.shared.directory.len(), keys.len(), "the directory knows every key");
+        let known = keys.len() + self.shard.fragments.len();
+        assert_eq!(self.shared.directory.len(), known, "the directory knows every key");
         let leased = usize::try_from(self.shared.ports.total()).unwrap();
         assert_eq!(
             leased,

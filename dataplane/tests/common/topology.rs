@@ -19,9 +19,9 @@ use dataplane::packet::{
 };
 use dataplane::shared::PortRange;
 use dataplane::tables::{
-    AclRule, Choices, Classifier, Eni, GroupRule, Holder, Host, InternetGateway, NatGateway,
-    NetworkAcl, Peer, Place, Public, RouteTable, Selector, Subnet, Tables, Target, Terms, Timers,
-    Vpc,
+    AclRule, Choices, Classifier, Eni, GroupRule, Holder, Host, InternetGateway, NatAddress,
+    NatGateway, NetworkAcl, Peer, Place, Public, RouteTable, Selector, Subnet, Tables, Target,
+    Terms, Timers, Vpc,
 };
 use ipnet::IpNet;
 
@@ -134,7 +134,7 @@ impl Topology {
         };
         let nat = |subnet: u16, address| NatGateway {
             subnet: SubnetId(subnet),
-            address: Addr::v4(address),
+            addresses: vec![NatAddress { address: Addr::v4(address), draining: None }],
             ports: self.ports,
         };
         let of = |link: LinkId| Addr::v4(address(link));

@@ -148,7 +148,10 @@ pub fn same_data(sent: &Datagram, seen: &Datagram) {
         Payload::Other { data, .. } => (data.clone(), None),
         Payload::Error { quoted, .. } => (vec![0; quoted.len()], None),
     };
-    assert_eq!(data(sent), data(seen), "data");
+    // The judge does not look into fragments: `laws/fragments.rs` does.
+    if !sent.more_fragments {
+        assert_eq!(data(sent), data(seen), "data");
+    }
     assert_eq!((sent.df, sent.more_fragments), (seen.df, seen.more_fragments), "DF, MF");
 }
 

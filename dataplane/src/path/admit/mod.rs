@@ -5,12 +5,15 @@
 //! the flow. Draft first, commit last: nothing is kept of a packet that a later hop drops, but that
 //! the devices which it passed have seen it.
 
+mod nat;
 pub mod record;
 mod walk;
 
 use arrayvec::ArrayVec;
 
-use crate::packet::{Addr, Answer, Batch, Component, Direction, Key, Packet, Reason, Verdict};
+use crate::packet::{
+    Addr, Answer, Batch, Component, Direction, Key, Kind, Packet, Reason, Verdict,
+};
 use crate::path::recall::{begins, reopens};
 use crate::shared::WorkerId;
 use crate::state::{
@@ -27,7 +30,7 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     for packet in batch.packets_mut().iter_mut().filter(|packet| packet.is_pending()) {
         match admit(&Headers::of(packet), packet.hash, shard, tables, &mut ()) {
             Ok(Admitted { flow, direction, outer }) => {
-                if !packet.quotes {
+                if packet.kind != Kind::Error {
                     shard.count(flow, direction, packet);
                 }
                 packet.flow = flow;
@@ -55,6 +58,8 @@ pub struct Headers {
     pub tcp_flags: u8,
     /// An ICMP error's own source and destination; `None` for any other packet.
     pub error: Option<(Addr, Addr)>,
+    /// Whether it is a fragment; its ports are those of its datagram.
+    pub fragment: bool,
 }
 
 impl Headers {
@@ -65,7 +70,8 @@ impl Headers {
             key: packet.key,
             selector: packet.selector,
             tcp_flags: packet.tcp_flags,
-            error: packet.quotes.then_some(packet.outer),
+            error: (packet.kind == Kind::Error).then_some(packet.outer),
+            fragment: packet.kind.is_fragment(),
         }
     }
 }
@@ -213,7 +219,7 @@ fn revisit<R: Recorder>(
             hot.mtu = found.mtu;
             hot.ttl_hops = found.ttl_hops;
             hot.enter(phase);
-            hot.judge(direction, tables.epoch);
+            hot.judge(direction, epoch_for(&cold.facets, tables));
             cold.settle(hot, &tables.timers, now);
             shard.flows.reschedule(flow);
             Ok(Admitted { flow, direction, outer })
@@ -292,6 +298,18 @@ fn succeed(flow: FlowId, passed: Passage, shard: &mut Shard, tables: &Tables) ->
     facets
 }
 
+/// The epoch that a packet's judgement holds for: none, so that each packet is judged by itself, where
+/// its NAT gateway's address may go at any moment.
+fn epoch_for(facets: &Facets, tables: &Tables) -> u32 {
+    let draining = |facet: &Facet| match (&facet.lease, facet.device) {
+        (Some(lease), Device::NatGateway(id)) => {
+            tables.nat_gateways.get(id).is_some_and(|it| it.is_draining(lease.address()))
+        }
+        _ => false,
+    };
+    if facets.iter().any(draining) { 0 } else { tables.epoch }
+}
+
 fn commit(
     translation: &Translation,
     phase: Phase,
@@ -300,7 +318,7 @@ fn commit(
     tables: &Tables,
 ) -> Result<FlowId, Refusal> {
     let mut hot = Hot::new(translation, phase);
-    hot.judge(Direction::Original, tables.epoch);
+    hot.judge(Direction::Original, epoch_for(&cold.facets, tables));
     cold.settle(&mut hot, &tables.timers, shard.now);
     shard.open(hot, cold, &tables.timers).map_err(|not_opened| match not_opened {
         NotOpened::Full => Denial::silent(Reason::FlowTableFull).into(),

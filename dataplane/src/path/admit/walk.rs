@@ -14,22 +14,21 @@ use crate::packet::{
 };
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
-use crate::path::recall::begins;
-use crate::shared::{PortPools, Remote};
+use crate::shared::PortPools;
 use crate::state::{Cold, Device, Facet, Hot, Translation};
 use crate::tables::{
     GroupRule, Holder, INTERNET_MTU, PeerOf, Place, Public, RouteTable, Tables, Target, Timers,
     VPC_MTU,
 };
 use crate::time::Tick;
-use crate::wire::{icmpv4, protocol, tcp};
+use crate::wire::protocol;
 
 /// What devices remember of the flow that a packet belongs to.
 #[derive(Clone, Copy)]
 pub(super) struct Memory<'a> {
     /// The flow, with the clocks that its devices go by; `None` for a first packet.
     flow: Option<(&'a Hot, &'a Cold, &'a Timers)>,
-    now: Tick,
+    pub(super) now: Tick,
 }
 
 impl<'a> Memory<'a> {
@@ -42,7 +41,7 @@ impl<'a> Memory<'a> {
     }
 
     /// The facet of `device`, if it has not expired.
-    fn facet(&self, device: Device) -> Option<(usize, &'a Facet)> {
+    pub(super) fn facet(&self, device: Device) -> Option<(usize, &'a Facet)> {
         let (hot, cold, timers) = self.flow?;
         cold.facets.iter().enumerate().find(|(_, facet)| {
             let idle = device.idle(hot.phase(), timers);
@@ -52,7 +51,7 @@ impl<'a> Memory<'a> {
 
     /// Whom the translator whose facet stands at `place` knows on its inside: the translator before
     /// it, or the conversation's first sender.
-    fn inside(&self, place: usize) -> Option<(Addr, u16)> {
+    pub(super) fn inside(&self, place: usize) -> Option<(Addr, u16)> {
         let (hot, cold, _) = self.flow?;
         let before = cold.facets.get(..place)?.iter().rev().find_map(|facet| facet.lease.as_ref());
         let key = hot.key(Direction::Original);
@@ -62,26 +61,28 @@ impl<'a> Memory<'a> {
 
 /// A packet on its way.
 pub(super) struct Walk<'a, R> {
-    tables: &'a Tables,
-    memory: Memory<'a>,
-    ports: &'a PortPools,
-    random: &'a mut fastrand::Rng,
+    pub(super) tables: &'a Tables,
+    pub(super) memory: Memory<'a>,
+    pub(super) ports: &'a PortPools,
+    pub(super) random: &'a mut fastrand::Rng,
     recorder: &'a mut R,
-    protocol: u8,
-    src: (Addr, u16),
-    dst: (Addr, u16),
+    pub(super) protocol: u8,
+    pub(super) src: (Addr, u16),
+    pub(super) dst: (Addr, u16),
     /// ICMP type and code; unused for other protocols.
-    icmp: u16,
-    tcp_flags: u8,
+    pub(super) icmp: u16,
+    pub(super) tcp_flags: u8,
     /// Whether this is an ICMP error about a known flow.
-    related: bool,
-    mtu: u16,
+    pub(super) related: bool,
+    /// Whether this is a part of a datagram.
+    pub(super) fragment: bool,
+    pub(super) mtu: u16,
     /// NAT gateways passed, each of which decrements the time to live.
-    translators: arrayvec::ArrayVec<NatGatewayId, 2>,
+    pub(super) translators: arrayvec::ArrayVec<NatGatewayId, 2>,
     pub(super) passed: Passage,
 }
 
-type Judged<T> = Result<T, Denial>;
+pub(super) type Judged<T> = Result<T, Denial>;
 
 impl<'a, R: Recorder> Walk<'a, R> {
     pub(super) fn new(
@@ -109,6 +110,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             icmp: headers.selector,
             tcp_flags: headers.tcp_flags,
             related: headers.error.is_some(),
+            fragment: headers.fragment,
             mtu: VPC_MTU,
             translators: arrayvec::ArrayVec::new(),
             passed: Passage::new(),
@@ -207,7 +209,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
     }
 
-    fn route(&mut self, subnet: SubnetId) -> Judged<LinkId> {
+    pub(super) fn route(&mut self, subnet: SubnetId) -> Judged<LinkId> {
         let here = self.tables.subnet(subnet);
         if self.dst.0.is_multicast() {
             let at = (Component::Subnet(subnet), HopStage::Route, None);
@@ -330,105 +332,6 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.arrive(holder)
     }
 
-    /// From the inside of a NAT gateway (AWS "NAT gateway basics"): endpoint-dependent, a port of
-    /// its own for each destination.
-    fn translate_outbound(&mut self, id: NatGatewayId) -> Judged<LinkId> {
-        let component = Component::NatGateway(id);
-        if !self.is_translatable() {
-            let at = (component, HopStage::Gateway, None);
-            return self.deny(at, Reason::ProtocolRestricted);
-        }
-        let gateway = self.tables.nat_gateway(id);
-        let at = (component, HopStage::Translate, None);
-        let device = Device::NatGateway(id);
-        let port = match self.mapping(id) {
-            Some((place, facet)) => {
-                self.remember(Passed::Kept(place));
-                facet.lease.as_ref().map_or(0, crate::shared::Lease::port)
-            }
-            // An error opens no mapping, and without one has nothing to be translated by.
-            None if self.related => return self.deny(at, Reason::IcmpUnmatched),
-            None => {
-                if let Some(answer) = self.refuses_mapping() {
-                    return self.deny_with(at, Reason::NatIdleTimeout, answer);
-                }
-                let remote = Remote {
-                    gateway: id,
-                    address: gateway.address,
-                    remote: self.dst.0,
-                    remote_port: self.dst.1,
-                    protocol: self.protocol,
-                };
-                let Some(lease) = self.ports.lease(remote, gateway.ports, self.random) else {
-                    return self.deny(at, Reason::NatPortAllocation);
-                };
-                let port = lease.port();
-                self.remember(Passed::Opened(Facet {
-                    device,
-                    last: self.memory.now,
-                    lease: Some(lease),
-                }));
-                port
-            }
-        };
-        // An ICMP error has no port of its own.
-        self.src = (gateway.address, if self.related { 0 } else { port });
-        self.translators.push(id);
-        self.pass(at, HopVerdict::Translate);
-        self.route(gateway.subnet)
-    }
-
-    /// The live mapping that a gateway has for the flow: one of the address that it has now.
-    fn mapping(&self, id: NatGatewayId) -> Option<(usize, &'a Facet)> {
-        let address = self.tables.nat_gateway(id).address;
-        let found = self.memory.facet(Device::NatGateway(id))?;
-        found.1.lease.as_ref().is_some_and(|lease| lease.address() == address).then_some(found)
-    }
-
-    /// At the outside of a NAT gateway: what no live mapping expects is dropped.
-    fn translate_inbound(&mut self, id: NatGatewayId) -> Judged<LinkId> {
-        let at = (Component::NatGateway(id), HopStage::Translate, None);
-        let place = self.mapping(id).map(|(place, _)| place);
-        let mapped = place.and_then(|place| Some((place, self.memory.inside(place)?)));
-        let Some((place, (addr, port))) = mapped else {
-            let unmatched = self.related.then_some(Reason::IcmpUnmatched);
-            return self.deny(at, unmatched.unwrap_or(Reason::NatUnsolicited));
-        };
-        if self.translators.contains(&id) || self.translators.is_full() {
-            return self.deny(at, Reason::ForwardingLoop);
-        }
-        self.remember(Passed::Kept(place));
-        self.dst = (addr, if self.related { 0 } else { port });
-        self.translators.push(id);
-        self.pass(at, HopVerdict::Translate);
-        self.route(self.tables.nat_gateway(id).subnet)
-    }
-
-    /// What a NAT gateway carries: TCP, UDP and ICMP (AWS "NAT gateway basics"), of ICMP echoes and
-    /// errors about what it carries.
-    fn is_translatable(&self) -> bool {
-        match self.protocol {
-            protocol::TCP | protocol::UDP => true,
-            protocol::ICMP => {
-                let [kind, _] = self.icmp.to_be_bytes();
-                self.related || kind == icmpv4::kind::ECHO_REQUEST
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether a packet opens no mapping, and what its sender is told then (AWS "Troubleshoot NAT
-    /// gateways": a connection that timed out is answered by a RST).
-    fn refuses_mapping(&self) -> Option<Answer> {
-        if self.protocol != protocol::TCP || begins(self.tcp_flags) {
-            return None;
-        }
-        // A RST is never answered by one (RFC 9293 s. 3.5.2).
-        let resets =
-            self.tables.choices.nat_resets_unmapped && self.tcp_flags & tcp::flags::RST == 0;
-        Some(if resets { Answer::Reset } else { Answer::Silence })
-    }
-
     fn subnet_of(&self, holder: Holder) -> SubnetId {
         match holder {
             Holder::Eni(id) => self.tables.eni(id).subnet,
@@ -447,23 +350,23 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// Keeps track of a device. A path with more devices than a flow has facets does not exist:
     /// two ends and at most two translators.
-    fn remember(&mut self, passed: Passed) {
+    pub(super) fn remember(&mut self, passed: Passed) {
         let kept = self.passed.try_push(passed);
         debug_assert!(kept.is_ok(), "more devices on a path than MAX_FACETS");
     }
 
-    fn pass(&mut self, (component, stage, rule): At, verdict: HopVerdict) {
+    pub(super) fn pass(&mut self, (component, stage, rule): At, verdict: HopVerdict) {
         self.recorder.hop(Hop { component, stage, rule, verdict });
     }
 
-    fn deny<T>(&mut self, at: At, reason: Reason) -> Judged<T> {
+    pub(super) fn deny<T>(&mut self, at: At, reason: Reason) -> Judged<T> {
         self.deny_with(at, reason, Answer::Silence)
     }
 
-    fn deny_with<T>(&mut self, at: At, reason: Reason, answer: Answer) -> Judged<T> {
+    pub(super) fn deny_with<T>(&mut self, at: At, reason: Reason, answer: Answer) -> Judged<T> {
         self.pass(at, HopVerdict::Deny);
         Err(Denial { reason, component: Some(at.0), answer })
     }
 }
 
-type At = (Component, HopStage, Option<Rule>);
+pub(super) type At = (Component, HopStage, Option<Rule>);

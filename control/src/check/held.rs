@@ -1,0 +1,47 @@
+//! Which addresses does a running topology have, and what has lost its own in a new one?
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use crate::check::Topology;
+
+/// What has an address in both topologies, by section and name, and not the same one.
+#[must_use]
+pub fn readdressed(old: &Topology, new: &Topology) -> Vec<String> {
+    let moved = |before: &HeldBy<'_>, now: HeldBy<'_>, section: &str| -> Vec<String> {
+        let moved = now.into_iter().filter(|(name, now)| {
+            before.get(name).is_some_and(|before| before.addresses != now.addresses)
+        });
+        moved.map(|(name, _)| format!("{section} {name}")).collect()
+    };
+    let mut things = moved(&nat_gateways(old), nat_gateways(new), "nat_gateways");
+    things.extend(moved(&network_interfaces(old), network_interfaces(new), "network_interfaces"));
+    things.sort_unstable();
+    things
+}
+
+/// What something of a running topology has.
+pub(super) struct Held<'t> {
+    pub(super) subnet: &'t str,
+    /// Private and public, the primary first.
+    pub(super) addresses: Vec<(Ipv4Addr, Option<Ipv4Addr>)>,
+}
+
+/// By name.
+pub(super) type HeldBy<'t> = HashMap<&'t str, Held<'t>>;
+
+pub(super) fn nat_gateways(running: &Topology) -> HeldBy<'_> {
+    let held = running.nat_gateways.iter().map(|it| {
+        let addresses = it.addresses.iter().map(|it| (it.private_ip, it.public_ip)).collect();
+        (it.name.as_str(), Held { subnet: &running[it.subnet].name, addresses })
+    });
+    held.collect()
+}
+
+pub(super) fn network_interfaces(running: &Topology) -> HeldBy<'_> {
+    let held = running.network_interfaces.iter().map(|it| {
+        let addresses = vec![(it.private_ip, it.public_ip)];
+        (it.name.as_str(), Held { subnet: &running[it.subnet].name, addresses })
+    });
+    held.collect()
+}

@@ -1,0 +1,141 @@
+//! What does a NAT gateway do with the packet? AWS "NAT gateway basics": each destination gets a
+//! mapping of its own, on any of the gateway's addresses, and only what was asked for comes in.
+
+use crate::packet::{Answer, Component, LinkId, NatGatewayId, Reason};
+use crate::path::admit::Passed;
+use crate::path::admit::record::{HopStage, HopVerdict, Recorder};
+use crate::path::admit::walk::{At, Judged, Walk};
+use crate::path::recall::begins;
+use crate::shared::{Lease, Remote};
+use crate::state::{Device, Facet};
+use crate::tables::NAT_GATEWAY_MTU;
+use crate::wire::{icmpv4, protocol, tcp};
+
+impl<'a, R: Recorder> Walk<'a, R> {
+    /// From the inside: the source becomes an address and a port of the gateway.
+    pub(super) fn translate_outbound(&mut self, id: NatGatewayId) -> Judged<LinkId> {
+        let at = (Component::NatGateway(id), HopStage::Translate, None);
+        self.carries(id)?;
+        if !self.is_translatable() {
+            let at = (Component::NatGateway(id), HopStage::Gateway, None);
+            return self.deny(at, Reason::ProtocolRestricted);
+        }
+        let (address, port) = match self.mapping(id) {
+            Some((place, lease)) => {
+                self.remember(Passed::Kept(place));
+                (lease.address(), lease.port())
+            }
+            // An error opens no mapping, and without one has nothing to be translated by.
+            None if self.related => return self.deny(at, Reason::IcmpUnmatched),
+            None => self.open_mapping(id, at)?,
+        };
+        // An ICMP error has no port of its own.
+        self.src = (address, if self.related { 0 } else { port });
+        self.leave_nat(id)
+    }
+
+    /// From the outside: what no live mapping expects is dropped.
+    pub(super) fn translate_inbound(&mut self, id: NatGatewayId) -> Judged<LinkId> {
+        let at = (Component::NatGateway(id), HopStage::Translate, None);
+        let place = self.mapping(id).map(|(place, _)| place);
+        let mapped = place.and_then(|place| Some((place, self.memory.inside(place)?)));
+        let Some((place, (addr, port))) = mapped else {
+            let unmatched = self.related.then_some(Reason::IcmpUnmatched);
+            return self.deny(at, unmatched.unwrap_or(Reason::NatUnsolicited));
+        };
+        if self.translators.contains(&id) || self.translators.is_full() {
+            return self.deny(at, Reason::ForwardingLoop);
+        }
+        self.carries(id)?;
+        self.remember(Passed::Kept(place));
+        self.dst = (addr, if self.related { 0 } else { port });
+        self.leave_nat(id)
+    }
+
+    /// On from the gateway, by the routes of its subnet.
+    fn leave_nat(&mut self, id: NatGatewayId) -> Judged<LinkId> {
+        self.translators.push(id);
+        self.mtu = self.mtu.min(NAT_GATEWAY_MTU);
+        self.pass((Component::NatGateway(id), HopStage::Translate, None), HopVerdict::Translate);
+        self.route(self.tables.nat_gateway(id).subnet)
+    }
+
+    /// Fragments are carried if they are of UDP (AWS "Compare NAT gateways and NAT instances").
+    fn carries(&mut self, id: NatGatewayId) -> Judged<()> {
+        if self.fragment && self.protocol != protocol::UDP {
+            let at = (Component::NatGateway(id), HopStage::Gateway, None);
+            return self.deny(at, Reason::NatFragment);
+        }
+        Ok(())
+    }
+
+    /// The live mapping that a gateway has for the flow: one of an address that it still has.
+    fn mapping(&self, id: NatGatewayId) -> Option<(usize, &'a Lease)> {
+        let (place, facet) = self.memory.facet(Device::NatGateway(id))?;
+        let lease = facet.lease.as_ref()?;
+        let has = self.tables.nat_gateway(id).has(lease.address(), self.memory.now);
+        has.then_some((place, lease))
+    }
+
+    fn open_mapping(&mut self, id: NatGatewayId, at: At) -> Judged<(crate::packet::Addr, u16)> {
+        if let Some(answer) = self.refuses_mapping() {
+            return self.deny_with(at, Reason::NatIdleTimeout, answer);
+        }
+        let Some(lease) = self.lease(id) else {
+            return self.deny(at, Reason::NatPortAllocation);
+        };
+        let mapped = (lease.address(), lease.port());
+        self.remember(Passed::Opened(Facet {
+            device: Device::NatGateway(id),
+            last: self.memory.now,
+            lease: Some(lease),
+        }));
+        Ok(mapped)
+    }
+
+    /// A port of an address that takes new connections: of one chosen at random, or of the others
+    /// where that has none left towards this destination.
+    fn lease(&mut self, id: NatGatewayId) -> Option<Lease> {
+        let gateway = self.tables.nat_gateway(id);
+        let open = || gateway.addresses.iter().filter(|it| it.draining.is_none());
+        let first = match open().count() {
+            0 | 1 => 0,
+            several => self.random.usize(..several),
+        };
+        open().skip(first).chain(open().take(first)).find_map(|it| {
+            let remote = Remote {
+                gateway: id,
+                address: it.address,
+                remote: self.dst.0,
+                remote_port: self.dst.1,
+                protocol: self.protocol,
+            };
+            self.ports.lease(remote, gateway.ports, self.random)
+        })
+    }
+
+    /// What a NAT gateway carries: TCP, UDP and ICMP (AWS "NAT gateway basics"), of ICMP echoes and
+    /// errors about what it carries.
+    fn is_translatable(&self) -> bool {
+        match self.protocol {
+            protocol::TCP | protocol::UDP => true,
+            protocol::ICMP => {
+                let [kind, _] = self.icmp.to_be_bytes();
+                self.related || kind == icmpv4::kind::ECHO_REQUEST
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a packet opens no mapping, and what its sender is told then (AWS "Troubleshoot NAT
+    /// gateways": a connection that timed out is answered by a RST).
+    fn refuses_mapping(&self) -> Option<Answer> {
+        if self.protocol != protocol::TCP || begins(self.tcp_flags) {
+            return None;
+        }
+        // A RST is never answered by one (RFC 9293 s. 3.5.2).
+        let resets =
+            self.tables.choices.nat_resets_unmapped && self.tcp_flags & tcp::flags::RST == 0;
+        Some(if resets { Answer::Reset } else { Answer::Silence })
+    }
+}
