@@ -1,5 +1,6 @@
 //! One packet walked in words, and its reply, through the very code that admits live packets.
 
+mod advice;
 pub(crate) mod words;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -59,6 +60,8 @@ pub struct Walked {
     pub reason: Option<&'static str>,
     /// The same in a sentence.
     pub detail: Option<String>,
+    /// What to change for it to be delivered, or what else to look at.
+    pub advice: Option<String>,
     /// The checks that it met, in order.
     pub hops: Vec<HopWords>,
     /// As it was sent.
@@ -236,6 +239,7 @@ impl Teller<'_> {
             verdict: DELIVERED,
             reason: None,
             detail: None,
+            advice: None,
             hops: hops.iter().map(|hop| words::hop(hop, self.names)).collect(),
             packet_in: words::packet(&headers.key),
             packet_out: None,
@@ -251,6 +255,7 @@ impl Teller<'_> {
                 walked.verdict = if answer == Answer::Silence { "dropped" } else { "rejected" };
                 walked.reason = Some(reason.label());
                 walked.detail = Some(words::detail(reason, hops.last(), headers, self.names));
+                walked.advice = Some(advice::advice(reason, hops.last(), headers, self.names));
                 (walked, None)
             }
         }

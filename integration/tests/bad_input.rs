@@ -260,7 +260,8 @@ fn json_has_the_shape_of_the_contract() {
     let said = host.run(&[&question[..], &["--json"]].concat()).success();
     let walked: Value = serde_json::from_str(&said).unwrap();
     for walked in [&walked, &walked["reply"]] {
-        let all = ["detail", "hops", "packet_in", "packet_out", "reason", "reply", "verdict"];
+        let all =
+            ["advice", "detail", "hops", "packet_in", "packet_out", "reason", "reply", "verdict"];
         assert_eq!(keys(walked), all);
         assert_eq!(keys(&walked["hops"][0]), ["component", "rule", "stage", "verdict"]);
         assert_eq!(keys(&walked["packet_in"]), ["dst", "protocol", "src"]);

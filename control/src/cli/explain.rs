@@ -82,7 +82,12 @@ fn print_one(what: &str, walked: &Walked) -> Result<(), Failure> {
         say!("{}", line.trim_end());
     }
     match (walked.reason, &walked.detail, &walked.packet_out) {
-        (Some(reason), Some(detail), _) => say!("  {}: {reason}: {detail}", walked.verdict),
+        (Some(reason), Some(detail), _) => {
+            say!("  {}: {reason}: {detail}", walked.verdict);
+            if let Some(advice) = &walked.advice {
+                say!("  to change that: {advice}");
+            }
+        }
         (_, _, Some(out)) => say!("  {}: arrives as {} > {}", walked.verdict, out.src, out.dst),
         _ => say!("  {}", walked.verdict),
     }

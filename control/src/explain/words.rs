@@ -63,13 +63,14 @@ pub(super) fn detail(
     let Some(last) = last else { return reason.text().to_owned() };
     let (kind, name) = names.kind_and_name(last.component);
     let device = format!("{} {name}", kind.replace('-', " "));
+    // As it is where it was dropped: gateways on the way have translated it.
+    let ((src, _), (dst, port)) = (last.src, last.dst);
     let what = match key.protocol {
         protocol::TCP | protocol::UDP => {
-            format!("{}/{}", protocol_name(key.protocol), key.dst_port)
+            format!("{}/{port}", protocol_name(key.protocol))
         }
         other => format!("protocol {}", protocol_name(other)),
     };
-    let (src, dst) = (key.src, key.dst);
     match (reason, last.stage) {
         (Reason::GroupMismatch, HopStage::SecurityGroupEgress) => {
             format!("no egress rule of {device} allows {what} to {dst}")

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use crate::packet::Component;
+use crate::packet::{Addr, Component};
 
 /// Listens to a walk.
 pub trait Recorder {
@@ -32,6 +32,10 @@ pub struct Hop {
     pub rule: Option<Rule>,
     /// What it decided.
     pub verdict: HopVerdict,
+    /// The packet's source and its port as they are at this hop; behind it, where it translates.
+    pub src: (Addr, u16),
+    /// Destination and port, likewise.
+    pub dst: (Addr, u16),
 }
 
 /// The checks, in AWS's words.

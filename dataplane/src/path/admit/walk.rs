@@ -356,7 +356,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     pub(super) fn pass(&mut self, (component, stage, rule): At, verdict: HopVerdict) {
-        self.recorder.hop(Hop { component, stage, rule, verdict });
+        let (src, dst) = (self.src, self.dst);
+        self.recorder.hop(Hop { component, stage, rule, verdict, src, dst });
     }
 
     pub(super) fn deny<T>(&mut self, at: At, reason: Reason) -> Judged<T> {

@@ -1,0 +1,119 @@
+//! What would let the packet through? A line for each reason, in the keys of the topology file.
+
+use dataplane::packet::Reason;
+use dataplane::path::admit::{Headers, Hop, HopStage};
+use dataplane::wire::protocol;
+
+use crate::compile::Names;
+
+/// What to change in the topology, or what to look at where nothing in it is wrong.
+pub(super) fn advice(
+    reason: Reason,
+    last: Option<&Hop>,
+    headers: &Headers,
+    names: &Names,
+) -> String {
+    let key = &headers.key;
+    let name = last.map_or("", |hop| names.kind_and_name(hop.component).1);
+    let stage = last.map(|hop| hop.stage);
+    let ends = || ((key.src, key.src_port), (key.dst, key.dst_port));
+    // As it is where it was dropped: gateways on the way have translated it.
+    let ((src, _), (dst, port)) = last.map_or_else(ends, |hop| (hop.src, hop.dst));
+    let traffic = match key.protocol {
+        protocol::TCP => format!("protocol: tcp, ports: {port}"),
+        protocol::UDP => format!("protocol: udp, ports: {port}"),
+        protocol::ICMP => {
+            let [kind, code] = headers.selector.to_be_bytes();
+            format!("protocol: icmp, type: {kind}, code: {code}")
+        }
+        other => format!("protocol: {other}"),
+    };
+    match reason {
+        Reason::GroupMismatch if stage == Some(HopStage::SecurityGroupEgress) => format!(
+            "add {{{traffic}, destination: {dst}/32}} to the `egress` of a security group of the sender"
+        ),
+        Reason::GroupMismatch => format!(
+            "add {{{traffic}, source: {src}/32}} to the `ingress` of a security group of the receiver; \
+            behind a gateway the source is its address"
+        ),
+        Reason::AclDenied => {
+            let (side, peer) = match stage {
+                Some(HopStage::NetworkAclEgress) => ("egress", format!("destination: {dst}/32")),
+                _ => ("ingress", format!("source: {src}/32")),
+            };
+            format!(
+                "add {{rule: 1, action: allow, {traffic}, {peer}}} to the `{side}` of network ACL {name}, \
+                with a number below the rule that denies; answers need rules of their own"
+            )
+        }
+        Reason::NoRoute => format!(
+            "add a route to {dst} to route table {name}, such as {{destination: 0.0.0.0/0, target: GATEWAY}}"
+        ),
+        Reason::Blackhole => {
+            format!("give the route in route table {name} a target that is there, or remove it")
+        }
+        Reason::NoPath => {
+            format!("declare who has {dst}: a network interface in the VPC, or an internet host")
+        }
+        Reason::ForwardingLoop => format!(
+            "give the subnet of the gateway another route table than {name}: one that leads to an internet gateway"
+        ),
+        Reason::NoPublicAddress => {
+            "give the sender a `public_ip`, or route its subnet by a public NAT gateway \
+            (a private one has no public address)"
+                .to_owned()
+        }
+        Reason::NotPublic => {
+            format!("send to a public address: {dst} is none that somebody in the topology has")
+        }
+        Reason::SourceDestCheck => {
+            format!("set `source_dest_check: false` on {name}, if it is to forward for others")
+        }
+        Reason::Spoofed => format!("add {src} to the `addresses` of {name}"),
+        Reason::ProtocolRestricted => {
+            "carry it in TCP or UDP (IPsec: NAT traversal, UDP 4500), or give the \
+            sender a `public_ip` and a route to the internet gateway"
+                .to_owned()
+        }
+        Reason::Multicast => "send to a unicast address: a VPC delivers no other".to_owned(),
+        Reason::NatUnsolicited => {
+            "nothing reaches what is behind a NAT gateway unasked: let the inside \
+            begin, or give the receiver a `public_ip`"
+                .to_owned()
+        }
+        Reason::NatIdleTimeout => {
+            "send keepalives more often than every 350 s, or connect anew".to_owned()
+        }
+        Reason::NatPortAllocation => format!(
+            "give NAT gateway {name} more `public_ips`, spread connections over more destinations, or \
+            keep them open instead of opening new ones"
+        ),
+        Reason::NatFragment => {
+            "send smaller packets: lower the MTU, or let path MTU discovery work".to_owned()
+        }
+        Reason::FragmentIncomplete => {
+            "let the first fragment pass, or send datagrams that fit the MTU".to_owned()
+        }
+        Reason::IcmpUnmatched => {
+            "an error counts only while the flow that it quotes lives".to_owned()
+        }
+        Reason::TtlExpired => {
+            "send with a larger time to live; a routing loop would use up any".to_owned()
+        }
+        Reason::MtuExceeded => {
+            "let ICMP type 3 code 4 reach the sender (security groups, network ACLs), \
+            or lower its MTU"
+                .to_owned()
+        }
+        Reason::IpVersion => "use IPv4: IPv6 is not supported yet".to_owned(),
+        Reason::Malformed => "look at the sender: its packet contradicts itself".to_owned(),
+        Reason::FlowTableFull
+        | Reason::WorkerOverrun
+        | Reason::HandOverFull
+        | Reason::LinkFull
+        | Reason::LinkDown => {
+            "nothing in the topology: the emulator was overloaded or the receiver is gone"
+                .to_owned()
+        }
+    }
+}
