@@ -9,12 +9,16 @@
 )]
 
 pub mod agent;
+mod conversation;
+mod file;
 mod host;
 mod programs;
 mod snapshot;
 mod up;
 
 pub use agent::Agent;
+pub use conversation::Conversation;
+pub use file::File;
 pub use host::{Host, Output, only_child, output, signal, status, wait_until};
 pub use programs::{copy_floor, hypertun, peer, topologies, topology};
 pub use snapshot::Snapshot;

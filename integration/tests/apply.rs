@@ -1,50 +1,14 @@
 //! Another topology for a running instance: wholly or not at all, and no packet pays for it.
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that its promise is broken")]
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use integration::{Host, Output, Talker, Up, output, peer, signal, topology, wait_until};
+use integration::{File, Host, Talker, Up, output, peer, signal, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 
 const PARTNER: &str = "203.0.113.90";
-
-/// A copy of `nat-gateway.yaml` that can be changed, gone with the test.
-struct File {
-    path: PathBuf,
-    original: String,
-}
-
-impl File {
-    fn new(name: &str) -> Self {
-        let original = std::fs::read_to_string(topology("nat-gateway.yaml")).unwrap();
-        let path = std::env::temp_dir().join(format!("{name}-{}.yaml", std::process::id()));
-        let file = Self { path, original };
-        file.write(&[]);
-        file
-    }
-
-    /// Writes the original with each text replaced, which must be in it.
-    fn write(&self, replaced: &[(&str, &str)]) {
-        let text = replaced.iter().fold(self.original.clone(), |text, (old, new)| {
-            assert!(text.contains(old), "{old} is part of the example");
-            text.replace(old, new)
-        });
-        std::fs::write(&self.path, text).unwrap();
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-fn apply(up: &Up<'_>, file: &File) -> Output {
-    output(up.hypertun(&["apply"]).arg(&file.path))
-}
 
 /// An iperf3 server in `partner.example` for one client.
 fn iperf3_server(up: &Up<'_>, port: &str) -> Talker {
@@ -74,65 +38,72 @@ fn lost(up: &Up<'_>, rate: &str, meanwhile: impl FnOnce()) -> (u64, u64) {
 #[test]
 fn twenty_applies_lose_no_datagram_and_a_stream_goes_on() {
     let host = Host::start();
-    let file = File::new("applies");
-    let up = Up::start(&host, &file.path, "applies", &["--workers", "2"]);
-    // A rate that this machine carries without loss, whatever else it does.
-    let rates = ["16M", "8M", "4M", "2M"];
-    let rate = rates.into_iter().find(|rate| lost(&up, rate, || ()).0 == 0);
-    let rate = rate.expect("a rate that loses nothing for ten seconds without apply");
+    let file = File::copy("nat-gateway.yaml", "applies");
+    let up = Up::start(&host, file.path(), "applies", &["--workers", "2"]);
+    let apply = || {
+        for turn in 0..20 {
+            // Both let it pass, each by other rules and routes.
+            let route = ["203.0.113.0/24, target: nat-a", "0.0.0.0/0, target: nat-a"][turn % 2];
+            file.write(&[("0.0.0.0/0, target: nat-a", route)]);
+            assert_eq!(file.apply(&up).success(), "~ route_tables private\n");
+            std::thread::sleep(Duration::from_millis(400));
+        }
+    };
+    // The rates that a machine which does other things carries without loss differ from run to run:
+    // what loses at this one with applies, and then also without, says nothing of applies.
+    let quiet = |rate: &&&str| lost_beside_a_stream(&up, rate, || ()) == 0;
+    for rate in ["16M", "8M", "4M", "2M"].iter().filter(quiet) {
+        match lost_beside_a_stream(&up, rate, apply) {
+            0 => {
+                println!("{rate}bit/s: no datagram lost over 20 applies");
+                assert_eq!(up.json("drops").to_string(), "[]");
+                return;
+            }
+            lost => assert!(!quiet(&rate), "{lost} lost at {rate}bit/s over 20 applies"),
+        }
+    }
+    panic!("this machine carries no rate without loss for ten seconds, applies or not");
+}
 
-    let server = iperf3_server(&up, "5202");
+/// Datagrams lost of a paced stream, beside a TCP stream that must go on all the time.
+fn lost_beside_a_stream(up: &Up<'_>, rate: &str, meanwhile: impl FnOnce()) -> u64 {
+    let server = iperf3_server(up, "5202");
     let mut stream = up.exec("app", "iperf3");
     stream.args(["--client", PARTNER, "--port", "5202", "--time", "10", "--bitrate", "50M"]);
     let stream = stream.arg("--json").stdout(Stdio::piped()).spawn().unwrap();
-    let (lost, sent) = lost(&up, rate, || {
-        for turn in 0..20 {
-            // Both let it pass, each by other rules and routes.
-            let route = ["0.0.0.0/0, target: nat-a", "203.0.113.0/24, target: nat-a"][turn % 2];
-            file.write(&[("0.0.0.0/0, target: nat-a", route)]);
-            let said = apply(&up, &file).success();
-            assert_eq!(
-                said,
-                if turn == 0 { "nothing has changed\n" } else { "~ route_tables private\n" }
-            );
-            std::thread::sleep(Duration::from_millis(400));
-        }
-    });
-    println!("{rate}bit/s: {lost} of {sent} datagrams lost over 20 applies");
-    assert_eq!(lost, 0);
+    let (lost, sent) = lost(up, rate, meanwhile);
+    println!("{rate}bit/s: {lost} of {sent} datagrams lost");
     let report: Value = serde_json::from_slice(&stream.wait_with_output().unwrap().stdout).unwrap();
     let intervals = report["intervals"].as_array().unwrap();
     assert!(intervals.len() >= 9, "{report}");
     for interval in intervals {
-        assert!(
-            interval["sum"]["bytes"].as_u64().unwrap() > 0,
-            "the stream stood still: {interval}"
-        );
+        let bytes = interval["sum"]["bytes"].as_u64().unwrap();
+        assert!(bytes > 0, "the stream stood still: {interval}");
     }
     assert_eq!(server.end(), 0, "iperf3 server");
-    assert_eq!(up.json("drops").to_string(), "[]");
+    lost
 }
 
 #[test]
 fn what_is_wrong_changes_nothing() {
     let host = Host::start();
-    let file = File::new("wrong");
-    let up = Up::start(&host, &file.path, "wrong", &[]);
+    let file = File::copy("nat-gateway.yaml", "wrong");
+    let up = Up::start(&host, file.path(), "wrong", &[]);
     let says = || up.says("app", &["curl", "-s", "-m", "5", "http://203.0.113.80/"]);
     assert_eq!(says().trim(), "198.51.100.10");
 
     file.write(&[("route_table: private", "route_table: nonsense")]);
-    let refused = apply(&up, &file);
+    let refused = file.apply(&up);
     assert_eq!(refused.status, 1, "{refused:?}");
     assert!(refused.err.contains("nonsense") && refused.err.contains(".yaml:"), "{refused:?}");
 
-    std::fs::write(&file.path, vec![b'#'; 65 << 20]).unwrap();
-    let refused = apply(&up, &file);
+    std::fs::write(file.path(), vec![b'#'; 65 << 20]).unwrap();
+    let refused = file.apply(&up);
     assert_eq!(refused.status, 1, "{refused:?}");
     assert!(refused.err.contains("larger than 64 MiB"), "{refused:?}");
 
-    std::fs::remove_file(&file.path).unwrap();
-    let refused = apply(&up, &file);
+    std::fs::remove_file(file.path()).unwrap();
+    let refused = file.apply(&up);
     assert_eq!(refused.status, 1, "{refused:?}");
     // By signal too: the instance says so, and goes on.
     signal(up.pid, Signal::HUP);
@@ -142,8 +113,8 @@ fn what_is_wrong_changes_nothing() {
 #[test]
 fn a_changed_interface_keeps_its_namespace_and_its_device() {
     let host = Host::start();
-    let file = File::new("changed");
-    let up = Up::start(&host, &file.path, "changed", &[]);
+    let file = File::copy("nat-gateway.yaml", "changed");
+    let up = Up::start(&host, file.path(), "changed", &[]);
     let identity = || {
         let script = "readlink /proc/self/ns/net; cat /sys/class/net/eth0/ifindex";
         up.says("app", &["sh", "-c", script])
@@ -155,7 +126,7 @@ fn a_changed_interface_keeps_its_namespace_and_its_device() {
         ("private_ip: 10.0.1.10", "private_ip: 10.0.1.77"),
         ("  partner.example:", "  other.example:"),
     ]);
-    let said = apply(&up, &file).success();
+    let said = file.apply(&up).success();
     let changes = [
         "+ internet.hosts other.example",
         "~ network_interfaces app",
@@ -177,24 +148,24 @@ fn a_changed_interface_keeps_its_namespace_and_its_device() {
 #[test]
 fn what_is_left_out_keeps_its_address_whatever_comes_before_it() {
     let host = Host::start();
-    let file = File::new("kept");
+    let file = File::copy("nat-gateway.yaml", "kept");
     let automatic = ("    private_ip: 10.0.1.10\n", "");
     file.write(&[automatic]);
-    let up = Up::start(&host, &file.path, "kept", &[]);
+    let up = Up::start(&host, file.path(), "kept", &[]);
     let address = |member| up.says(member, &["ip", "-br", "address", "show", "eth0"]);
     assert!(address("app").contains("10.0.1.4/24"));
     let other = |keys| format!("network_interfaces:\n  first: {{subnet: private-a{keys}}}\n");
     let section = "network_interfaces:\n";
 
     file.write(&[automatic, (section, &other(""))]);
-    assert_eq!(apply(&up, &file).success(), "+ network_interfaces first\n");
+    assert_eq!(file.apply(&up).success(), "+ network_interfaces first\n");
     assert!(address("app").contains("10.0.1.4/24") && address("first").contains("10.0.1.5/24"));
 
     // What the file says goes before what there was.
     file.write(&[automatic, (section, &other(", private_ip: 10.0.1.4"))]);
     let changes =
         ["~ network_interfaces first", "~ network_interfaces app (has another address now)"];
-    assert_eq!(apply(&up, &file).success(), format!("{}\n", changes.join("\n")));
+    assert_eq!(file.apply(&up).success(), format!("{}\n", changes.join("\n")));
     assert!(address("app").contains("10.0.1.5/24") && address("first").contains("10.0.1.4/24"));
     let seen = up.says("app", &["curl", "-s", "-m", "5", "http://203.0.113.80/"]);
     assert_eq!(seen.trim(), "198.51.100.10");
@@ -203,8 +174,8 @@ fn what_is_left_out_keeps_its_address_whatever_comes_before_it() {
 #[test]
 fn what_the_host_refuses_is_told_and_done_by_the_next_apply() {
     let host = Host::start();
-    let file = File::new("partly");
-    let up = Up::start(&host, &file.path, "partly", &[]);
+    let file = File::copy("nat-gateway.yaml", "partly");
+    let up = Up::start(&host, file.path(), "partly", &[]);
     let rename = |from: &str, to: &str| {
         let script = format!("ip link set {from} down; ip link set {from} name {to} up");
         let _ = up.says("app", &["sh", "-c", &script]);
@@ -214,14 +185,14 @@ fn what_the_host_refuses_is_told_and_done_by_the_next_apply() {
         ("private_ip: 10.0.1.10", "private_ip: 10.0.1.77"),
         ("private_ip: 10.0.0.10", "private_ip: 10.0.0.11"),
     ]);
-    let said = apply(&up, &file);
+    let said = file.apply(&up);
     assert_eq!(said.status, 1, "{said:?}");
     assert!(said.err.contains("the new topology holds") && said.err.contains("eth0"), "{said:?}");
     let address = |member| up.says(member, &["ip", "-br", "address", "show", "eth0"]);
     assert!(address("bastion").contains("10.0.0.11/24"), "the rest was done");
 
     rename("away", "eth0");
-    assert_eq!(apply(&up, &file).success(), "nothing has changed\n");
+    assert_eq!(file.apply(&up).success(), "nothing has changed\n");
     assert!(address("app").contains("10.0.1.77/24") && !address("app").contains("10.0.1.10/"));
     let seen = up.says("app", &["curl", "-s", "-m", "5", "http://203.0.113.80/"]);
     assert_eq!(seen.trim(), "198.51.100.10");
@@ -230,8 +201,8 @@ fn what_the_host_refuses_is_told_and_done_by_the_next_apply() {
 #[test]
 fn live_connections_are_judged_by_the_rules_that_hold_for_them() {
     let host = Host::start();
-    let file = File::new("rules");
-    let up = Up::start(&host, &file.path, "rules", &[]);
+    let file = File::copy("nat-gateway.yaml", "rules");
+    let up = Up::start(&host, file.path(), "rules", &[]);
     let server = up.talker("partner.example", &["dialogue", "listen", "5000"]);
     assert_eq!(server.hear(), "ready");
     let mut client = up.talker("app", &["dialogue", "to", &format!("{PARTNER}:5000")]);
@@ -242,7 +213,7 @@ fn live_connections_are_judged_by_the_rules_that_hold_for_them() {
     let narrow =
         ("ports: 26-65535, destination: 0.0.0.0/0", "ports: 26-99, destination: 0.0.0.0/0");
     file.write(&[narrow]);
-    assert_eq!(apply(&up, &file).success(), "~ security_groups app\n");
+    assert_eq!(file.apply(&up).success(), "~ security_groups app\n");
     client.say("tracked");
     assert_eq!(server.hear(), "got tracked");
     let refused =

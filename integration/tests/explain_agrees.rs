@@ -5,7 +5,7 @@
 //! In a round each sender addresses another receiver, so that what arrives has one sender.
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that its promise is broken")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Instant;
@@ -35,6 +35,8 @@ struct Trial<'a> {
     file: &'a Path,
     up: Up<'a>,
     agents: Vec<(String, Agent)>,
+    /// See [`Trial::primary`].
+    primary: HashMap<Ipv4Addr, Ipv4Addr>,
     differences: Vec<String>,
 }
 
@@ -56,7 +58,8 @@ impl Trial<'_> {
         let up = Up::start(&host, file, "trial", &[]);
         let senders = names(&up.json("status")["namespaces"]);
         let agents = senders.iter().map(|name| (name.clone(), Agent::start(&up, name))).collect();
-        let mut trial = Trial { file, up, agents, differences: Vec::new() };
+        let (primary, differences) = (Trial::primary(&up), Vec::new());
+        let mut trial = Trial { file, up, agents, primary, differences };
         let endpoints = trial.endpoints();
         let mut probes = 0;
         for round in 1..endpoints.len() {
@@ -72,6 +75,18 @@ impl Trial<'_> {
         println!("{name}: {probes} packets in {took:.1?}, {wrong} differences");
         assert!(wrong == 0, "{name}:\n{}", trial.differences.join("\n"));
         assert!(probes > PROTOCOLS.len(), "{name}: hardly anything was sent");
+    }
+
+    /// Of which gateway's addresses any may be the one that a packet leaves with: each, and the primary
+    /// one that stands for all.
+    fn primary(up: &Up<'_>) -> HashMap<Ipv4Addr, Ipv4Addr> {
+        let status = up.json("status");
+        let gateways = status["nat_gateways"].as_array().unwrap().iter();
+        let lists = gateways.flat_map(|it| [names(&it["private_ips"]), names(&it["public_ips"])]);
+        let addresses = lists.map(|list| -> Vec<Ipv4Addr> {
+            list.iter().map(|address| address.parse().unwrap()).collect()
+        });
+        addresses.flat_map(|list| list.clone().into_iter().map(move |it| (it, list[0]))).collect()
     }
 
     /// All who can receive, senders first: `explain` lists them when it is asked for nobody.
@@ -123,9 +138,10 @@ impl Trial<'_> {
         let last = said["hops"].as_array().unwrap().last().unwrap();
         let receiver = last["component"].as_str().unwrap().split_once(':').unwrap().1;
         let out = if delivered { &said["packet_out"] } else { &said["packet_in"] };
+        let src = address(&out["src"]).0;
         let arrival = Arrival {
             protocol: protocol.to_owned(),
-            src: address(&out["src"]).0,
+            src: *self.primary.get(&src).unwrap_or(&src),
             dst: address(&out["dst"]).0,
             port: address(&out["dst"]).1,
         };
@@ -174,7 +190,11 @@ impl Trial<'_> {
                 .map(|it| it.arrival.clone())
                 .collect();
             arrivals.sort();
-            let seen = agent.seen();
+            let mut seen = agent.seen();
+            for arrival in &mut seen {
+                arrival.src = *self.primary.get(&arrival.src).unwrap_or(&arrival.src);
+            }
+            seen.sort();
             if arrivals != seen {
                 self.differences.push(format!("{name}: explain: {arrivals:?}, arrived: {seen:?}"));
             }

@@ -4,13 +4,17 @@
 
 use std::time::{Duration, Instant};
 
-use integration::{Host, Talker, Up, output, peer, topology, wait_until};
+use integration::{Conversation, Host, Talker, Up, output, peer, topology, wait_until};
 
 const PARTNER: &str = "203.0.113.90";
 const FLOWS: u64 = 55_000;
 
 fn send(up: &Up<'_>, port: u16, first_port: u16, count: u64) {
-    let mut command = up.exec("app", peer());
+    send_from(up, "app", port, first_port, count);
+}
+
+fn send_from(up: &Up<'_>, member: &str, port: u16, first_port: u16, count: u64) {
+    let mut command = up.exec(member, peer());
     command.args(["datagrams", "--to", &format!("{PARTNER}:{port}")]);
     command.args(["--first-port", &first_port.to_string(), "--count", &count.to_string()]);
     let _ = output(&mut command).success();
@@ -31,7 +35,7 @@ fn sources(sink: &mut Talker) -> u64 {
 }
 
 #[test]
-fn a_destination_takes_55000_flows_and_no_more() {
+fn n6_n7_a_destination_takes_55000_flows_and_no_more_and_another_has_its_own() {
     for workers in ["1", "2", "4"] {
         println!("{workers} workers");
         takes_55000_flows_and_no_more(workers);
@@ -78,50 +82,113 @@ fn takes_55000_flows_and_no_more(workers: &str) {
     assert_eq!(up.dropped("NAT_PORT_ALLOCATION"), 1);
 }
 
-/// A connection from `app` to `partner.example` that has carried a line each way.
-fn connection(up: &Up<'_>) -> (Talker, Talker) {
-    let mut server = up.talker("partner.example", &["dialogue", "listen", "5000"]);
-    assert_eq!(server.hear(), "ready");
-    let mut client = up.talker("app", &["dialogue", "to", &format!("{PARTNER}:5000")]);
-    assert_eq!((client.hear(), server.hear()), ("connected".into(), "connected".into()));
-    exchange(&mut client, &mut server, "one");
-    exchange(&mut server, &mut client, "two");
-    (client, server)
+fn conversation(up: &Up<'_>) -> Conversation {
+    Conversation::between(up, "app", "partner.example", PARTNER, 5000)
 }
 
-fn exchange(from: &mut Talker, to: &mut Talker, line: &str) {
-    from.say(line);
-    assert_eq!(to.hear(), format!("got {line}"));
+/// Longer than any packet takes here.
+const QUIET: Duration = Duration::from_millis(700);
+
+#[test]
+fn n1_idle_351s_client_sends_gets_rst() {
+    let host = Host::start();
+    let up = Up::start(&host, &topology("nat-gateway.yaml"), "n1", &[]);
+    let mut conversation = conversation(&up);
+    up.advance("351s");
+    assert_eq!(up.ports(), 0);
+    conversation.is_silent_for(QUIET);
+    conversation.client.say("too late");
+    assert_eq!(conversation.client.hear(), "error ConnectionReset");
+    assert_eq!(conversation.server.hear_within(QUIET), None);
+    assert_eq!(up.dropped("NAT_IDLE_TIMEOUT"), 1);
 }
 
 #[test]
-fn a_connection_lives_through_349_seconds_of_silence() {
+fn n2_idle_349s_passes_and_restarts_the_clock() {
     let host = Host::start();
-    let up = Up::start(&host, &topology("nat-gateway.yaml"), "idle", &[]);
-    let (mut client, mut server) = connection(&up);
+    let up = Up::start(&host, &topology("nat-gateway.yaml"), "n2", &[]);
+    let mut conversation = conversation(&up);
     up.advance("349s");
-    exchange(&mut client, &mut server, "from the client");
+    conversation.exchange("first");
     up.advance("349s");
-    exchange(&mut server, &mut client, "from the server");
+    conversation.server.say("from the server");
+    assert_eq!(conversation.client.hear(), "got from the server");
     assert_eq!(up.json("drops").to_string(), "[]");
 }
 
 #[test]
-fn after_350_seconds_of_silence_the_server_gets_nothing_and_the_client_a_reset() {
+fn n3_idle_351s_server_answers_into_nothing() {
     let host = Host::start();
-    let up = Up::start(&host, &topology("nat-gateway.yaml"), "idle", &[]);
-    let (mut client, mut server) = connection(&up);
-    let quiet = Duration::from_millis(700);
-    up.advance("351s");
-    assert_eq!(up.ports(), 0);
-
-    server.say("into nothing");
+    let up = Up::start(&host, &topology("nat-gateway.yaml"), "n3", &[]);
+    let mut conversation = conversation(&up);
+    up.advance("360s");
+    conversation.server.say("a slow reply");
     wait_until("a drop", 5, || up.dropped("NAT_UNSOLICITED") > 0);
-    assert_eq!(client.hear_within(quiet), None);
-    assert_eq!(server.hear_within(quiet), None);
+    conversation.is_silent_for(QUIET);
+    assert_eq!(judged(&up), ["NAT_UNSOLICITED at nat-gateway:nat-a"]);
+}
 
-    client.say("too late");
-    assert_eq!(client.hear(), "error ConnectionReset");
-    assert_eq!(server.hear_within(quiet), None);
+#[test]
+fn n4_keepalives_every_180s_survive_an_hour() {
+    let host = Host::start();
+    let up = Up::start(&host, &topology("nat-gateway.yaml"), "n4", &[]);
+    let mut conversation = conversation(&up);
+    for _ in 0..20 {
+        up.advance("180s");
+        conversation.client.say("still here");
+        assert_eq!(conversation.server.hear(), "got still here");
+    }
+    conversation.exchange("after an hour");
+    assert_eq!(up.json("drops").to_string(), "[]");
+}
+
+/// A client that has the kernel send a keepalive a second after it was told to connect, and tells how
+/// the connection ends.
+const KEEPALIVE: &str = r#"
+import socket, sys
+connection = socket.create_connection(("203.0.113.90", 5000))
+connection.sendall(b"hello\n")
+print("connected", flush=True)
+sys.stdin.readline()
+connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
+try:
+    connection.recv(1)
+    print("closed", flush=True)
+except OSError as error:
+    print(type(error).__name__, flush=True)
+sys.stdin.readline()
+"#;
+
+#[test]
+fn n5_a_keepalive_later_than_350s_meets_the_rst() {
+    let host = Host::start();
+    let up = Up::start(&host, &topology("nat-gateway.yaml"), "n5", &[]);
+    let server = up.talker("partner.example", &["dialogue", "listen", "5000"]);
+    assert_eq!(server.hear(), "ready");
+    let mut client = Talker::start(up.exec("app", "python3").args(["-c", KEEPALIVE]));
+    assert_eq!((client.hear(), server.hear()), ("connected".into(), "connected".into()));
+    assert_eq!(server.hear(), "got hello");
+    up.advance("7200s");
+    client.say("probe");
+    assert_eq!(client.hear(), "ConnectionResetError");
     assert_eq!(up.dropped("NAT_IDLE_TIMEOUT"), 1);
+    assert_eq!(server.hear_within(QUIET), None);
+}
+
+#[test]
+fn n8_two_addresses_carry_110000_flows_to_a_destination() {
+    let host = Host::start();
+    let up = Up::start(&host, &topology("nat-gateway-addresses.yaml"), "n8", &[]);
+    let mut sink = up.talker("partner.example", &["sink", "--port", "4000"]);
+    assert_eq!(sink.hear(), "ready");
+    wait_until("110,000 flows arrive", 120, || {
+        for member in ["app", "batch"] {
+            send_from(&up, member, 4000, 1024, FLOWS);
+        }
+        sources(&mut sink) >= 2 * FLOWS
+    });
+    assert_eq!((sources(&mut sink), up.ports()), (2 * FLOWS, 2 * FLOWS));
+    send(&up, 4000, 60_000, 1);
+    wait_until("a drop", 5, || up.dropped("NAT_PORT_ALLOCATION") == 1);
 }
