@@ -6,7 +6,7 @@
 //! super-packets are rewritten while they are in cache.
 
 use crate::io::{Frame, HEADROOM, SLOT};
-use crate::packet::{Addr, Component, Direction, Key, LinkId, Reason};
+use crate::packet::{Addr, Component, Direction, Key, LinkId, Reason, SubnetId};
 use crate::shared::WorkerId;
 use crate::state::FlowId;
 use crate::wire::virtio::VirtioNetHdr;
@@ -84,19 +84,39 @@ pub enum Answer {
     /// Nothing.
     Silence,
     /// A TCP reset, as if by the destination (RFC 9293 s. 3.10.7.1).
-    Reset,
+    Reset {
+        /// Where the device stands that sends it.
+        from: SubnetId,
+    },
     /// ICMP "fragmentation needed" from `router` (RFC 1191 s. 4).
     FragmentationNeeded {
         /// The address that tells.
         router: Addr,
         /// Next-hop MTU, in bytes.
         mtu: u16,
+        /// Where the device stands that tells.
+        from: SubnetId,
     },
     /// ICMP "time exceeded in transit" from `router` (RFC 792).
     TimeExceeded {
         /// The address that tells.
         router: Addr,
+        /// Where the device stands that tells.
+        from: SubnetId,
     },
+}
+
+impl Answer {
+    /// The subnet that it comes from.
+    #[must_use]
+    pub const fn from(self) -> Option<SubnetId> {
+        match self {
+            Self::Silence => None,
+            Self::Reset { from }
+            | Self::FragmentationNeeded { from, .. }
+            | Self::TimeExceeded { from, .. } => Some(from),
+        }
+    }
 }
 
 /// How a packet belongs to its flow. All but whole ones are judged one by one.

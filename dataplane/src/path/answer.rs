@@ -6,8 +6,11 @@ use etherparse::PacketBuilder;
 use etherparse::icmpv4::{DestUnreachableHeader, TimeExceededCode};
 use etherparse::{Icmpv4Type, err::packet::BuildWriteError};
 
-use crate::packet::{Answer, Packet};
+use crate::packet::{Addr, Answer, Packet};
+use crate::tables::{AclRule, Classifier, PeerOf, Place, Tables};
+use crate::wire::icmpv4::Icmpv4;
 use crate::wire::ipv4::Ipv4;
+use crate::wire::protocol;
 use crate::wire::tcp::{Tcp, flags};
 
 /// Time to live of what the emulator itself sends (RFC 1700).
@@ -23,16 +26,38 @@ pub(super) fn compose(packet: &Packet, slot: &[u8], answer: Answer) -> Option<Ve
     let (src, dst) = (header.src(), header.dst());
     match answer {
         Answer::Silence => None,
-        Answer::Reset => reset(packet, bytes, src, dst).ok(),
-        Answer::FragmentationNeeded { router, mtu } => {
+        Answer::Reset { .. } => reset(packet, bytes, src, dst).ok(),
+        Answer::FragmentationNeeded { router, mtu, .. } => {
             let kind = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu };
             error(bytes, router.to_v4()?, src, Icmpv4Type::DestinationUnreachable(kind)).ok()
         }
-        Answer::TimeExceeded { router } => {
+        Answer::TimeExceeded { router, .. } => {
             let kind = Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit);
             error(bytes, router.to_v4()?, src, kind).ok()
         }
     }
+}
+
+/// Whether the network ACLs between the device that answers and the sender let the answer pass (AWS
+/// "Network MTU for your EC2 instance": such messages are subject to them).
+pub(super) fn arrives(packet: &Packet, told: &[u8], answer: Answer, tables: &Tables) -> bool {
+    let (Some(from), Some(Place::Eni(eni))) = (answer.from(), tables.place(packet.key.link)) else {
+        return true;
+    };
+    let to = tables.eni(eni).subnet;
+    let Some(header) = Ipv4::of(told).filter(|_| from != to) else { return true };
+    let segment = told.get(header.header_length()..).unwrap_or_default();
+    let selector = match header.protocol {
+        protocol::TCP => Tcp::of(segment).map(|it| it.destination_port.get()),
+        _ => Icmpv4::of(segment).map(|it| u16::from_be_bytes([it.kind, it.code])),
+    };
+    let passes = |rules: &Classifier<AclRule>, peer: Ipv4Addr| {
+        let peer = PeerOf { addr: Addr::v4(peer), groups: &[] };
+        let rule = rules.first(header.protocol, selector.unwrap_or(0), peer);
+        rule.is_some_and(|rule| rule.allow)
+    };
+    let acl = |subnet| tables.network_acl(tables.subnet(subnet).network_acl);
+    passes(&acl(from).egress, header.dst()) && passes(&acl(to).ingress, header.src())
 }
 
 /// As the destination would reset a connection that does not exist (RFC 9293 s. 3.10.7.1).

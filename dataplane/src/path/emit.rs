@@ -11,7 +11,7 @@ use crate::tables::Tables;
 use crate::wire::virtio::VirtioNetHdr;
 
 /// Decides on the way out of each packet, and counts.
-pub fn emit(batch: &mut Batch, shard: &mut Shard, _: &Tables) {
+pub fn emit(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     for (packet, slot) in batch.slots_mut() {
         match packet.verdict {
             Verdict::Forward => {
@@ -26,6 +26,7 @@ pub fn emit(batch: &mut Batch, shard: &mut Shard, _: &Tables) {
                 shard.counters.drop(reason, component);
                 if answer != Answer::Silence
                     && let Some(told) = answer::compose(packet, slot, answer)
+                    && answer::arrives(packet, &told, answer, tables)
                     && let Some(place) = slot.get_mut(HEADROOM..HEADROOM + told.len())
                 {
                     place.copy_from_slice(&told);

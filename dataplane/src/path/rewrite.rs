@@ -67,7 +67,7 @@ fn too_far(packet: &Packet, ttl: u8, shard: &Shard, tables: &Tables) -> Verdict 
     let translator = translator(packet, hop, shard, tables);
     let answer = match translator {
         Some((_, gateway)) if is_told(packet, tables) => {
-            Answer::TimeExceeded { router: gateway.primary() }
+            Answer::TimeExceeded { router: gateway.primary(), from: gateway.subnet }
         }
         _ => Answer::Silence,
     };
@@ -82,19 +82,17 @@ fn too_far(packet: &Packet, ttl: u8, shard: &Shard, tables: &Tables) -> Verdict 
 #[cold]
 fn too_large(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Verdict {
     let mut component = tables.component_at(packet.key.link);
+    let by_router =
+        |from| Answer::FragmentationNeeded { router: tables.subnet(from).router, mtu, from };
     let answer = match (tables.place(packet.key.link), translator(packet, 0, shard, tables)) {
         _ if !is_told(packet, tables) => Answer::Silence,
         (_, Some((id, gateway))) if packet.wire_len() > usize::from(NAT_GATEWAY_MTU) => {
             component = Component::NatGateway(id);
-            Answer::FragmentationNeeded { router: gateway.primary(), mtu: NAT_GATEWAY_MTU }
+            let (router, from) = (gateway.primary(), gateway.subnet);
+            Answer::FragmentationNeeded { router, mtu: NAT_GATEWAY_MTU, from }
         }
-        (_, Some((_, gateway))) => {
-            Answer::FragmentationNeeded { router: tables.subnet(gateway.subnet).router, mtu }
-        }
-        (Some(Place::Eni(eni)), None) => {
-            let router = tables.subnet(tables.eni(eni).subnet).router;
-            Answer::FragmentationNeeded { router, mtu }
-        }
+        (_, Some((_, gateway))) => by_router(gateway.subnet),
+        (Some(Place::Eni(eni)), None) => by_router(tables.eni(eni).subnet),
         _ => Answer::Silence,
     };
     Verdict::Drop { reason: Reason::MtuExceeded, component, answer }

@@ -78,7 +78,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     fn open_mapping(&mut self, id: NatGatewayId, at: At) -> Judged<(crate::packet::Addr, u16)> {
-        if let Some(answer) = self.refuses_mapping() {
+        if let Some(answer) = self.refuses_mapping(id) {
             return self.deny_with(at, Reason::NatIdleTimeout, answer);
         }
         let Some(lease) = self.lease(id) else {
@@ -129,13 +129,14 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// Whether a packet opens no mapping, and what its sender is told then (AWS "Troubleshoot NAT
     /// gateways": a connection that timed out is answered by a RST).
-    fn refuses_mapping(&self) -> Option<Answer> {
+    fn refuses_mapping(&self, id: NatGatewayId) -> Option<Answer> {
         if self.protocol != protocol::TCP || begins(self.tcp_flags) {
             return None;
         }
         // A RST is never answered by one (RFC 9293 s. 3.5.2).
         let resets =
             self.tables.choices.nat_resets_unmapped && self.tcp_flags & tcp::flags::RST == 0;
-        Some(if resets { Answer::Reset } else { Answer::Silence })
+        let from = self.tables.nat_gateway(id).subnet;
+        Some(if resets { Answer::Reset { from } } else { Answer::Silence })
     }
 }
