@@ -8,10 +8,14 @@
 
 mod common;
 
-use common::datagram::{ACK, Datagram, FIN, Payload, SYN, tcp};
+use std::net::Ipv4Addr;
+
+use common::datagram::{ACK, Datagram, FIN, Payload, RST, SYN, tcp, udp};
 use common::net::Net;
 use common::topology::{APP, DB, INTERNET, Topology, address};
-use dataplane::packet::{Component, LinkId, NatGatewayId, Reason};
+use dataplane::packet::{Addr, Component, LinkId, NatGatewayId, Reason, SubnetId};
+use dataplane::shared::PortRange;
+use dataplane::tables::{InternetGateway, NatAddress, NatGateway};
 use etherparse::{Ipv4HeaderSlice, TcpHeaderSlice, TcpOptionElement};
 
 /// Opens and closes a connection; whether it got a port.
@@ -82,5 +86,96 @@ fn n28_two_clients_behind_one_address_keep_their_timestamps() {
         let options: Vec<_> = tcp.options_iterator().map(Result::unwrap).collect();
         assert!(options.contains(&TcpOptionElement::Timestamp(timestamp, 0)), "{options:?}");
         assert!(options.contains(&TcpOptionElement::MaximumSegmentSize(1460)), "{options:?}");
+    }
+}
+
+/// A flow of UDP through the gateway: the packet that went out, and its answer.
+fn asked(net: &mut Net) -> (Datagram, Datagram) {
+    let asked = udp((address(APP), 5000), (address(INTERNET), 53), b"question");
+    let out = net.send_datagram(APP, &asked).at(INTERNET);
+    let answer = udp((out.dst, 53), (out.src, out.ports().0), b"answer");
+    net.send_datagram(INTERNET, &answer).at(APP);
+    (asked, answer)
+}
+
+#[test]
+fn the_outside_may_keep_a_mapping_alive_or_not() {
+    for (refreshes, lives) in [(true, true), (false, false)] {
+        let mut net = Net::new(&Topology::open());
+        net.tables.choices.nat_outside_refreshes = refreshes;
+        let (_, answer) = asked(&mut net);
+        for _ in 0..4 {
+            net.advance(100);
+            let came = net.send_datagram(INTERNET, &answer);
+            net.check();
+            if lives {
+                came.at(APP);
+            }
+        }
+        assert_eq!(net.send_datagram(INTERNET, &answer).emitted.is_some(), lives, "{refreshes}");
+    }
+}
+
+#[test]
+fn a_reset_from_the_outside_ends_a_mapping_or_not() {
+    for ends in [true, false] {
+        let mut net = Net::new(&Topology::default());
+        net.tables.choices.nat_outside_reset_ends = ends;
+        let (client, server) = ((address(APP), 4000), (address(INTERNET), 80));
+        let out = net.send_datagram(APP, &tcp(client, server, SYN, b"")).at(INTERNET);
+        let back = (out.src, out.ports().0);
+        net.send_datagram(INTERNET, &tcp(server, back, SYN | ACK, b"")).at(APP);
+        net.send_datagram(APP, &tcp(client, server, ACK, b"")).at(INTERNET);
+        net.send_datagram(INTERNET, &tcp(server, back, RST, b"")).at(APP);
+        net.advance(100);
+        let later = net.send_datagram(INTERNET, &tcp(server, back, ACK, b"data"));
+        assert_eq!(later.emitted.is_some(), !ends);
+        net.check();
+    }
+}
+
+#[test]
+fn an_exhausted_gateway_may_reset_and_its_mtu_may_be_a_black_hole() {
+    let mut net = Net::new(&Topology {
+        ports: PortRange { first: 2000, last: 2000, limit: 1 },
+        ..Topology::default()
+    });
+    net.tables.choices.nat_resets_exhausted = true;
+    net.tables.choices.nat_tells_mtu = false;
+    let server = (address(INTERNET), 80);
+    net.send_datagram(APP, &tcp((address(APP), 4000), server, SYN, b"")).at(INTERNET);
+    let refused = net.send_datagram(APP, &tcp((address(APP), 4001), server, SYN, b""));
+    assert_eq!(refused.dropped.unwrap().0, Reason::NatPortAllocation);
+    let told = Datagram::read(&refused.emitted.unwrap().bytes);
+    assert!(matches!(told.payload, Payload::Tcp { flags, .. } if flags == RST | ACK), "{told:?}");
+
+    let mut large = udp((address(APP), 5000), (address(INTERNET), 53), &[0; 8600]);
+    large.df = true;
+    let refused = net.send_datagram(APP, &large);
+    assert_eq!(refused.dropped.unwrap().0, Reason::MtuExceeded);
+    assert_eq!(refused.emitted, None);
+}
+
+#[test]
+fn the_least_used_address_may_come_first() {
+    let mut net = Net::new(&Topology::default());
+    let second = NatAddress { address: Addr::v4([10, 0, 0, 221].into()), draining: None };
+    let mut gateway = net.tables.nat_gateways.at(0_usize).addresses.clone();
+    gateway.push(second);
+    let tables = Topology::default().tables();
+    let ports = tables.nat_gateways.at(0_usize).ports;
+    net.tables.nat_gateways =
+        vec![NatGateway { subnet: SubnetId(0), addresses: gateway, ports }].into();
+    let igw = &tables.internet_gateways.at(0_usize);
+    let mut public = igw.public.clone();
+    public.insert(second.address, Addr::v4([198, 51, 100, 99].into()));
+    net.tables.internet_gateways = vec![InternetGateway { vpc: igw.vpc, public }].into();
+    net.tables.choices.nat_prefers_least_used = true;
+    let mut used = [0_u32; 2];
+    for port in 4000..4100 {
+        let sent = udp((address(APP), port), (address(INTERNET), 53), b"x");
+        let out = net.send_datagram(APP, &sent).at(INTERNET);
+        used[usize::from(out.src == Ipv4Addr::new(198, 51, 100, 99))] += 1;
+        assert!(used[0].abs_diff(used[1]) <= 1, "{used:?}");
     }
 }

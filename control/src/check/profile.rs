@@ -101,6 +101,27 @@ keys! {
     nat_resets_unmapped_tcp sets choices.nat_resets_unmapped,
         "whether an inside TCP segment of a connection that a NAT gateway never saw is answered by a RST",
         "undocumented; a connection that timed out is";
+    nat_resets_exhausted_tcp sets choices.nat_resets_exhausted,
+        "whether a TCP connection that gets no port is answered by a RST",
+        "undocumented; metrics count the failure";
+    nat_prefers_least_used_address sets choices.nat_prefers_least_used,
+        "whether new connections take the address with most ports left, rather than any",
+        "undocumented; \"DisassociateNatGatewayAddress\" says that they spread";
+    nat_outside_reset_ends_mapping sets choices.nat_outside_reset_ends,
+        "whether a RST from the outside ends a mapping",
+        "undocumented";
+    nat_outside_refreshes_mapping sets choices.nat_outside_refreshes,
+        "whether packets from the outside restart a mapping's clock",
+        "undocumented; AWS speaks of inactivity";
+    nat_mss_clamp (536..=65_495) sets choices.nat_mss_clamp,
+        "bytes that a SYN through a NAT gateway announces at most",
+        "\"NAT gateway basics\" says that it clamps, not to what; 8500 without headers";
+    nat_path_mtu_discovery sets choices.nat_tells_mtu,
+        "whether a NAT gateway answers packets above its MTU of 8500 by ICMP fragmentation needed",
+        "\"NAT gateway basics\"";
+    igw_hairpin sets choices.igw_hairpin,
+        "whether an interface reaches itself by its own public address",
+        "undocumented; reports disagree";
     tracking_tcp_transitory_timeout (1..=432_000) sets timers.tracking_tcp_transitory,
         "seconds that security groups track a TCP connection which opens or closes",
         "undocumented; as Linux does";
@@ -156,7 +177,7 @@ macro_rules! as_written {
     )*};
 }
 
-as_written!(u32 bool);
+as_written!(u32 u16 bool);
 
 impl Check<'_, '_> {
     fn is_within<W: Bounded>(
@@ -184,6 +205,12 @@ trait Bounded {
 impl Bounded for u32 {
     fn least(&self) -> u32 {
         *self
+    }
+}
+
+impl Bounded for u16 {
+    fn least(&self) -> u32 {
+        u32::from(*self)
     }
 }
 

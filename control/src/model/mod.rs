@@ -233,6 +233,20 @@ record! {
         optional nat_connections_per_destination: u32,
         /// Whether an inside TCP segment of a connection that a NAT gateway never saw is answered by a RST; true by default.
         optional nat_resets_unmapped_tcp: bool,
+        /// Whether a TCP connection that gets no port is answered by a RST; false by default.
+        optional nat_resets_exhausted_tcp: bool,
+        /// Whether new connections take the address with most ports left, rather than any; false by default.
+        optional nat_prefers_least_used_address: bool,
+        /// Whether a RST from the outside ends a mapping; true by default.
+        optional nat_outside_reset_ends_mapping: bool,
+        /// Whether packets from the outside restart a mapping's clock; true by default.
+        optional nat_outside_refreshes_mapping: bool,
+        /// Bytes that a SYN through a NAT gateway announces at most; 8460 by default.
+        optional nat_mss_clamp: u16,
+        /// Whether a NAT gateway tells who sends packets above its MTU; true by default.
+        optional nat_path_mtu_discovery: bool,
+        /// Whether an interface reaches itself by its own public address; true by default.
+        optional igw_hairpin: bool,
         /// How long a TCP connection that opens or closes is tracked; 120 by default.
         optional tracking_tcp_transitory_timeout: u32,
         /// How long an ICMP echo is tracked; 30 by default.

@@ -89,7 +89,10 @@ fn too_large(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Verdi
         (_, Some((id, gateway))) if packet.wire_len() > usize::from(NAT_GATEWAY_MTU) => {
             component = Component::NatGateway(id);
             let (router, from) = (gateway.primary(), gateway.subnet);
-            Answer::FragmentationNeeded { router, mtu: NAT_GATEWAY_MTU, from }
+            match tables.choices.nat_tells_mtu {
+                true => Answer::FragmentationNeeded { router, mtu: NAT_GATEWAY_MTU, from },
+                false => Answer::Silence,
+            }
         }
         (_, Some((_, gateway))) => by_router(gateway.subnet),
         (Some(Place::Eni(eni)), None) => by_router(tables.eni(eni).subnet),

@@ -283,14 +283,36 @@ impl Default for Timers {
 pub struct Choices {
     /// Whether a NAT gateway resets an inside segment of a TCP connection that it does not know.
     pub nat_resets_unmapped: bool,
+    /// Whether a NAT gateway without a port left resets the connection that wants one.
+    pub nat_resets_exhausted: bool,
+    /// Whether new connections take the address of a NAT gateway that has most ports left, rather than
+    /// any.
+    pub nat_prefers_least_used: bool,
+    /// Whether a RST from the outside ends a mapping.
+    pub nat_outside_reset_ends: bool,
+    /// Whether packets from the outside restart the clock of a mapping.
+    pub nat_outside_refreshes: bool,
     /// The largest MSS that a NAT gateway lets a SYN announce.
     pub nat_mss_clamp: u16,
+    /// Whether a NAT gateway tells who sends packets larger than its MTU with DF.
+    pub nat_tells_mtu: bool,
+    /// Whether an interface reaches itself by its own public address.
+    pub igw_hairpin: bool,
 }
 
 impl Default for Choices {
     fn default() -> Self {
-        // 8500 bytes without the headers of IPv4 and TCP.
-        Self { nat_resets_unmapped: true, nat_mss_clamp: 8460 }
+        Self {
+            nat_resets_unmapped: true,
+            nat_resets_exhausted: false,
+            nat_prefers_least_used: false,
+            nat_outside_reset_ends: true,
+            nat_outside_refreshes: true,
+            // 8500 bytes without the headers of IPv4 and TCP.
+            nat_mss_clamp: 8460,
+            nat_tells_mtu: true,
+            igw_hairpin: true,
+        }
     }
 }
 

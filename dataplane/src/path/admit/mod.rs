@@ -19,8 +19,9 @@ use crate::shared::WorkerId;
 use crate::state::{
     Cold, Device, Facet, Facets, FlowId, Hot, MAX_FACETS, NotOpened, Phase, Shard, Translation,
 };
-use crate::tables::Tables;
+use crate::tables::{Choices, NatGateway, Tables};
 use crate::time::Tick;
+use crate::wire::tcp::flags;
 
 pub use record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use walk::{Memory, Walk};
@@ -210,16 +211,22 @@ fn revisit<R: Recorder>(
     let passed = walk.passed;
     match translation {
         Ok(found) if found.reply == *hot.key(direction.opposite()) => {
-            let phase = next_phase(hot.phase(), direction, headers, &passed);
+            let resets = tables.choices.nat_outside_reset_ends || direction == Direction::Original;
+            let phase = if resets || headers.tcp_flags & flags::RST == 0 || !holds_port(cold) {
+                next_phase(hot.phase(), direction, headers, &passed)
+            } else {
+                hot.phase()
+            };
             let facets = std::mem::take(&mut cold.facets);
-            (cold.facets, _) = pass_on(facets, passed, hot.phase(), now);
+            let refreshes = |facet: &Facet| refreshes(facet, direction, &tables.choices);
+            (cold.facets, _) = pass_on(facets, passed, hot.phase(), now, refreshes);
             if direction == Direction::Reply {
                 cold.facets.reverse();
             }
             hot.mtu = found.mtu;
             hot.ttl_hops = found.ttl_hops;
             hot.enter(phase);
-            hot.judge(direction, epoch_for(&cold.facets, tables));
+            hot.judge(direction, epoch_for(direction, &cold.facets, tables));
             cold.settle(hot, &tables.timers, now);
             shard.flows.reschedule(flow);
             Ok(Admitted { flow, direction, outer })
@@ -244,6 +251,7 @@ fn revisit<R: Recorder>(
                 if let Passed::Kept(place) = passed
                     && let Some(facet) = cold.facets.get_mut(place)
                     && !hot.phase().is_closed()
+                    && refreshes(facet, direction, &tables.choices)
                 {
                     facet.last = now;
                 }
@@ -267,6 +275,17 @@ fn next_phase(phase: Phase, direction: Direction, headers: &Headers, passed: &Pa
     }
 }
 
+/// Whether a NAT gateway remembers the flow.
+fn holds_port(cold: &Cold) -> bool {
+    cold.facets.iter().any(|facet| facet.lease.is_some())
+}
+
+/// Whether a packet of `direction` restarts a facet's clock.
+fn refreshes(facet: &Facet, direction: Direction, choices: &Choices) -> bool {
+    let from_outside = facet.lease.is_some() && direction == Direction::Reply;
+    !from_outside || choices.nat_outside_refreshes
+}
+
 /// What devices that a packet has passed remember from now on, in its path order, and what is left of
 /// those that it did not pass.
 fn pass_on(
@@ -274,6 +293,7 @@ fn pass_on(
     passed: Passage,
     phase: Phase,
     now: Tick,
+    refreshes: impl Fn(&Facet) -> bool,
 ) -> (Facets, impl Iterator<Item = Facet>) {
     let mut old: ArrayVec<Option<Facet>, MAX_FACETS> = facets.into_iter().map(Some).collect();
     let facets = passed
@@ -281,7 +301,7 @@ fn pass_on(
         .filter_map(|passed| match passed {
             Passed::Kept(place) => {
                 let facet = old.get_mut(place)?.take()?;
-                let last = if phase.is_closed() { facet.last } else { now };
+                let last = if phase.is_closed() || !refreshes(&facet) { facet.last } else { now };
                 Some(Facet { last, ..facet })
             }
             Passed::Opened(facet) => Some(facet),
@@ -293,21 +313,25 @@ fn pass_on(
 /// Takes a flow away and gives its successor what the devices passed remember.
 fn succeed(flow: FlowId, passed: Passage, shard: &mut Shard, tables: &Tables) -> Facets {
     let Some((hot, facets)) = shard.take(flow) else { return Facets::new() };
-    let (facets, rest) = pass_on(facets, passed, hot.phase(), shard.now);
+    let (facets, rest) = pass_on(facets, passed, hot.phase(), shard.now, |_| true);
     shard.forget(rest, hot.phase(), &tables.timers);
     facets
 }
 
-/// The epoch that a packet's judgement holds for: none, so that each packet is judged by itself, where
-/// its NAT gateway's address may go at any moment.
-fn epoch_for(facets: &Facets, tables: &Tables) -> u32 {
-    let draining = |facet: &Facet| match (&facet.lease, facet.device) {
+/// The epoch that the judgement of a packet holds for; none, so that each is judged by itself, where a
+/// NAT gateway on its way goes by more than what a hit looks at.
+fn epoch_for(direction: Direction, facets: &Facets, tables: &Tables) -> u32 {
+    let choices = &tables.choices;
+    let one_by_one = direction == Direction::Reply
+        && (!choices.nat_outside_refreshes || !choices.nat_outside_reset_ends);
+    let by_itself = |facet: &Facet| match (&facet.lease, facet.device) {
         (Some(lease), Device::NatGateway(id)) => {
-            tables.nat_gateways.get(id).is_some_and(|it| it.is_draining(lease.address()))
+            let drains = |gateway: &NatGateway| gateway.is_draining(lease.address());
+            one_by_one || tables.nat_gateways.get(id).is_some_and(drains)
         }
         _ => false,
     };
-    if facets.iter().any(draining) { 0 } else { tables.epoch }
+    if facets.iter().any(by_itself) { 0 } else { tables.epoch }
 }
 
 fn commit(
@@ -318,7 +342,7 @@ fn commit(
     tables: &Tables,
 ) -> Result<FlowId, Refusal> {
     let mut hot = Hot::new(translation, phase);
-    hot.judge(Direction::Original, epoch_for(&cold.facets, tables));
+    hot.judge(Direction::Original, epoch_for(Direction::Original, &cold.facets, tables));
     cold.settle(&mut hot, &tables.timers, shard.now);
     shard.open(hot, cold, &tables.timers).map_err(|not_opened| match not_opened {
         NotOpened::Full => Denial::silent(Reason::FlowTableFull).into(),

@@ -1,7 +1,9 @@
 //! What does a NAT gateway do with the packet? AWS "NAT gateway basics": each destination gets a
 //! mapping of its own, on any of the gateway's addresses, and only what was asked for comes in.
 
-use crate::packet::{Answer, Component, LinkId, NatGatewayId, Reason};
+use arrayvec::ArrayVec;
+
+use crate::packet::{Addr, Answer, Component, LinkId, NatGatewayId, Reason};
 use crate::path::admit::Passed;
 use crate::path::admit::record::{HopStage, HopVerdict, Recorder};
 use crate::path::admit::walk::{At, Judged, Walk};
@@ -77,12 +79,15 @@ impl<'a, R: Recorder> Walk<'a, R> {
         has.then_some((place, lease))
     }
 
-    fn open_mapping(&mut self, id: NatGatewayId, at: At) -> Judged<(crate::packet::Addr, u16)> {
+    fn open_mapping(&mut self, id: NatGatewayId, at: At) -> Judged<(Addr, u16)> {
         if let Some(answer) = self.refuses_mapping(id) {
             return self.deny_with(at, Reason::NatIdleTimeout, answer);
         }
         let Some(lease) = self.lease(id) else {
-            return self.deny(at, Reason::NatPortAllocation);
+            let resets = self.tables.choices.nat_resets_exhausted && self.protocol == protocol::TCP;
+            let from = self.tables.nat_gateway(id).subnet;
+            let answer = if resets { Answer::Reset { from } } else { Answer::Silence };
+            return self.deny_with(at, Reason::NatPortAllocation, answer);
         };
         let mapped = (lease.address(), lease.port());
         self.remember(Passed::Opened(Facet {
@@ -97,21 +102,26 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// where that has none left towards this destination.
     fn lease(&mut self, id: NatGatewayId) -> Option<Lease> {
         let gateway = self.tables.nat_gateway(id);
-        let open = || gateway.addresses.iter().filter(|it| it.draining.is_none());
-        let first = match open().count() {
-            0 | 1 => 0,
-            several => self.random.usize(..several),
-        };
-        open().skip(first).chain(open().take(first)).find_map(|it| {
-            let remote = Remote {
-                gateway: id,
-                address: it.address,
-                remote: self.dst.0,
-                remote_port: self.dst.1,
-                protocol: self.protocol,
-            };
-            self.ports.lease(remote, gateway.ports, self.random)
-        })
+        let mut open: ArrayVec<Remote, 8> = gateway
+            .addresses
+            .iter()
+            .filter(|it| it.draining.is_none())
+            .map(|it| self.remote(id, it.address))
+            .take(8)
+            .collect();
+        if open.len() > 1 {
+            let first = self.random.usize(..open.len());
+            open.rotate_left(first);
+            if self.tables.choices.nat_prefers_least_used {
+                open.sort_by_key(|remote| self.ports.leased(remote));
+            }
+        }
+        open.into_iter().find_map(|remote| self.ports.lease(remote, gateway.ports, self.random))
+    }
+
+    fn remote(&self, gateway: NatGatewayId, address: Addr) -> Remote {
+        let ((remote, remote_port), protocol) = (self.dst, self.protocol);
+        Remote { gateway, address, remote, remote_port, protocol }
     }
 
     /// What a NAT gateway carries: TCP, UDP and ICMP (AWS "NAT gateway basics"), of ICMP echoes and

@@ -298,9 +298,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.src.0 = public;
         self.mtu = self.mtu.min(INTERNET_MTU);
         self.pass((component, HopStage::Translate, None), HopVerdict::Translate);
+        let turns_back = self.dst.0 == public && !self.tables.choices.igw_hairpin;
         match self.tables.internet.get(&self.dst.0) {
-            Some(&public) => self.internet(public),
-            None => self.deny((component, HopStage::Gateway, None), Reason::NoPath),
+            Some(&public) if !turns_back => self.internet(public),
+            _ => self.deny((component, HopStage::Gateway, None), Reason::NoPath),
         }
     }
 
