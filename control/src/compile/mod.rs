@@ -12,14 +12,14 @@ use dataplane::packet::{Addr, GroupId};
 use dataplane::shared::PortRange;
 use dataplane::tables::{
     AddrMap, Column, Eni, Holder, Host, InternetGateway, NatGateway, NetworkAcl, Place, Public,
-    RouteTable, Subnet, Tables, Target, Vpc,
+    RouteTable, Subnet, Tables, Target, Timers, Vpc,
 };
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::check::{Checked, RouteTarget, SubnetIndex, Topology, VpcIndex};
 
 pub use names::{Ids, Names, TooMany};
-use rules::{GroupRules, acl};
+use rules::{GroupCompiler, acl};
 
 /// The tables of a topology, and the ids of what is in it.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Compiler<'_> {
                 }),
             ),
             internet: self.internet(),
-            timers: topology.profile.timers,
+            timers: self.timers(),
             choices: topology.profile.choices,
         }
     }
@@ -105,7 +105,7 @@ impl Compiler<'_> {
 
     fn enis(&self) -> Column<Eni> {
         let &Self { topology, ids } = self;
-        let mut rules = GroupRules::new(topology, ids);
+        let mut rules = GroupCompiler::new(topology, ids);
         let interfaces = topology.network_interfaces.iter().zip(&ids.eni_links);
         let enis = interfaces.map(|(interface, &link)| {
             let groups = interface.security_groups.iter();
@@ -123,6 +123,13 @@ impl Compiler<'_> {
             }
         });
         column(&ids.enis, enis)
+    }
+
+    fn timers(&self) -> Timers {
+        let &Self { topology, ids } = self;
+        let enis = ids.enis.iter().zip(&topology.network_interfaces);
+        let enis = enis.map(|(&eni, interface)| (eni.into(), interface.connection_tracking));
+        Timers { enis: Column::by_id(enis), ..topology.profile.timers.clone() }
     }
 
     fn subnet(&self, subnet: &crate::check::Subnet) -> Subnet {

@@ -39,6 +39,8 @@ reasons! {
     SourceDestCheck = "ENI_SOURCE_DEST_CHECK_RESTRICTION": "neither address is the ENI's",
     Spoofed = "GATEWAY_REJECTS_SPOOFED_TRAFFIC": "the source is not an address of the internet host that sent it",
     GroupMismatch = "ENI_SG_RULES_MISMATCH": "no rule of the ENI's security groups matches, groups without rules included",
+    NotPickedUp = "ENI_SG_TRACKING_RESTRICTION": "a TCP segment other than SYN of a connection that the ENI does not track; the profile has no such picked up",
+    AllowanceExceeded = "CONNTRACK_ALLOWANCE_EXCEEDED": "the ENI tracks as many connections as the profile lets it, and this would be one more",
     AclDenied = "SUBNET_ACL_RESTRICTION": "a network ACL denies",
     Multicast = "MULTICAST_UNSUPPORTED": "a VPC does not deliver multicast or broadcast",
     NoRoute = "NO_ROUTE_TO_DESTINATION": "no route matches",
