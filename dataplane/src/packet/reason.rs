@@ -35,7 +35,7 @@ reasons! {
     Malformed = "MALFORMED_PACKET": "lengths or offsets in the packet contradict each other, or the IP header's checksum is wrong",
     IpVersion = "IP_VERSION_UNSUPPORTED": "not IPv4; IPv6 is not supported yet",
     Fragment = "FRAGMENT_UNSUPPORTED": "an IP fragment; fragments are not supported yet",
-    IcmpUnmatched = "ICMP_ERROR_UNMATCHED": "an ICMP error that quotes a packet of no live flow",
+    IcmpUnmatched = "ICMP_ERROR_UNMATCHED": "an ICMP error that quotes a packet of no live flow, or of one that is no longer tracked and that no rule lets pass",
     SourceDestCheck = "ENI_SOURCE_DEST_CHECK_RESTRICTION": "neither address is the ENI's",
     Spoofed = "GATEWAY_REJECTS_SPOOFED_TRAFFIC": "the source is not an address of the internet host that sent it",
     GroupMismatch = "ENI_SG_RULES_MISMATCH": "no rule of the ENI's security groups matches, groups without rules included",
