@@ -8,61 +8,50 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use dashmap::DashMap;
+
 use crate::packet::EniId;
 
 /// The connections that each ENI tracks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Tracked {
-    /// By [`EniId`].
-    counts: Arc<[AtomicU32]>,
+    counts: DashMap<EniId, Arc<AtomicU32>, foldhash::fast::FixedState>,
 }
 
 /// A connection that an ENI tracks, until this is dropped.
 #[derive(Debug)]
-pub struct Entry {
-    counts: Arc<[AtomicU32]>,
-    eni: EniId,
-}
+pub struct Entry(Arc<AtomicU32>);
 
 impl Tracked {
     /// Counts one more connection of `eni`, if that makes no more than `limit`.
     #[must_use]
     pub fn enter(&self, eni: EniId, limit: Option<u32>) -> Option<Entry> {
+        let known = self.counts.get(&eni).map(|count| count.clone());
+        let count = known.unwrap_or_else(|| self.counts.entry(eni).or_default().clone());
         let more =
             |count: u32| count.checked_add(1).filter(|&count| count <= limit.unwrap_or(count));
-        let count = &self.counts[eni.index()];
         // Nothing else is published by the count.
         count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Entry { counts: self.counts.clone(), eni })
+        Some(Entry(count))
     }
 
     /// Connections that `eni` tracks.
     #[must_use]
     pub fn count(&self, eni: EniId) -> u32 {
-        self.counts[eni.index()].load(Ordering::Relaxed)
+        self.counts.get(&eni).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    /// Each ENI that tracks connections, and how many.
+    /// Each ENI that has tracked connections, and how many it tracks.
     pub fn for_each(&self, mut visit: impl FnMut(EniId, u32)) {
-        for (eni, count) in (0..=u16::MAX).map(EniId).zip(self.counts.iter()) {
-            match count.load(Ordering::Relaxed) {
-                0 => {}
-                count => visit(eni, count),
-            }
+        for count in &self.counts {
+            visit(*count.key(), count.load(Ordering::Relaxed));
         }
-    }
-}
-
-impl Default for Tracked {
-    fn default() -> Self {
-        let enis = 0..=u16::MAX;
-        Self { counts: enis.map(|_| AtomicU32::new(0)).collect() }
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.counts[self.eni.index()].fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -80,14 +69,14 @@ mod tests {
         assert!(tracked.enter(one, Some(2)).is_none());
         assert!(tracked.enter(other, Some(1)).is_some(), "each ENI has its own count");
         assert_eq!((tracked.count(one), tracked.count(other)), (2, 0));
-        tracked.for_each(|eni, count| assert_eq!((eni, count), (one, 2)));
+        tracked.for_each(|eni, count| assert_eq!(count, if eni == one { 2 } else { 0 }));
 
         drop(first);
         assert!(tracked.enter(one, Some(1)).is_none(), "a lower limit waits for those that are");
         let unlimited = tracked.enter(one, None);
         assert_eq!(tracked.count(one), 2);
         drop((second, unlimited));
-        tracked.for_each(|eni, count| panic!("{eni:?} still tracks {count}"));
+        tracked.for_each(|eni, count| assert_eq!(count, 0, "{eni:?}"));
     }
 
     #[test]
