@@ -5,6 +5,9 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use control::check::{self, Checked, Endpoint, Peer, RouteTarget, Service, Traffic};
+use control::compile::{self, FIRST_EPOCH, Names};
+use dataplane::packet::EniId;
+use dataplane::state::{Device, Phase};
 use proptest::prelude::*;
 
 fn checked(text: &str) -> Checked {
@@ -229,6 +232,83 @@ fn quotas_give_warnings_and_the_topology() {
         ]
     );
     assert_eq!(sound.warnings.errors(), 0);
+}
+
+#[test]
+fn quotas_of_rules_count_each_side_and_what_a_prefix_list_holds() {
+    let warnings = |text: &str| {
+        let sound = check::read(text, "test.yaml").unwrap_or_else(|report| panic!("{report}"));
+        let faults = sound.warnings.faults().iter().map(|fault| fault.message.clone());
+        faults.collect::<Vec<_>>()
+    };
+    let rules = |count: usize, peer: &str| {
+        let rules = (1..=count).map(|port| format!("{{protocol: tcp, ports: {port}, {peer}}}"));
+        rules.collect::<Vec<_>>().join(", ")
+    };
+    let vpc = "vpcs: {main: {cidr_block: 10.0.0.0/16}}\n";
+    let group = |ingress: usize, egress: usize| {
+        let (from, to) = ("source: 10.0.0.0/16", "destination: 10.0.0.0/16");
+        let sides = format!("ingress: [{}], egress: [{}]", rules(ingress, from), rules(egress, to));
+        format!("{vpc}security_groups: {{g: {{vpc: main, {sides}}}}}\n")
+    };
+    assert_eq!(warnings(&group(60, 60)), [""; 0]);
+    let message = "61 rules of one side of a security group: the default quota is 60";
+    assert_eq!(warnings(&group(60, 61)), [message]);
+
+    let entries: Vec<_> = (1..=20).map(|host| format!("192.0.2.{host}/32")).collect();
+    let listed = format!("prefix_lists: {{l: [{}]}}\n", entries.join(", "));
+    let group = |narrow: usize| {
+        let ingress =
+            format!("{}, {}", rules(narrow, "source: 10.0.0.0/16"), rules(1, "source: l"));
+        format!("{vpc}{listed}security_groups: {{g: {{vpc: main, ingress: [{ingress}]}}}}\n")
+    };
+    assert_eq!(warnings(&group(40)), [""; 0]);
+    assert_eq!(warnings(&group(41)), [message]);
+
+    let groups: String = (0..2501).map(|group| format!("  g{group}: {{vpc: main}}\n")).collect();
+    let message = "2501 security groups in a region: the default quota is 2500";
+    assert_eq!(warnings(&format!("{vpc}security_groups:\n{groups}")), [message]);
+
+    let acls: String = (0..201).map(|acl| format!("  a{acl}: {{vpc: main}}\n")).collect();
+    let message = "201 network ACLs in a VPC: the default quota is 200";
+    assert_eq!(warnings(&format!("{vpc}network_acls:\n{acls}")), [message]);
+    let rule = |rule| format!("{{rule: {rule}, action: deny, protocol: all, source: 10.0.0.0/8}}");
+    let ingress = (1..=21).map(rule).collect::<Vec<_>>().join(", ");
+    let message = "21 rules of one side of a network ACL: the default quota is 20";
+    let text = format!("{vpc}network_acls: {{a: {{vpc: main, ingress: [{ingress}]}}}}\n");
+    assert_eq!(warnings(&text), [message]);
+}
+
+#[test]
+fn platforms_and_interfaces_say_how_long_tracking_lasts() {
+    let timers = |profile: &str| {
+        let topology = checked(&format!(
+            "vpcs: {{main: {{cidr_block: 10.0.0.0/16}}}}
+subnets: {{a: {{vpc: main, cidr_block: 10.0.0.0/24}}}}
+network_interfaces:
+  silent: {{subnet: a}}
+  sets:
+    subnet: a
+    connection_tracking_specification:
+      {{tcp_established_timeout: 60, udp_timeout: 60, udp_stream_timeout: 90}}
+profile: {{{profile}}}
+"
+        ));
+        compile::compile(&topology, &[], &mut Names::default(), FIRST_EPOCH).unwrap().tables.timers
+    };
+    for (profile, tcp) in [("", 432_000), ("platform: nitro", 432_000), ("platform: nitro-v6", 350)]
+    {
+        let timers = timers(profile);
+        let seconds = |eni, phase| Device::Eni(EniId(eni)).idle(phase, &timers).millis() / 1000;
+        let times = |eni| {
+            [Phase::Established, Phase::Request, Phase::Response, Phase::Stream, Phase::SynSent]
+                .map(|phase| seconds(eni, phase))
+        };
+        assert_eq!(times(0), [tcp, 30, 30, 180, 120], "{profile}");
+        assert_eq!(times(1), [60, 60, 60, 90, 120], "{profile}");
+        let gone = Device::Eni(EniId(9)).idle(Phase::Established, &timers);
+        assert_eq!(gone.millis() / 1000, tcp, "one that is gone");
+    }
 }
 
 #[test]

@@ -73,8 +73,9 @@ fn timers_are_as_documented() {
         tracking_udp_stream,
         tracking_icmp,
         tracking_other,
-        // Nothing of AWS's.
+        // Nothing of AWS's, and what single interfaces set.
         forwarding: _,
+        enis: _,
     } = Timers::default();
     let rows = [
         ("NAT gateway: mapping of TCP", nat_tcp_idle, "NAT-7"),

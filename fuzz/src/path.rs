@@ -7,8 +7,8 @@
 use dataplane::packet::{Addr, GroupId, LinkId};
 use dataplane::shared::PortRange;
 use dataplane::tables::{
-    AclRule, Column, Eni, Host, InternetGateway, NatGateway, Peer, Public, Selector, Tables,
-    Target, Vpc,
+    AclRule, Choices, Column, Eni, Host, IcmpErrors, InternetGateway, NatGateway, Peer, Public,
+    Selector, Tables, Target, Vpc,
 };
 use dataplane::time::Span;
 use dataplane::wire::virtio::VirtioNetHdr;
@@ -31,7 +31,13 @@ pub fn judge(input: &[u8]) {
     let ports = PortRange { first: 1001, last: 1001 + u16::from(size % 5), limit: 4 };
     let limit = 3 + usize::from(size / 5);
     let open = if kind % 2 == 0 { Topology::open() } else { Topology::default() };
-    let topology = Topology { ports, ..open };
+    let choices = Choices {
+        tracking_tcp_pickup: kind & 2 == 0,
+        tracking_icmp_errors: if kind & 4 == 0 { IcmpErrors::All } else { IcmpErrors::Documented },
+        tracking_connections: (kind & 0x18 == 0x18).then_some(2),
+        ..Choices::default()
+    };
+    let topology = Topology { ports, choices, ..open };
     let net = Net::with_limit(&topology, limit, u64::from(kind));
     let mut play = Play { topology, net, last: None, waiting: Vec::new(), gone: [false; 3] };
     play.swap();
@@ -178,8 +184,8 @@ impl Play {
                 topology.routes[which].push((net, target));
             }
             _ => {
-                let Topology { epoch, ports, .. } = *topology;
-                *topology = Topology { epoch, ports, ..Topology::open() };
+                let Topology { epoch, ports, choices, .. } = *topology;
+                *topology = Topology { epoch, ports, choices, ..Topology::open() };
             }
         }
     }

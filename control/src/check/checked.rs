@@ -8,6 +8,7 @@
 use std::net::Ipv4Addr;
 use std::ops::{Deref, Index};
 
+use dataplane::tables::ConnectionTracking;
 use ipnet::Ipv4Net;
 
 pub use crate::check::profile::Profile;
@@ -355,6 +356,8 @@ pub struct NetworkInterface {
     pub public_ip: Option<Ipv4Addr>,
     /// Whether packets that are neither from nor to it are dropped.
     pub source_dest_check: bool,
+    /// How long it tracks silent flows, where it sets that itself; within AWS's bounds.
+    pub connection_tracking: ConnectionTracking,
 }
 
 /// A host of the simulated internet.

@@ -1,12 +1,16 @@
 //! What stands in subnets and on the internet, and is there what it needs?
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use dataplane::tables::ConnectionTracking;
+use dataplane::time::Span;
 
 use crate::check::addresses::Addresses;
 use crate::check::ids::id;
 use crate::check::{Check, InternetHost, NetworkInterface, SecurityGroupIndex, Service, VpcIndex};
 use crate::diagnostic::{Fault, Place};
-use crate::model::{At, ServiceWord, shortened};
+use crate::model::{self, At, ServiceWord, shortened};
 
 impl Check<'_, '_> {
     pub(super) fn network_interfaces(&mut self, addresses: &Addresses) -> Vec<NetworkInterface> {
@@ -23,6 +27,9 @@ impl Check<'_, '_> {
                 let place = interface.public_ip.map_or(interface.place, |it| it.place);
                 self.reachable(name, place, vpc);
             }
+            let tracking = interface.connection_tracking_specification.as_ref();
+            let connection_tracking =
+                tracking.map(|it| self.connection_tracking(it)).unwrap_or_default();
             let (Some(subnet), Some(private_ip)) = (subnet, private_ip) else { continue };
             interfaces.push(NetworkInterface {
                 name: name.clone(),
@@ -32,9 +39,27 @@ impl Check<'_, '_> {
                 security_groups: groups,
                 public_ip,
                 source_dest_check: interface.source_dest_check.is_none_or(|it| it.value),
+                connection_tracking,
             });
         }
         interfaces
+    }
+
+    /// AWS "Amazon EC2 security group connection tracking", "Configurable timeouts".
+    fn connection_tracking(&mut self, written: &model::ConnectionTracking) -> ConnectionTracking {
+        let mut timeout = |key: &str, written: &Option<At<u32>>, bounds: RangeInclusive<u32>| {
+            let written = written.as_ref()?;
+            self.is_within(key, written, bounds).then(|| Span::seconds(written.value))
+        };
+        ConnectionTracking {
+            tcp_established: timeout(
+                "tcp_established_timeout",
+                &written.tcp_established_timeout,
+                60..=432_000,
+            ),
+            udp: timeout("udp_timeout", &written.udp_timeout, 30..=60),
+            udp_stream: timeout("udp_stream_timeout", &written.udp_stream_timeout, 60..=180),
+        }
     }
 
     fn groups_of(

@@ -6,17 +6,19 @@
 use std::ops::RangeInclusive;
 
 use dataplane::shared;
-use dataplane::tables::{Choices, Timers};
+use dataplane::tables::{Choices, IcmpErrors, Timers};
 use dataplane::time::Span;
 
 use crate::check::Check;
 use crate::diagnostic::Fault;
-use crate::model::{At, PortRange};
+use crate::model::{At, IcmpErrorsWord, Platform, PortRange};
 
 /// What AWS leaves open, decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// How long devices remember.
+    /// What the instances run on.
+    pub platform: Platform,
+    /// How long devices remember, where interfaces set nothing of their own.
     pub timers: Timers,
     /// What devices do.
     pub choices: Choices,
@@ -30,6 +32,7 @@ impl Default for Profile {
     fn default() -> Self {
         let shared::PortRange { first, last, limit } = shared::PortRange::NAT_GATEWAY;
         Self {
+            platform: Platform::Nitro,
             timers: Timers::default(),
             choices: Choices::default(),
             nat_ports: PortRange { first, last },
@@ -68,7 +71,7 @@ macro_rules! keys {
 
         impl Check<'_, '_> {
             /// What the file chooses, and the defaults of what it does not.
-            pub(super) fn profile(&mut self) -> Profile {
+            fn chosen(&mut self) -> Profile {
                 let mut profile = Profile::default();
                 let Some(written) = &self.model.profile else { return profile };
                 $(if let Some(written) = written.$key {
@@ -83,6 +86,9 @@ macro_rules! keys {
 }
 
 keys! {
+    platform sets platform,
+        "the kind of instances: `nitro`, or `nitro-v6`, which tracks an established TCP connection for 350 s where its interface sets nothing",
+        "\"Amazon EC2 security group connection tracking\"";
     nat_udp_idle_timeout (1..=432_000) sets timers.nat_udp_idle,
         "seconds until a NAT gateway forgets a silent UDP flow",
         "undocumented; AWS speaks of connections and 350 s";
@@ -128,7 +134,20 @@ keys! {
     tracking_icmp_timeout (1..=432_000) sets timers.tracking_icmp,
         "seconds that security groups track an ICMP echo",
         "undocumented; as Linux does";
+    tracking_tcp_pickup sets choices.tracking_tcp_pickup,
+        "whether a TCP segment other than SYN, of a connection that is not tracked, begins to be where a rule allows it, or is dropped",
+        "undocumented";
+    tracking_icmp_errors sets choices.tracking_icmp_errors,
+        "which ICMP errors about a live flow need no rule: `all`, or only those `documented`, about flows that are untracked or tracked automatically",
+        "\"Network MTU for your EC2 instance\", which has changed over the years";
+    tracking_connections (1..=4_294_967_295) sets choices.tracking_connections,
+        "the most connections that an interface tracks at once",
+        "there is a limit, undocumented, by instance type";
 }
+
+/// How long instances of Nitro v6 types track a silent TCP connection (AWS "Amazon EC2 security group
+/// connection tracking").
+const NITRO_V6_TCP_ESTABLISHED: Span = Span::seconds(350);
 
 /// What a key sets, and how it is written.
 trait Setting {
@@ -179,8 +198,64 @@ macro_rules! as_written {
 
 as_written!(u32 u16 bool);
 
+impl Setting for Option<u32> {
+    type Written = u32;
+
+    fn of(written: u32) -> Self {
+        Some(written)
+    }
+
+    fn show(&self) -> String {
+        self.map_or_else(|| "no limit".to_owned(), |most| most.to_string())
+    }
+}
+
+impl Setting for Platform {
+    type Written = Self;
+
+    fn of(written: Self) -> Self {
+        written
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Nitro => "nitro",
+            Self::NitroV6 => "nitro-v6",
+        }
+        .to_owned()
+    }
+}
+
+impl Setting for IcmpErrors {
+    type Written = IcmpErrorsWord;
+
+    fn of(written: IcmpErrorsWord) -> Self {
+        match written {
+            IcmpErrorsWord::All => Self::All,
+            IcmpErrorsWord::Documented => Self::Documented,
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::All => "all",
+            Self::Documented => "documented",
+        }
+        .to_owned()
+    }
+}
+
 impl Check<'_, '_> {
-    fn is_within<W: Bounded>(
+    pub(super) fn profile(&mut self) -> Profile {
+        let mut profile = self.chosen();
+        if profile.platform == Platform::NitroV6 {
+            profile.timers.tracking_tcp_established = NITRO_V6_TCP_ESTABLISHED;
+        }
+        profile
+    }
+
+    /// Whether `written` is; else it is a fault.
+    pub(super) fn is_within<W: Bounded>(
         &mut self,
         key: &str,
         written: &At<W>,
@@ -197,7 +272,7 @@ impl Check<'_, '_> {
 }
 
 /// What has bounds.
-trait Bounded {
+pub(super) trait Bounded {
     /// What must not be below them, nor above.
     fn least(&self) -> u32;
 }

@@ -13,7 +13,7 @@ use dataplane::packet::{Addr, GroupId};
 use dataplane::shared::PortRange;
 use dataplane::tables::{
     AddrMap, Column, Eni, Holder, Host, InternetGateway, NatAddress, NatGateway, NetworkAcl, Place,
-    Public, RouteTable, Subnet, Tables, Target, Vpc,
+    Public, RouteTable, Subnet, Tables, Target, Timers, Vpc,
 };
 use dataplane::time::Tick;
 use ipnet::{IpNet, Ipv4Net};
@@ -21,7 +21,7 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::check::{self, Checked, RouteTarget, SubnetIndex, Topology, VpcIndex};
 
 pub use names::{Ids, Names, TooMany};
-use rules::{GroupRules, acl};
+use rules::{GroupCompiler, acl};
 
 /// The tables of a topology, and the ids of what is in it.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Compiler<'_> {
                 }),
             ),
             internet: self.internet(),
-            timers: topology.profile.timers,
+            timers: self.timers(),
             choices: topology.profile.choices,
         }
     }
@@ -117,7 +117,7 @@ impl Compiler<'_> {
 
     fn enis(&self) -> Column<Eni> {
         let &Self { topology, ids, .. } = self;
-        let mut rules = GroupRules::new(topology, ids);
+        let mut rules = GroupCompiler::new(topology, ids);
         let interfaces = topology.network_interfaces.iter().zip(&ids.eni_links);
         let enis = interfaces.map(|(interface, &link)| {
             let groups = interface.security_groups.iter();
@@ -135,6 +135,13 @@ impl Compiler<'_> {
             }
         });
         column(&ids.enis, enis)
+    }
+
+    fn timers(&self) -> Timers {
+        let &Self { topology, ids, .. } = self;
+        let enis = ids.enis.iter().zip(&topology.network_interfaces);
+        let enis = enis.map(|(&eni, interface)| (eni.into(), interface.connection_tracking));
+        Timers { enis: Column::by_id(enis), ..topology.profile.timers.clone() }
     }
 
     fn subnet(&self, subnet: &crate::check::Subnet) -> Subnet {

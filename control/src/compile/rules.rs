@@ -4,23 +4,23 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use dataplane::tables::{AclRule, Classifier, GroupRule, Peer, Selector, Terms};
+use dataplane::tables::{AclRule, Classifier, GroupRule, GroupRules, Peer, Selector, Terms};
 use dataplane::wire::protocol;
 use ipnet::Ipv4Net;
 
 use crate::check::{self, AclAction, Ports, SecurityGroupIndex, Topology, Traffic};
 use crate::compile::{Ids, net};
 
-type Compiled = Arc<Classifier<GroupRule>>;
+type Compiled = Arc<GroupRules>;
 
 /// Compiles the groups of interfaces; interfaces of the same groups share what comes out.
-pub(super) struct GroupRules<'a> {
+pub(super) struct GroupCompiler<'a> {
     topology: &'a Topology,
     ids: &'a Ids,
     compiled: HashMap<Vec<SecurityGroupIndex>, (Compiled, Compiled)>,
 }
 
-impl<'a> GroupRules<'a> {
+impl<'a> GroupCompiler<'a> {
     pub(super) fn new(topology: &'a Topology, ids: &'a Ids) -> Self {
         Self { topology, ids, compiled: HashMap::new() }
     }
@@ -36,7 +36,7 @@ impl<'a> GroupRules<'a> {
                 let placed = rules(&topology[group]).iter().enumerate();
                 placed.flat_map(move |(place, rule)| terms_of(topology, ids, group, place, *rule))
             });
-            Arc::new(Classifier::compile(&terms.collect::<Vec<_>>()))
+            Arc::new(GroupRules::compile(&terms.collect::<Vec<_>>()))
         };
         let compiled = (side(|group| &group.ingress), side(|group| &group.egress));
         self.compiled.insert(groups.to_vec(), compiled.clone());

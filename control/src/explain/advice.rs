@@ -88,6 +88,16 @@ pub(super) fn advice(
             "give NAT gateway {name} more `public_ips`, spread connections over more destinations, or \
             keep them open instead of opening new ones"
         ),
+        Reason::NotPickedUp => {
+            "connect anew: the connection is no longer tracked, and `profile` says that \
+            what is not tracked begins with a SYN"
+                .to_owned()
+        }
+        Reason::AllowanceExceeded => {
+            "close connections, raise `profile.tracking_connections`, or let the groups \
+            allow everything both ways, which is not tracked"
+                .to_owned()
+        }
         Reason::NatFragment => {
             "send smaller packets: lower the MTU, or let path MTU discovery work".to_owned()
         }

@@ -28,7 +28,8 @@ pub use rules::{
 };
 pub use schema::schema;
 pub use values::{
-    Action, Connectivity, NatGatewayState, PeerText, PortRange, PublicIp, ServiceWord, Uplink,
+    Action, Connectivity, IcmpErrorsWord, NatGatewayState, PeerText, Platform, PortRange, PublicIp,
+    ServiceWord, Uplink,
 };
 
 /// Reads `text` and notes what is wrong with its shape; none if there is nothing to look at.
@@ -195,6 +196,20 @@ record! {
         optional public_ip: PublicIp,
         /// True by default.
         optional source_dest_check: bool,
+        /// How long its groups track silent flows; what the platform does by default.
+        optional connection_tracking_specification: ConnectionTracking,
+    }
+}
+
+record! {
+    /// How long security groups track a silent flow at one network interface, in seconds.
+    ConnectionTracking = "a connection tracking specification" {
+        /// An established TCP connection: 60 to 432000.
+        optional tcp_established_timeout: u32,
+        /// UDP in one direction, or one request and response: 30 to 60.
+        optional udp_timeout: u32,
+        /// UDP of more than one request and response: 60 to 180.
+        optional udp_stream_timeout: u32,
     }
 }
 
@@ -221,6 +236,8 @@ record! {
 record! {
     /// What AWS leaves open or varies by platform. Timeouts are in seconds.
     Profile = "the profile" {
+        /// What the instances run on; `nitro` by default.
+        optional platform: Platform,
         /// How long a NAT gateway keeps the mapping of a silent UDP flow; 350 by default.
         optional nat_udp_idle_timeout: u32,
         /// How long a NAT gateway keeps the mapping of an ICMP echo; 350 by default.
@@ -251,6 +268,12 @@ record! {
         optional tracking_tcp_transitory_timeout: u32,
         /// How long an ICMP echo is tracked; 30 by default.
         optional tracking_icmp_timeout: u32,
+        /// Whether a TCP segment other than SYN begins to be tracked where a rule allows it; true by default.
+        optional tracking_tcp_pickup: bool,
+        /// Which ICMP errors about a live flow need no rule; `all` by default.
+        optional tracking_icmp_errors: IcmpErrorsWord,
+        /// The most connections that an interface tracks at once; no limit by default.
+        optional tracking_connections: u32,
     }
     later "nat64"
 }

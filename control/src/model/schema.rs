@@ -201,6 +201,7 @@ mod tests {
             "ipv6-not-yet",
             "missing-keys",
             "not-yet",
+            "profile",
             "several-at-once",
             "unknown-keys",
             "unknown-services",

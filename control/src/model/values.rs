@@ -91,6 +91,26 @@ words! {
     later "host"
 }
 
+words! {
+    /// A kind of instances.
+    Platform {
+        /// Nitro, up to version 5.
+        "nitro" => Nitro,
+        /// Nitro version 6.
+        "nitro-v6" => NitroV6,
+    }
+}
+
+words! {
+    /// ICMP errors about live flows.
+    IcmpErrorsWord {
+        /// About any flow.
+        "all" => All,
+        /// About those that AWS names.
+        "documented" => Documented,
+    }
+}
+
 macro_rules! byte {
     () => {
         "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"

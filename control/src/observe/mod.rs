@@ -41,8 +41,19 @@ pub struct Status {
     pub packets_dropped: u64,
     /// The NAT gateways.
     pub nat_gateways: Vec<NatGatewayStatus>,
+    /// The network interfaces.
+    pub network_interfaces: Vec<NetworkInterfaceStatus>,
     /// The devices.
     pub devices: Vec<DeviceStatus>,
+}
+
+/// A network interface in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkInterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Connections that its security groups track.
+    pub tracked: u32,
 }
 
 /// A member's device, as it was found at the start.
@@ -146,6 +157,16 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
             gateway.ports_busiest = gateway.ports_busiest.max(leased);
         }
     });
+    let interfaces = topology.network_interfaces.iter();
+    let mut network_interfaces: Vec<NetworkInterfaceStatus> = interfaces
+        .map(|interface| NetworkInterfaceStatus { name: interface.name.clone(), tracked: 0 })
+        .collect();
+    emulator.shared().tracked.for_each(|eni, tracked| {
+        let (_, name) = names.kind_and_name(Component::Eni(eni));
+        if let Some(found) = network_interfaces.iter_mut().find(|it| it.name == name) {
+            found.tracked = tracked;
+        }
+    });
     Ok(Status {
         instance: emulator.instance().paths().name().to_string(),
         pid: std::process::id(),
@@ -160,6 +181,7 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         bytes_forwarded: total.forwarded_bytes,
         packets_dropped: total.dropped(),
         nat_gateways,
+        network_interfaces,
         devices: emulator.devices().iter().map(device).collect(),
     })
 }
@@ -243,7 +265,10 @@ fn flow(
         let words = words::packet(key);
         (words.src, words.dst)
     };
-    let facets = cold.memories(hot, &tables.timers).map(|(facet, forgets)| FacetOfFlow {
+    let memories = cold.memories(hot, &tables.timers);
+    // An interface that lets the flow pass untracked remembers nothing that counts.
+    let memories = memories.filter(|(facet, _)| facet.lease.is_some() || facet.entry.is_some());
+    let facets = memories.map(|(facet, forgets)| FacetOfFlow {
         component: names.component(match facet.device {
             Device::Eni(id) => Component::Eni(id),
             Device::NatGateway(id) => Component::NatGateway(id),

@@ -2,17 +2,21 @@
 
 pub mod directory;
 pub mod ports;
+pub mod tracking;
 
 use std::sync::Arc;
 
 pub use directory::{Directory, WorkerId};
 pub use ports::{Lease, PortPools, PortRange, Remote};
+pub use tracking::{Entry, Tracked};
 
 /// What all shards of one instance share.
 #[derive(Debug, Default)]
 pub struct Shared {
     /// Ports of every NAT address.
     pub ports: Arc<PortPools>,
+    /// Connections that each ENI tracks.
+    pub tracked: Tracked,
     /// Which worker owns a flow.
     pub directory: Directory,
 }

@@ -6,7 +6,7 @@
 use arrayvec::ArrayVec;
 
 use crate::packet::{Direction, EniId, Key, NatGatewayId};
-use crate::shared::Lease;
+use crate::shared::{Entry, Lease};
 use crate::state::Phase;
 use crate::tables::Timers;
 use crate::time::{Span, Tick};
@@ -68,6 +68,9 @@ pub struct Facet {
     pub last: Tick,
     /// The port that a translating device holds for the flow; valid iff the device translates.
     pub lease: Option<Lease>,
+    /// What counts the flow among those that an ENI tracks. An ENI's facet without it is of a flow
+    /// that its groups let pass untracked, and says nothing but that.
+    pub entry: Option<Entry>,
 }
 
 /// A device that remembers flows.
@@ -82,30 +85,37 @@ pub enum Device {
 impl Device {
     /// How long it remembers a silent flow in this phase.
     #[must_use]
-    pub const fn idle(self, phase: Phase, timers: &Timers) -> Span {
-        match (self, phase) {
-            (Self::NatGateway(_), Phase::Closed) => timers.nat_port_rest,
-            (
-                Self::NatGateway(_),
-                Phase::Request | Phase::Response | Phase::SecondRequest | Phase::Stream,
-            ) => timers.nat_udp_idle,
-            (Self::NatGateway(_), Phase::Icmp) => timers.nat_icmp_idle,
-            (Self::NatGateway(_), _) => timers.nat_tcp_idle,
-            (Self::Eni(_), Phase::Established) => timers.tracking_tcp_established,
-            (
-                Self::Eni(_),
-                Phase::SynSent
-                | Phase::SynReceived
-                | Phase::OriginalFin
-                | Phase::ReplyFin
-                | Phase::Closed,
-            ) => timers.tracking_tcp_transitory,
-            (Self::Eni(_), Phase::Stream) => timers.tracking_udp_stream,
-            (Self::Eni(_), Phase::Request | Phase::Response | Phase::SecondRequest) => {
-                timers.tracking_udp
+    pub fn idle(self, phase: Phase, timers: &Timers) -> Span {
+        match self {
+            Self::NatGateway(_) => match phase {
+                Phase::Closed => timers.nat_port_rest,
+                Phase::Request | Phase::Response | Phase::SecondRequest | Phase::Stream => {
+                    timers.nat_udp_idle
+                }
+                Phase::Icmp => timers.nat_icmp_idle,
+                _ => timers.nat_tcp_idle,
+            },
+            Self::Eni(id) => {
+                let own = timers.enis.get(id);
+                match phase {
+                    Phase::Established => own
+                        .and_then(|own| own.tcp_established)
+                        .unwrap_or(timers.tracking_tcp_established),
+                    Phase::SynSent
+                    | Phase::SynReceived
+                    | Phase::OriginalFin
+                    | Phase::ReplyFin
+                    | Phase::Closed => timers.tracking_tcp_transitory,
+                    Phase::Stream => {
+                        own.and_then(|own| own.udp_stream).unwrap_or(timers.tracking_udp_stream)
+                    }
+                    Phase::Request | Phase::Response | Phase::SecondRequest => {
+                        own.and_then(|own| own.udp).unwrap_or(timers.tracking_udp)
+                    }
+                    Phase::Icmp => timers.tracking_icmp,
+                    Phase::Other => timers.tracking_other,
+                }
             }
-            (Self::Eni(_), Phase::Icmp) => timers.tracking_icmp,
-            (Self::Eni(_), Phase::Other) => timers.tracking_other,
         }
     }
 }

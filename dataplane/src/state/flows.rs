@@ -71,7 +71,7 @@ pub(crate) enum Refused {
     /// As many flows as the table takes.
     Full,
     /// One of its keys is another flow's; gives back what was to be inserted.
-    Taken(Cold, FlowId),
+    Taken(Box<Cold>, FlowId),
 }
 
 impl Flows {
@@ -186,7 +186,7 @@ impl Flows {
         let hashes = [self.hash(&original), self.hash(&reply)];
         for (key, hash) in [(&original, hashes[0]), (&reply, hashes[1])] {
             if let Some((holder, _)) = self.find(hash, key) {
-                return Err(Refused::Taken(cold, holder));
+                return Err(Refused::Taken(Box::new(cold), holder));
             }
         }
         if self.len() >= self.limit {

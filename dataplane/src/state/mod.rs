@@ -159,7 +159,7 @@ impl Shard {
                     return Ok(flow);
                 }
                 Err(Refused::Taken(back, holder)) => {
-                    cold = back;
+                    cold = *back;
                     self.close(holder, timers);
                 }
                 Err(Refused::Full) => break,

@@ -1,7 +1,7 @@
 //! Things by id, where some ids are nobody's any more.
 
 /// The things of one kind. A name keeps its id for the instance's life, so there may be holes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column<T>(Vec<Option<T>>);
 
 impl<T> Column<T> {

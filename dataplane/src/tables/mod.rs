@@ -6,6 +6,7 @@
 
 mod classifier;
 mod column;
+mod groups;
 mod publish;
 mod ranges;
 mod routes;
@@ -24,6 +25,7 @@ use crate::time::{Span, Tick};
 
 pub use classifier::{Classifier, Peer, PeerOf, Selector, Terms};
 pub use column::Column;
+pub use groups::{Allowed, GroupRule, GroupRules};
 pub use publish::{Published, Reader};
 pub use routes::{RouteTable, Target};
 
@@ -94,18 +96,9 @@ pub struct Eni {
     /// Its security groups, sorted.
     pub groups: Vec<GroupId>,
     /// The rules of all its groups for what it sends.
-    pub egress: Arc<Classifier<GroupRule>>,
+    pub egress: Arc<GroupRules>,
     /// The rules of all its groups for what it gets.
-    pub ingress: Arc<Classifier<GroupRule>>,
-}
-
-/// A rule of a security group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupRule {
-    /// The group.
-    pub group: GroupId,
-    /// Its place among the group's rules of that direction, from 0.
-    pub place: u16,
+    pub ingress: Arc<GroupRules>,
 }
 
 /// A subnet.
@@ -230,7 +223,7 @@ pub enum Public {
 }
 
 /// How long devices remember a silent flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timers {
     /// A mapping of TCP at a NAT gateway (AWS "Troubleshoot NAT gateways": 350 s).
     pub nat_tcp_idle: Span,
@@ -257,6 +250,20 @@ pub struct Timers {
     /// A flow that no device remembers: nothing of AWS's, only how long the emulator keeps what it
     /// worked out.
     pub forwarding: Span,
+    /// What single ENIs set for themselves, by [`EniId`]; the others go by the above.
+    pub enis: Column<ConnectionTracking>,
+}
+
+/// How long an ENI tracks a silent flow, where it sets that itself (AWS "Amazon EC2 security group
+/// connection tracking", "Configurable timeouts").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionTracking {
+    /// In the place of [`Timers::tracking_tcp_established`].
+    pub tcp_established: Option<Span>,
+    /// In the place of [`Timers::tracking_udp`].
+    pub udp: Option<Span>,
+    /// In the place of [`Timers::tracking_udp_stream`].
+    pub udp_stream: Option<Span>,
 }
 
 impl Default for Timers {
@@ -273,6 +280,7 @@ impl Default for Timers {
             tracking_icmp: Span::seconds(30),
             tracking_other: Span::seconds(600),
             forwarding: Span::seconds(60),
+            enis: Column::default(),
         }
     }
 }
@@ -298,6 +306,23 @@ pub struct Choices {
     pub nat_tells_mtu: bool,
     /// Whether an interface reaches itself by its own public address.
     pub igw_hairpin: bool,
+    /// Whether a TCP segment other than SYN begins to be tracked, where a rule allows it; else it is
+    /// dropped.
+    pub tracking_tcp_pickup: bool,
+    /// Which ICMP errors about a flow pass the groups without a rule of their own.
+    pub tracking_icmp_errors: IcmpErrors,
+    /// The most connections that an ENI tracks at once; `None` for no limit.
+    pub tracking_connections: Option<u32>,
+}
+
+/// Which ICMP errors about a live flow pass security groups without a rule that allows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IcmpErrors {
+    /// Those about any flow that passes.
+    All,
+    /// Those about flows that are untracked, or tracked whatever the rules say (AWS "Network MTU
+    /// for your EC2 instance", 2025).
+    Documented,
 }
 
 impl Default for Choices {
@@ -312,6 +337,9 @@ impl Default for Choices {
             nat_mss_clamp: 8460,
             nat_tells_mtu: true,
             igw_hairpin: true,
+            tracking_tcp_pickup: true,
+            tracking_icmp_errors: IcmpErrors::All,
+            tracking_connections: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use dataplane::packet::{Batch, Component, Direction, LinkId, Reason, Verdict};
+use dataplane::packet::{Batch, Component, Direction, EniId, LinkId, Reason, Verdict};
 use dataplane::path;
 use dataplane::shared::{Shared, WorkerId};
 use dataplane::state::{Counters, Shard};
@@ -145,12 +145,13 @@ impl Net {
 
         let flows = &self.shard.flows;
         let mut keys = HashSet::new();
-        let (mut live, mut leases) = (0, 0);
+        let (mut live, mut leases, mut tracked) = (0, 0, 0);
         for (_, flow) in flows.live_from(0) {
             let (hot, cold) = flows.parts(flow).unwrap();
             live += 1;
             keys.extend([Direction::Original, Direction::Reply].map(|d| *hot.key(d)));
             leases += cold.facets().iter().filter(|facet| facet.lease.is_some()).count();
+            tracked += cold.facets().iter().filter(|it| it.entry.is_some()).map(|_| 1).sum::<u32>();
         }
         assert_eq!(flows.len(), live, "flows are those whose slots are in use");
         assert_eq!(flows.keys(), 2 * live, "both keys or neither");
@@ -162,5 +163,7 @@ impl Net {
             leases + self.shard.resting(),
             "ports are leased to those who hold them"
         );
+        let counted = (0..3).map(|eni| self.shared.tracked.count(EniId(eni)));
+        assert_eq!(counted.sum::<u32>(), tracked, "what is tracked is counted");
     }
 }

@@ -19,9 +19,9 @@ use dataplane::packet::{
 };
 use dataplane::shared::PortRange;
 use dataplane::tables::{
-    AclRule, Choices, Classifier, Eni, GroupRule, Holder, Host, InternetGateway, NatAddress,
-    NatGateway, NetworkAcl, Peer, Place, Public, RouteTable, Selector, Subnet, Tables, Target,
-    Terms, Timers, Vpc,
+    AclRule, Choices, Classifier, ConnectionTracking, Eni, GroupRule, GroupRules, Holder, Host,
+    InternetGateway, NatAddress, NatGateway, NetworkAcl, Peer, Place, Public, RouteTable, Selector,
+    Subnet, Tables, Target, Terms, Timers, Vpc,
 };
 use ipnet::IpNet;
 
@@ -87,6 +87,9 @@ pub struct Topology {
     pub routes: [Vec<(IpNet, Target)>; 3],
     /// Ports of both NAT gateways.
     pub ports: PortRange,
+    pub choices: Choices,
+    /// What ENIs set for themselves.
+    pub tracking: [ConnectionTracking; 3],
 }
 
 pub fn everything() -> Selector {
@@ -111,6 +114,8 @@ impl Default for Topology {
             acls: [acl.clone(), acl.clone(), acl],
             routes: [public.clone(), vec![local, (all, Target::NatGateway(NAT_A))], public],
             ports: PortRange::NAT_GATEWAY,
+            choices: Choices::default(),
+            tracking: [ConnectionTracking::default(); 3],
         }
     }
 }
@@ -188,8 +193,8 @@ impl Topology {
             ]
             .into_iter()
             .collect(),
-            timers: Timers::default(),
-            choices: Choices::default(),
+            timers: Timers { enis: self.tracking.into_iter().collect(), ..Timers::default() },
+            choices: self.choices,
         }
     }
 
@@ -204,7 +209,7 @@ impl Topology {
                     rule: GroupRule { group: GroupId(group), place },
                 })
                 .collect();
-            Arc::new(Classifier::compile(&terms))
+            Arc::new(GroupRules::compile(&terms))
         };
         Eni {
             link,

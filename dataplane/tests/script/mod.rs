@@ -18,7 +18,7 @@
 //!
 //! Changes: `allow GROUP ingress|egress PROTOCOL PORTS PEER`, `revoke GROUP ingress|egress`,
 //! `acl SUBNET ingress|egress NUMBER allow|deny PROTOCOL PORTS CIDR`, `route SUBNET CIDR TARGET`,
-//! `nat-ports FIRST-LAST`. `flow-table N` comes first. `only prompt`: see [`Clock`].
+//! `nat-ports FIRST-LAST`, `profile KEY VALUE`, `timeout ENI KEY SECONDS`. `flow-table N` comes first. `only prompt`: see [`Clock`].
 
 mod line;
 mod packets;
@@ -26,7 +26,7 @@ mod setup;
 
 use std::collections::HashMap;
 
-use dataplane::packet::{LinkId, Reason};
+use dataplane::packet::{EniId, LinkId, Reason};
 use dataplane::state::Counters;
 
 use crate::common::datagram::Datagram;
@@ -123,6 +123,10 @@ impl Play {
             let is = match what {
                 "flows" => self.net.shard.flows.len(),
                 "leased" => usize::try_from(self.net.shared.ports.total()).unwrap(),
+                "tracked" => {
+                    let enis = (0..3).map(|eni| self.net.shared.tracked.count(EniId(eni)) as usize);
+                    enis.sum()
+                }
                 "resting" => self.net.shard.resting(),
                 _ => panic!("unknown state {what}"),
             };

@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use dataplane::shared::PortRange;
-use dataplane::tables::{AclRule, Peer, Selector, Target};
+use dataplane::tables::{AclRule, IcmpErrors, Peer, Selector, Target};
+use dataplane::time::Span;
 use dataplane::wire::protocol;
 
 use super::line;
@@ -51,6 +52,30 @@ pub fn change(topology: &mut Topology, words: &[&str]) {
         ["nat-ports", ports] => {
             let (first, last) = range(ports).into_inner();
             topology.ports = PortRange { first, last, ..topology.ports };
+        }
+        ["profile", key, value] => {
+            let choices = &mut topology.choices;
+            match *key {
+                "tracking_tcp_pickup" => choices.tracking_tcp_pickup = value.parse().unwrap(),
+                "tracking_icmp_errors" => {
+                    assert_eq!(*value, "documented");
+                    choices.tracking_icmp_errors = IcmpErrors::Documented;
+                }
+                "tracking_connections" => {
+                    choices.tracking_connections = Some(value.parse().unwrap());
+                }
+                other => panic!("no key {other}"),
+            }
+        }
+        ["timeout", eni, key, seconds] => {
+            let tracking = &mut topology.tracking[line::group(eni)];
+            let timeout = match *key {
+                "tcp_established_timeout" => &mut tracking.tcp_established,
+                "udp_timeout" => &mut tracking.udp,
+                "udp_stream_timeout" => &mut tracking.udp_stream,
+                other => panic!("no key {other}"),
+            };
+            *timeout = Some(Span::seconds(seconds.parse().unwrap()));
         }
         _ => panic!("what is `{}`?", words.join(" ")),
     }

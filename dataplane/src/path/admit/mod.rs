@@ -165,8 +165,7 @@ fn open<R: Recorder>(
     recorder: &mut R,
 ) -> Result<Admitted, Refusal> {
     let memory = Memory::none(shard.now);
-    let mut walk =
-        Walk::new(headers, memory, tables, &shard.shared.ports, &mut shard.random, recorder);
+    let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.random, recorder);
     let exit = walk.run(headers.key.link)?;
     if headers.error.is_some() {
         // No device on the way would have stopped it, but there is nothing to translate it by.
@@ -198,9 +197,8 @@ fn revisit<R: Recorder>(
     let gone = || Denial::silent(Reason::FlowTableFull);
     let (hot, cold) = shard.flows.parts_mut(flow).ok_or_else(gone)?;
     cold.sync(hot);
-    let memory = Memory::of(hot, cold, &tables.timers, now);
-    let mut walk =
-        Walk::new(headers, memory, tables, &shard.shared.ports, &mut shard.random, recorder);
+    let memory = Memory::of((hot, cold), direction, &tables.timers, now);
+    let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.random, recorder);
     let judged = walk.run(headers.key.link);
     let outer = walk.outer();
     if headers.error.is_some() {
@@ -265,9 +263,8 @@ fn revisit<R: Recorder>(
 
 /// The phase of a flow after a packet that was judged again.
 fn next_phase(phase: Phase, direction: Direction, headers: &Headers, passed: &Passage) -> Phase {
-    let tracked_anew = passed
-        .iter()
-        .any(|passed| matches!(passed, Passed::Opened(Facet { device: Device::Eni(_), .. })));
+    let tracked_anew =
+        passed.iter().any(|passed| matches!(passed, Passed::Opened(Facet { entry: Some(_), .. })));
     if tracked_anew {
         phase.renew(direction, headers.tcp_flags)
     } else {

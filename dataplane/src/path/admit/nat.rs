@@ -94,6 +94,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             device: Device::NatGateway(id),
             last: self.memory.now,
             lease: Some(lease),
+            entry: None,
         }));
         Ok(mapped)
     }

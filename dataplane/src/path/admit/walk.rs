@@ -6,38 +6,58 @@
 //! "Reachability Analyzer", "How network ACLs work", "NAT gateway basics"). The first hop that fails
 //! gives the reason.
 
+mod groups;
+
+use arrayvec::ArrayVec;
 use ipnet::IpNet;
 
 use crate::packet::{
-    AclId, Addr, Answer, Component, Direction, EniId, GroupId, HostId, InternetGatewayId, Key,
-    LinkId, NatGatewayId, Reason, SubnetId,
+    AclId, Addr, Answer, Component, Direction, EniId, HostId, InternetGatewayId, Key, LinkId,
+    NatGatewayId, Reason, SubnetId,
 };
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
-use crate::shared::PortPools;
+use crate::shared::{PortPools, Shared, Tracked};
 use crate::state::{Cold, Device, Facet, Hot, Translation};
 use crate::tables::{
-    GroupRule, Holder, INTERNET_MTU, PeerOf, Place, Public, RouteTable, Tables, Target, Timers,
-    VPC_MTU,
+    Holder, INTERNET_MTU, PeerOf, Place, Public, RouteTable, Tables, Target, Timers, VPC_MTU,
 };
 use crate::time::Tick;
 use crate::wire::protocol;
+use groups::Undecided;
 
 /// What devices remember of the flow that a packet belongs to.
 #[derive(Clone, Copy)]
 pub(super) struct Memory<'a> {
     /// The flow, with the clocks that its devices go by; `None` for a first packet.
     flow: Option<(&'a Hot, &'a Cold, &'a Timers)>,
+    /// The direction of the flow that the packet goes in.
+    direction: Direction,
     pub(super) now: Tick,
 }
 
 impl<'a> Memory<'a> {
     pub(super) const fn none(now: Tick) -> Self {
-        Self { flow: None, now }
+        Self { flow: None, direction: Direction::Original, now }
     }
 
-    pub(super) const fn of(hot: &'a Hot, cold: &'a Cold, timers: &'a Timers, now: Tick) -> Self {
-        Self { flow: Some((hot, cold, timers)), now }
+    pub(super) const fn of(
+        (hot, cold): (&'a Hot, &'a Cold),
+        direction: Direction,
+        timers: &'a Timers,
+        now: Tick,
+    ) -> Self {
+        Self { flow: Some((hot, cold, timers)), direction, now }
+    }
+
+    /// Whether the packet is of a flow that is known.
+    const fn knows(&self) -> bool {
+        self.flow.is_some()
+    }
+
+    /// Whether a NAT gateway translates the flow.
+    fn is_translated(&self) -> bool {
+        self.flow.is_some_and(|(_, cold, _)| cold.facets.iter().any(|facet| facet.lease.is_some()))
     }
 
     /// The facet of `device`, if it has not expired.
@@ -64,8 +84,11 @@ pub(super) struct Walk<'a, R> {
     pub(super) tables: &'a Tables,
     pub(super) memory: Memory<'a>,
     pub(super) ports: &'a PortPools,
+    tracked: &'a Tracked,
     pub(super) random: &'a mut fastrand::Rng,
     recorder: &'a mut R,
+    /// Of the packet as it came in, or of the one that it quotes, as an answer to that.
+    key: Key,
     pub(super) protocol: u8,
     pub(super) src: (Addr, u16),
     pub(super) dst: (Addr, u16),
@@ -80,6 +103,7 @@ pub(super) struct Walk<'a, R> {
     /// NAT gateways passed, each of which decrements the time to live.
     pub(super) translators: arrayvec::ArrayVec<NatGatewayId, 2>,
     pub(super) passed: Passage,
+    undecided: ArrayVec<Undecided, 2>,
 }
 
 pub(super) type Judged<T> = Result<T, Denial>;
@@ -89,7 +113,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         headers: &Headers,
         memory: Memory<'a>,
         tables: &'a Tables,
-        ports: &'a PortPools,
+        shared: &'a Shared,
         random: &'a mut fastrand::Rng,
         recorder: &'a mut R,
     ) -> Self {
@@ -101,9 +125,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
         Self {
             tables,
             memory,
-            ports,
+            ports: &shared.ports,
+            tracked: &shared.tracked,
             random,
             recorder,
+            key: *key,
             protocol,
             src,
             dst,
@@ -114,18 +140,23 @@ impl<'a, R: Recorder> Walk<'a, R> {
             mtu: VPC_MTU,
             translators: arrayvec::ArrayVec::new(),
             passed: Passage::new(),
+            undecided: ArrayVec::new(),
         }
     }
 
     /// Walks from `link` to the exit link.
     pub(super) fn run(&mut self, link: LinkId) -> Judged<LinkId> {
-        match self.tables.place(link) {
-            Some(Place::Eni(eni)) => self.leave_eni(eni),
-            Some(Place::Host(host)) => self.leave_host(host),
+        let exit = match self.tables.place(link) {
+            Some(Place::Eni(eni)) => self.leave_eni(eni)?,
+            Some(Place::Host(host)) => self.leave_host(host)?,
             None => {
-                Err(Denial { reason: Reason::LinkDown, component: None, answer: Answer::Silence })
+                let component = None;
+                let (reason, answer) = (Reason::LinkDown, Answer::Silence);
+                return Err(Denial { reason, component, answer });
             }
-        }
+        };
+        self.decide()?;
+        Ok(exit)
     }
 
     /// What the walk has come to, for a packet with these headers that leaves by `exit`.
@@ -164,48 +195,6 @@ impl<'a, R: Recorder> Walk<'a, R> {
         match self.tables.internet.get(&self.dst.0) {
             Some(&public) => self.internet(public),
             None => self.deny(at, Reason::NotPublic),
-        }
-    }
-
-    /// The security groups of an ENI: what is tracked passes, anything else needs a rule.
-    fn groups(&mut self, id: EniId, stage: HopStage) -> Judged<()> {
-        let eni = self.tables.eni(id);
-        let device = Device::Eni(id);
-        // One group speaks for itself; several speak as the ENI.
-        let component = match eni.groups.as_slice() {
-            &[group] => Component::SecurityGroup(group),
-            _ => Component::Eni(id),
-        };
-        if let Some((place, _)) = self.memory.facet(device) {
-            self.pass((component, stage, Some(Rule::Tracked)), HopVerdict::Allow);
-            self.remember(Passed::Kept(place));
-            return Ok(());
-        }
-        if self.related {
-            return self.deny((component, stage, None), Reason::IcmpUnmatched);
-        }
-        let (rules, peer) = match stage {
-            HopStage::SecurityGroupEgress => (&eni.egress, self.dst.0),
-            _ => (&eni.ingress, self.src.0),
-        };
-        let peer = PeerOf { addr: peer, groups: self.groups_of(eni.subnet, peer) };
-        let allowed = rules.first(self.protocol, self.selector(), peer);
-        let Some(GroupRule { group, place }) = allowed else {
-            return self.deny((component, stage, None), Reason::GroupMismatch);
-        };
-        let at = (Component::SecurityGroup(group), stage, Some(Rule::Group(place)));
-        self.pass(at, HopVerdict::Allow);
-        self.remember(Passed::Opened(Facet { device, last: self.memory.now, lease: None }));
-        Ok(())
-    }
-
-    /// The groups of the ENI that has a private address in the VPC of `subnet` (AWS "Security group
-    /// rules": references match private addresses alone).
-    fn groups_of(&self, subnet: SubnetId, addr: Addr) -> &'a [GroupId] {
-        let tables = self.tables;
-        match tables.vpc(tables.subnet(subnet).vpc).holders.get(&addr) {
-            Some(&Holder::Eni(eni)) => &tables.eni(eni).groups,
-            _ => &[],
         }
     }
 

@@ -70,6 +70,10 @@ enum Side {
     Listen { port: u16 },
     /// Makes it
     To { address: SocketAddrV4 },
+    /// The same by datagrams: answers whoever sent the last
+    UdpListen { port: u16 },
+    /// Sends datagrams from one port
+    UdpTo { address: SocketAddrV4 },
 }
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -85,6 +89,8 @@ fn main() -> Outcome {
         Peer::Sink { port } => flows::count(port),
         Peer::Dialogue { side: Side::Listen { port } } => dialogue::listen(port),
         Peer::Dialogue { side: Side::To { address } } => dialogue::connect(address),
+        Peer::Dialogue { side: Side::UdpListen { port } } => dialogue::await_datagrams(port),
+        Peer::Dialogue { side: Side::UdpTo { address } } => dialogue::send_datagrams(address),
     }
 }
 

@@ -1,0 +1,98 @@
+//! How many connections each ENI tracks: exact at any number of workers.
+//!
+//! AWS "Amazon EC2 security group connection tracking": there is a maximum number of connections
+//! that can be tracked, beyond which packets are dropped (`conntrack_allowance_exceeded`). A
+//! connection is counted by an [`Entry`], which cannot be copied and is counted off when it is
+//! dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use dashmap::DashMap;
+
+use crate::packet::EniId;
+
+/// The connections that each ENI tracks.
+#[derive(Debug, Default)]
+pub struct Tracked {
+    counts: DashMap<EniId, Arc<AtomicU32>, foldhash::fast::FixedState>,
+}
+
+/// A connection that an ENI tracks, until this is dropped.
+#[derive(Debug)]
+pub struct Entry(Arc<AtomicU32>);
+
+impl Tracked {
+    /// Counts one more connection of `eni`, if that makes no more than `limit`.
+    #[must_use]
+    pub fn enter(&self, eni: EniId, limit: Option<u32>) -> Option<Entry> {
+        let known = self.counts.get(&eni).map(|count| count.clone());
+        let count = known.unwrap_or_else(|| self.counts.entry(eni).or_default().clone());
+        let more =
+            |count: u32| count.checked_add(1).filter(|&count| count <= limit.unwrap_or(count));
+        // Nothing else is published by the count.
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Entry(count))
+    }
+
+    /// Connections that `eni` tracks.
+    #[must_use]
+    pub fn count(&self, eni: EniId) -> u32 {
+        self.counts.get(&eni).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Each ENI that has tracked connections, and how many it tracks.
+    pub fn for_each(&self, mut visit: impl FnMut(EniId, u32)) {
+        for count in &self.counts {
+            visit(*count.key(), count.load(Ordering::Relaxed));
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_what_is_held_up_to_the_limit() {
+        let tracked = Tracked::default();
+        let (one, other) = (EniId(0), EniId(u16::MAX));
+        let first = tracked.enter(one, Some(2));
+        let second = tracked.enter(one, Some(2));
+        assert!(first.is_some() && second.is_some());
+        assert!(tracked.enter(one, Some(2)).is_none());
+        assert!(tracked.enter(other, Some(1)).is_some(), "each ENI has its own count");
+        assert_eq!((tracked.count(one), tracked.count(other)), (2, 0));
+        tracked.for_each(|eni, count| assert_eq!(count, if eni == one { 2 } else { 0 }));
+
+        drop(first);
+        assert!(tracked.enter(one, Some(1)).is_none(), "a lower limit waits for those that are");
+        let unlimited = tracked.enter(one, None);
+        assert_eq!(tracked.count(one), 2);
+        drop((second, unlimited));
+        tracked.for_each(|eni, count| assert_eq!(count, 0, "{eni:?}"));
+    }
+
+    #[test]
+    fn threads_never_hold_more_than_the_limit() {
+        let tracked = Tracked::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10_000 {
+                        let entry = tracked.enter(EniId(3), Some(2));
+                        let count = tracked.count(EniId(3));
+                        assert!(count <= 2 && (entry.is_none() || count >= 1), "{count}");
+                    }
+                });
+            }
+        });
+        assert_eq!(tracked.count(EniId(3)), 0);
+    }
+}
