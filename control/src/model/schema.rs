@@ -200,6 +200,7 @@ mod tests {
             "impossible-rules",
             "ipv6-not-yet",
             "missing-keys",
+            "nat-gateway-addresses",
             "not-yet",
             "profile",
             "several-at-once",
