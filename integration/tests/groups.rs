@@ -336,7 +336,7 @@ fn s10_beyond_the_allowance_tracked_flows_are_dropped_and_untracked_ones_are_not
 
         up.advance("31s");
         assert_eq!(tracked(&up, "server"), 0);
-        sent("server", "20060");
+        sent("server", "21000");
         wait_until("40 others", 5, || sources() == 180);
     }
 }
