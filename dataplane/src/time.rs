@@ -1,7 +1,10 @@
 //! Emulated time. Every AWS timer hangs on it; only `worker.rs` and the control side read it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+mod clock;
+
+use std::time::Duration;
+
+pub use clock::{Clock, FASTEST, Pace, Reading, SLOWEST};
 
 /// A moment of emulated time: milliseconds since the instance began, modulo 2^32 (49.7 days).
 ///
@@ -86,38 +89,6 @@ impl Tick {
     }
 }
 
-/// The emulated clock: real monotonic time plus what it was advanced by.
-#[derive(Debug)]
-pub struct Clock {
-    origin: Instant,
-    advanced_ms: AtomicU64,
-}
-
-impl Clock {
-    /// A clock that begins now, at zero.
-    #[must_use]
-    pub fn start() -> Self {
-        Self { origin: Instant::now(), advanced_ms: AtomicU64::new(0) }
-    }
-
-    /// Emulated time since the clock began.
-    #[must_use]
-    pub fn elapsed(&self) -> Duration {
-        self.origin.elapsed() + Duration::from_millis(self.advanced_ms.load(Ordering::Acquire))
-    }
-
-    /// Jumps forward, by whole milliseconds, and returns the time that it jumped to.
-    ///
-    /// Workers see it at their next turn.
-    pub fn advance(&self, by: Duration) -> Duration {
-        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        // Half of all that there is: no clock ever goes backwards.
-        let further = |so_far: u64| Some(so_far.saturating_add(millis).min(u64::MAX / 2));
-        let _ = self.advanced_ms.fetch_update(Ordering::AcqRel, Ordering::Acquire, further);
-        self.elapsed()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,14 +105,5 @@ mod tests {
         assert_eq!(late.earlier(after), late);
         assert_eq!(after.earlier(late), late);
         assert_eq!(after.before(Span::seconds(1)), late);
-    }
-
-    #[test]
-    fn the_clock_jumps_by_what_it_is_told() {
-        let clock = Clock::start();
-        let before = clock.elapsed();
-        let reached = clock.advance(Duration::from_secs(351));
-        assert!(reached >= before + Duration::from_secs(351));
-        assert!(reached < before + Duration::from_secs(360));
     }
 }

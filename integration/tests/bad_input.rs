@@ -138,6 +138,9 @@ fn what_no_instance_runs_for_says_so() {
         &["clock"],
         &["down"],
         &["clock", "advance", "1s"],
+        &["clock", "pause"],
+        &["clock", "resume"],
+        &["clock", "scale", "60"],
     ] {
         let said = host.run(&[command, &["--name", "nobody"]].concat());
         refused(&said, 1, "no instance `nobody` is running");
@@ -171,8 +174,11 @@ fn wrong_questions_say_what_is_wrong() {
         refused(&host.run(usage), 2, "Usage");
     }
     refused(&host.run(&["clock", "advance", "soon"]), 2, "soon");
+    for pace in ["0", "-1", "nan", "1e9"] {
+        refused(&host.run(&["clock", "scale", pace]), 2, "times as fast as real time");
+    }
     // What a later issue brings is absent, not a stub.
-    for absent in [&["up", file, "--docker"][..], &["clock", "pause"], &["top"]] {
+    for absent in [&["up", file, "--docker"][..], &["clock", "rewind"], &["top"]] {
         refused(&host.run(absent), 2, "Usage");
     }
     let said = host.run(&[]);
@@ -251,7 +257,7 @@ fn json_has_the_shape_of_the_contract() {
     ]));
     assert_eq!(keys(&up.json("drops")[0]), ["component", "count", "reason"]);
     assert!(up.json("drops")[0]["count"].as_u64().unwrap() > 0);
-    assert_eq!(keys(&up.json("clock")), ["seconds"]);
+    assert_eq!(keys(&up.json("clock")), ["paused", "scale", "seconds", "time"]);
     assert!(up.json("status")["nat_gateways"].is_array());
     assert!(up.json("flows").is_array());
     let file = topology("nat-gateway.yaml");

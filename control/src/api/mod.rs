@@ -3,6 +3,7 @@
 //! One thread, one current-thread runtime; whatever waits for a worker waits on a thread of its own.
 
 pub mod client;
+mod clock;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,7 +11,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
@@ -27,19 +27,7 @@ use crate::check;
 use crate::observe;
 use crate::runtime::emulator::Emulator;
 
-/// The emulated clock, as the API tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClockReading {
-    /// Emulated seconds since the instance began.
-    pub seconds: f64,
-}
-
-/// How far to move the clock.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Advance {
-    /// Milliseconds.
-    pub milliseconds: u64,
-}
+pub use clock::{Advance, ClockReading, Scale};
 
 /// How many flows to list.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -147,18 +135,17 @@ struct Context {
 #[expect(clippy::cast_possible_truncation, reason = "a constant of 128 MiB")]
 const LARGEST_BODY: usize = 2 * check::LARGEST_FILE as usize;
 
-/// The furthest that the clock is advanced at once: every timer is far shorter, and workers go
-/// through each second of it.
-const FURTHEST: Duration = Duration::from_secs(366 * 24 * 3600);
-
 fn router(context: Context) -> Router {
     Router::new()
         .route("/health", get(|| async { "ok\n" }))
         .route("/v1/status", get(status))
         .route("/v1/flows", get(flows))
         .route("/v1/drops", get(drops))
-        .route("/v1/clock", get(clock))
-        .route("/v1/clock/advance", post(advance))
+        .route("/v1/clock", get(clock::show))
+        .route("/v1/clock/advance", post(clock::advance))
+        .route("/v1/clock/pause", post(clock::pause))
+        .route("/v1/clock/resume", post(clock::resume))
+        .route("/v1/clock/scale", post(clock::scale))
         .route("/v1/apply", post(apply).layer(DefaultBodyLimit::max(LARGEST_BODY)))
         .route("/v1/down", post(down))
         .with_state(context)
@@ -177,19 +164,6 @@ async fn flows(State(context): State<Context>, Query(Limit { limit }): Query<Lim
     answer(context, move |emulator| observe::flows(emulator, limit)).await
 }
 
-async fn clock(State(context): State<Context>) -> Json<ClockReading> {
-    Json(reading(context.emulator.elapsed()))
-}
-
-async fn advance(State(context): State<Context>, Json(by): Json<Advance>) -> Response {
-    let by = Duration::from_millis(by.milliseconds);
-    if by > FURTHEST {
-        let refused = "the clock is advanced by at most 366 days at a time";
-        return problem(StatusCode::UNPROCESSABLE_ENTITY, refused);
-    }
-    answer(context, move |emulator| emulator.advance(by).map(reading)).await
-}
-
 async fn apply(State(context): State<Context>, Json(new): Json<Apply>) -> Response {
     let applied = tokio::task::spawn_blocking(move || {
         let changes = context.emulator.apply(&new.text, &new.file).map_err(|it| it.to_string())?;
@@ -206,10 +180,6 @@ async fn down(State(context): State<Context>) -> StatusCode {
     // A counter at its limit is readable already.
     let _ = rustix::io::write(&*context.down, &1_u64.to_ne_bytes());
     StatusCode::ACCEPTED
-}
-
-fn reading(elapsed: Duration) -> ClockReading {
-    ClockReading { seconds: elapsed.as_secs_f64() }
 }
 
 /// Runs what waits for workers beside the server.

@@ -107,6 +107,12 @@ impl Shard {
         self.resting.len()
     }
 
+    /// Whether it remembers nothing: no time that passes changes anything.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.flows.is_empty() && self.resting.is_empty()
+    }
+
     /// Which worker's this is.
     #[must_use]
     pub const fn worker(&self) -> WorkerId {
