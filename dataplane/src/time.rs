@@ -1,10 +1,12 @@
 //! Emulated time. Every AWS timer hangs on it; only `worker.rs` and the control side read it.
 
 mod clock;
+mod period;
 
 use std::time::Duration;
 
 pub use clock::{Clock, FASTEST, Pace, Reading, SLOWEST};
+pub use period::Period;
 
 /// A moment of emulated time: milliseconds since the instance began, modulo 2^32 (49.7 days).
 ///
@@ -76,6 +78,16 @@ impl Tick {
         }
     }
 
+    /// The time since this moment at `now`; zero until it has come.
+    #[must_use]
+    pub const fn ago(self, now: Self) -> Duration {
+        if self.is_due(now) {
+            Duration::from_millis(now.0.wrapping_sub(self.0) as u64)
+        } else {
+            Duration::ZERO
+        }
+    }
+
     /// The earlier of two moments.
     #[must_use]
     pub const fn earlier(self, other: Self) -> Self {
@@ -102,6 +114,8 @@ mod tests {
         assert!(late.is_due(late), "a moment has come when it comes");
         assert_eq!(after.left(late), Duration::from_secs(1));
         assert_eq!(late.left(after), Duration::ZERO);
+        assert_eq!(late.ago(after), Duration::from_secs(1));
+        assert_eq!(after.ago(late), Duration::ZERO);
         assert_eq!(late.earlier(after), late);
         assert_eq!(after.earlier(late), late);
         assert_eq!(after.before(Span::seconds(1)), late);

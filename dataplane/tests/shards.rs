@@ -12,6 +12,7 @@ mod common;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::datagram::{ACK, Datagram, FIN, RST, SYN, echo, tcp, udp};
 use common::topology::{APP, BASTION, DB, INTERNET, OTHER, Topology, address};
@@ -20,7 +21,6 @@ use dataplane::path;
 use dataplane::shared::{Shared, WorkerId};
 use dataplane::state::{Counters, Shard};
 use dataplane::tables::Tables;
-use dataplane::time::Span;
 use dataplane::wire::virtio::VirtioNetHdr;
 use proptest::prelude::*;
 
@@ -67,7 +67,7 @@ impl Net {
 
     fn advance(&mut self, seconds: u32) {
         for shard in &mut self.shards {
-            shard.now = shard.now.after(Span::seconds(seconds));
+            shard.stamp(shard.elapsed() + Duration::from_secs(seconds.into()));
             shard.expire_promptly();
             while !shard.expire(&self.tables.timers) {}
         }

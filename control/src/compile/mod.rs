@@ -87,6 +87,7 @@ impl Compiler<'_> {
             ),
             internet: self.internet(),
             timers: Timers::default(),
+            unsolicited_is_drop: false,
         }
     }
 

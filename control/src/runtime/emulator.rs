@@ -241,12 +241,6 @@ impl Emulator {
         self.started.elapsed()
     }
 
-    /// Emulated time since the instance began.
-    #[must_use]
-    pub fn elapsed(&self) -> Duration {
-        self.clock.elapsed()
-    }
-
     /// The emulated clock.
     #[must_use]
     pub fn clock(&self) -> &Clock {
@@ -295,12 +289,17 @@ impl Emulator {
         for counters in self.ask(|shard, _| shard.counters.clone())? {
             total.add(&counters);
         }
+        self.add_overruns(&mut total);
+        Ok(total)
+    }
+
+    /// Adds what devices dropped before a worker saw it.
+    pub fn add_overruns(&self, total: &mut Counters) {
         let tables = self.published.load();
         for (link, packets) in self.state().site.overruns(&self.instance) {
             let at = (Reason::WorkerOverrun, tables.component_at(link));
             *total.drops.entry(at).or_default() += packets;
         }
-        Ok(total)
     }
 
     /// Whether a worker has panicked: nothing that this instance says is to be trusted.

@@ -11,7 +11,7 @@ use crate::tables::Tables;
 use crate::wire::virtio::VirtioNetHdr;
 
 /// Decides on the way out of each packet, and counts.
-pub fn emit(batch: &mut Batch, shard: &mut Shard, _: &Tables) {
+pub fn emit(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     for (packet, slot) in batch.slots_mut() {
         match packet.verdict {
             Verdict::Forward => {
@@ -21,9 +21,11 @@ pub fn emit(batch: &mut Batch, shard: &mut Shard, _: &Tables) {
                 packet.verdict = Verdict::Emit { link, fragment };
                 shard.counters.forwarded += 1;
                 shard.counters.forwarded_bytes += packet.len as u64;
+                shard.meters.pass(packet);
             }
             Verdict::Drop { reason, component, answer } => {
                 shard.counters.drop(reason, component);
+                shard.meters.stop(packet, (reason, component), tables);
                 if answer != Answer::Silence
                     && let Some(told) = answer::compose(packet, slot, answer)
                     && let Some(place) = slot.get_mut(HEADROOM..HEADROOM + told.len())

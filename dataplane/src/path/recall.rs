@@ -57,7 +57,7 @@ fn hit(
 ) {
     let now = shard.now;
     let Some(hot) = shard.flows.hot_mut(flow) else { return };
-    let phase = hot.phase();
+    let (phase, meter) = (hot.phase(), hot.meter);
     if !hot.is_fresh(direction, tables.epoch, now) || reopens(phase, direction, packet.tcp_flags) {
         return;
     }
@@ -70,6 +70,7 @@ fn hit(
     shard.count(flow, direction, packet);
     packet.flow = flow;
     packet.direction = direction;
+    packet.meter = meter;
     packet.verdict = Verdict::Forward;
 }
 

@@ -7,7 +7,7 @@
 
 use crate::packet::{Addr, Answer, Batch, Component, Direction, Packet, Reason, Verdict};
 use crate::path::quote;
-use crate::state::{Device, Hot, Shard};
+use crate::state::{Device, Hot, MeterId, Shard};
 use crate::tables::{Place, Tables};
 use crate::wire::checksum::{Delta, Sum};
 use crate::wire::icmpv4::{self, Icmpv4};
@@ -26,6 +26,12 @@ pub fn rewrite(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         if let Some((reason, answer)) = refusal(packet, bytes, hot, shard, tables) {
             let ttl = Ipv4::of(bytes).map_or(0, |header| header.ttl);
             let component = place_of(packet, (reason, ttl), shard, tables);
+            packet.meter = match reason {
+                Reason::TtlExpired => shard.meters.first(packet, usize::from(ttl.max(1))),
+                // What is too long for the internet, and comes from there, ends before a gateway.
+                _ if !is_inside(packet, tables) => MeterId::NONE,
+                _ => packet.meter,
+            };
             packet.verdict = Verdict::Drop { reason, component, answer };
         } else if packet.quotes {
             quote::translate(packet, bytes, hot);

@@ -1,10 +1,12 @@
 //! The little that workers share, touched when a flow opens or closes and never in between.
 
+pub mod connections;
 pub mod directory;
 pub mod ports;
 
 use std::sync::Arc;
 
+pub use connections::{Active, Connections};
 pub use directory::{Directory, WorkerId};
 pub use ports::{Lease, PortPools, PortRange, Remote};
 
@@ -13,6 +15,8 @@ pub use ports::{Lease, PortPools, PortRange, Remote};
 pub struct Shared {
     /// Ports of every NAT address.
     pub ports: Arc<PortPools>,
+    /// Active connections at each NAT gateway.
+    pub connections: Arc<Connections>,
     /// Which worker owns a flow.
     pub directory: Directory,
 }

@@ -64,6 +64,9 @@ pub struct Tables {
     pub internet: AddrMap<Public>,
     /// How long devices remember.
     pub timers: Timers,
+    /// Whether NAT gateways count as dropped what comes to them unsolicited (undocumented; what the
+    /// internet scans would then look like trouble, so they do not unless told to).
+    pub unsolicited_is_drop: bool,
 }
 
 /// Who sits at a link.

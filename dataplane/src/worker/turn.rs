@@ -15,7 +15,7 @@ use crate::path;
 use crate::shared::WorkerId;
 use crate::state::Shard;
 use crate::tables::Reader;
-use crate::time::{Clock, MAX_STEP, Tick};
+use crate::time::{Clock, MAX_STEP};
 use crate::worker::Setup;
 use crate::worker::mailbox::{Handed, Mail, Mailbox};
 
@@ -148,7 +148,7 @@ impl Turner {
         } else if self.caught_up {
             self.elapsed += MAX_STEP;
         }
-        self.shard.now = Tick::at(self.elapsed);
+        self.shard.stamp(self.elapsed);
     }
 
     fn mailbox(&self) -> Arc<Mailbox> {
@@ -225,7 +225,7 @@ impl Turner {
                     };
                     if let Some(reason) = lost {
                         let component = self.tables.load().component_at(link);
-                        self.shard.counters.lose(reason, component, packet);
+                        self.shard.lose(reason, component, packet);
                     }
                 }
                 Verdict::HandOver(owner) => {

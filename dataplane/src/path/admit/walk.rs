@@ -15,8 +15,8 @@ use crate::packet::{
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
 use crate::path::recall::begins;
-use crate::shared::{PortPools, Remote};
-use crate::state::{Cold, Device, Facet, Hot, Translation};
+use crate::shared::{Lease, PortPools, Remote};
+use crate::state::{Cold, Device, Facet, Hot, MeterId, Side, Standing, Translation, Way};
 use crate::tables::{
     GroupRule, Holder, INTERNET_MTU, PeerOf, Place, Public, RouteTable, Tables, Target, Timers,
     VPC_MTU,
@@ -79,6 +79,8 @@ pub(super) struct Walk<'a, R> {
     /// NAT gateways passed, each of which decrements the time to live.
     translators: arrayvec::ArrayVec<NatGatewayId, 2>,
     pub(super) passed: Passage,
+    /// NAT gateways come to.
+    pub(super) way: Way,
 }
 
 type Judged<T> = Result<T, Denial>;
@@ -112,6 +114,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             mtu: VPC_MTU,
             translators: arrayvec::ArrayVec::new(),
             passed: Passage::new(),
+            way: Way::new(),
         }
     }
 
@@ -120,9 +123,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         match self.tables.place(link) {
             Some(Place::Eni(eni)) => self.leave_eni(eni),
             Some(Place::Host(host)) => self.leave_host(host),
-            None => {
-                Err(Denial { reason: Reason::LinkDown, component: None, answer: Answer::Silence })
-            }
+            None => Err(Denial::silent(Reason::LinkDown)),
         }
     }
 
@@ -193,7 +194,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         };
         let at = (Component::SecurityGroup(group), stage, Some(Rule::Group(place)));
         self.pass(at, HopVerdict::Allow);
-        self.remember(Passed::Opened(Facet { device, last: self.memory.now, lease: None }));
+        self.remember(Passed::Opened(self.opened(device, None)));
         Ok(())
     }
 
@@ -333,6 +334,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// From the inside of a NAT gateway (AWS "NAT gateway basics"): endpoint-dependent, a port of
     /// its own for each destination.
     fn translate_outbound(&mut self, id: NatGatewayId) -> Judged<LinkId> {
+        self.come_to(id, Side::Source);
         let component = Component::NatGateway(id);
         if !self.is_translatable() {
             let at = (component, HopStage::Gateway, None);
@@ -344,7 +346,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let port = match self.mapping(id) {
             Some((place, facet)) => {
                 self.remember(Passed::Kept(place));
-                facet.lease.as_ref().map_or(0, crate::shared::Lease::port)
+                facet.lease.as_ref().map_or(0, Lease::port)
             }
             // An error opens no mapping, and without one has nothing to be translated by.
             None if self.related => return self.deny(at, Reason::IcmpUnmatched),
@@ -363,11 +365,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                     return self.deny(at, Reason::NatPortAllocation);
                 };
                 let port = lease.port();
-                self.remember(Passed::Opened(Facet {
-                    device,
-                    last: self.memory.now,
-                    lease: Some(lease),
-                }));
+                self.remember(Passed::Opened(self.opened(device, Some(lease))));
                 port
             }
         };
@@ -387,6 +385,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// At the outside of a NAT gateway: what no live mapping expects is dropped.
     fn translate_inbound(&mut self, id: NatGatewayId) -> Judged<LinkId> {
+        self.come_to(id, Side::Destination);
         let at = (Component::NatGateway(id), HopStage::Translate, None);
         let place = self.mapping(id).map(|(place, _)| place);
         let mapped = place.and_then(|place| Some((place, self.memory.inside(place)?)));
@@ -443,6 +442,16 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
     }
 
+    /// Keeps track of the gateways that count the packet as received.
+    fn come_to(&mut self, id: NatGatewayId, side: Side) {
+        let kept = self.way.try_push((id, side));
+        debug_assert!(kept.is_ok(), "of two translators, and one that refuses");
+    }
+
+    fn opened(&self, device: Device, lease: Option<Lease>) -> Facet {
+        Facet { device, last: self.memory.now, lease, standing: Standing::New }
+    }
+
     /// Keeps track of a device. A path with more devices than a flow has facets does not exist:
     /// two ends and at most two translators.
     fn remember(&mut self, passed: Passed) {
@@ -460,7 +469,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     fn deny_with<T>(&mut self, at: At, reason: Reason, answer: Answer) -> Judged<T> {
         self.pass(at, HopVerdict::Deny);
-        Err(Denial { reason, component: Some(at.0), answer })
+        Err(Denial { reason, component: Some(at.0), answer, meter: MeterId::NONE })
     }
 }
 
