@@ -168,7 +168,9 @@ impl Model {
     }
 
     fn count(&mut self, what: Count, how_much: u64) {
-        self.events.push((self.now, what, how_much));
+        if how_much > 0 {
+            self.events.push((self.now, what, how_much));
+        }
     }
 
     /// Counts a packet by what becomes of it.

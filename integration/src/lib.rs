@@ -11,11 +11,13 @@
 pub mod agent;
 mod host;
 mod programs;
+mod prometheus;
 mod snapshot;
 mod up;
 
 pub use agent::Agent;
 pub use host::{Host, Output, only_child, output, signal, status, wait_until};
 pub use programs::{copy_floor, hypertun, peer, topologies, topology};
+pub use prometheus::Prometheus;
 pub use snapshot::Snapshot;
 pub use up::{Talker, Up};

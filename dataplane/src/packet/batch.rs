@@ -163,8 +163,14 @@ impl Packet {
     #[must_use]
     #[inline]
     pub fn wire_volume(&self) -> (u64, u64) {
-        let packets = self.wire_packets();
-        (packets as u64, (self.len + (packets - 1) * usize::from(self.payload)) as u64)
+        match self.offload.segmented() {
+            Some(_) => {
+                let packets = self.wire_packets();
+                let headers = (packets - 1) * usize::from(self.payload);
+                (packets as u64, (self.len + headers) as u64)
+            }
+            None => (1, self.len as u64),
+        }
     }
 }
 

@@ -61,13 +61,16 @@ fn hit(
     if !hot.is_fresh(direction, tables.epoch, now) || reopens(phase, direction, packet.tcp_flags) {
         return;
     }
+    let wrapped = hot.count(direction, packet);
     let next = phase.step(direction, packet.tcp_flags);
     if next == phase {
         hot.restart(now);
     } else {
         shard.enter(flow, next, &tables.timers);
     }
-    shard.count(flow, direction, packet);
+    if wrapped {
+        shard.wrap(flow, direction);
+    }
     packet.flow = flow;
     packet.direction = direction;
     packet.meter = meter;

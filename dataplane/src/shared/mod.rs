@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 pub use connections::{Active, Connections};
 pub use directory::{Directory, WorkerId};
+pub(crate) use ports::Standing;
 pub use ports::{Lease, PortPools, PortRange, Remote};
 
 /// What all shards of one instance share.

@@ -5,7 +5,7 @@
 
 use arrayvec::ArrayVec;
 
-use crate::packet::{Direction, EniId, Key, NatGatewayId};
+use crate::packet::{Direction, EniId, Key, NatGatewayId, Packet};
 use crate::shared::Lease;
 use crate::state::{MeterId, Phase};
 use crate::tables::Timers;
@@ -71,19 +71,6 @@ pub struct Facet {
     pub last: Tick,
     /// The port that a translating device holds for the flow; valid iff the device translates.
     pub lease: Option<Lease>,
-    /// Whether the device counts the flow as an active connection.
-    pub(crate) standing: Standing,
-}
-
-/// Whether a NAT gateway counts a flow as an active connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// Not yet, or never: no TCP, no gateway.
-    New,
-    /// It does.
-    Active,
-    /// It did, until the connection was closed.
-    Over,
 }
 
 /// A device that remembers flows.
@@ -201,13 +188,14 @@ impl Hot {
         }
     }
 
-    /// Counts `packets` of `bytes` in all; `true` when the packet counter has wrapped.
+    /// Counts a packet; `true` when the packet counter has wrapped.
     #[inline]
-    pub(crate) fn count(&mut self, direction: Direction, packets: u32, bytes: u64) -> bool {
+    pub(crate) fn count(&mut self, direction: Direction, packet: &Packet) -> bool {
         let at = direction as usize;
+        let packets = u32::try_from(packet.wire_packets()).unwrap_or(u32::MAX);
         let (sum, wrapped) = self.packets[at].overflowing_add(packets);
         self.packets[at] = sum;
-        self.bytes[at] += bytes;
+        self.bytes[at] += packet.len as u64;
         wrapped
     }
 

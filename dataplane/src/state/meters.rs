@@ -9,12 +9,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
 use foldhash::fast::FixedState;
 
 use crate::packet::{Component, Direction, NatGatewayId, Packet, Reason};
 use crate::shared::connections::{Active, Connections};
-use crate::state::flow::{Device, Facet, Standing};
+use crate::shared::{Lease, Standing};
+use crate::state::Facet;
 use crate::state::{Count, Phase, Tally};
 use crate::tables::Tables;
 use crate::time::{Period, Span, Tick};
@@ -39,8 +39,9 @@ pub(crate) enum Side {
 }
 
 /// The gateways that a packet of the original direction comes to, in its order: two translate it, a
-/// third may refuse it.
-pub(crate) type Way = ArrayVec<(NatGatewayId, Side), 3>;
+/// third may refuse it. In one word: 20 bits each, the first on top.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Way(u64);
 
 /// One worker's counts.
 #[derive(Debug)]
@@ -89,8 +90,8 @@ impl Meters {
     pub(crate) fn new(connections: Arc<Connections>) -> Self {
         Self {
             traffic: vec![Traffic::default()],
-            ways: vec![Way::new()],
-            ids: HashMap::from_iter([(Way::new(), MeterId::NONE)]),
+            ways: vec![Way::default()],
+            ids: HashMap::from_iter([(Way::default(), MeterId::NONE)]),
             gateways: Vec::new(),
             connections,
             elapsed: Duration::ZERO,
@@ -116,22 +117,15 @@ impl Meters {
     }
 
     /// The meter of a way that a packet of `direction` went.
-    pub(crate) fn of(&mut self, mut way: Way, direction: Direction) -> MeterId {
-        if direction == Direction::Reply {
-            way.reverse();
-            for (_, side) in &mut way {
-                *side = side.towards(direction);
-            }
-        }
+    pub(crate) fn of(&mut self, way: Way, direction: Direction) -> MeterId {
+        let way = way.towards(direction);
         if let Some(&id) = self.ids.get(&way) {
             return id;
         }
         // So many ways need hundreds of gateways that lead into each other.
         let Ok(id) = u16::try_from(self.ways.len()).map(MeterId) else { return MeterId::NONE };
-        for &(gateway, _) in &way {
-            self.gateway(gateway);
-        }
-        self.ids.insert(way.clone(), id);
+        way.gateways().for_each(|(gateway, _)| _ = self.gateway(gateway));
+        self.ids.insert(way, id);
         self.ways.push(way);
         self.traffic.push(Traffic::default());
         id
@@ -139,16 +133,15 @@ impl Meters {
 
     /// The meter of the first gateways on the way of a packet.
     pub(crate) fn first(&mut self, packet: &Packet, gateways: usize) -> MeterId {
-        let mut way = self.way(packet);
-        way.truncate(gateways);
-        self.of(way, packet.direction)
+        let mut first = Way::default();
+        self.way(packet).gateways().take(gateways).for_each(|(id, side)| first.push(id, side));
+        self.of(first, packet.direction)
     }
 
-    /// A packet has come through.
+    /// A packet has come through, as so many packets of so many bytes on the wire.
     #[inline]
-    pub(crate) fn pass(&mut self, packet: &Packet) {
+    pub(crate) fn pass(&mut self, packet: &Packet, (packets, bytes): (u64, u64)) {
         if let Some(Traffic(traffic)) = self.traffic.get_mut(usize::from(packet.meter.0)) {
-            let (packets, bytes) = packet.wire_volume();
             let volume = &mut traffic[packet.direction as usize];
             volume.packets += packets;
             volume.bytes += bytes;
@@ -193,16 +186,12 @@ impl Meters {
         if protocol != protocol::TCP {
             return;
         }
-        for facet in facets {
-            if let Device::NatGateway(id) = facet.device
-                && facet.standing == Standing::New
-            {
-                facet.standing = Standing::Active;
-                let period = self.period();
-                let gateway = self.gateway(id);
-                gateway.counted[Count::ConnectionAttempts] += 1;
-                gateway.active.open(period);
-            }
+        for lease in leases(facets, Standing::New) {
+            lease.standing = Standing::Active;
+            let period = self.period();
+            let gateway = self.gateway(lease.gateway());
+            gateway.counted[Count::ConnectionAttempts] += 1;
+            gateway.active.open(period);
         }
     }
 
@@ -212,31 +201,28 @@ impl Meters {
         if !established && !after.is_closed() {
             return;
         }
-        for facet in facets {
-            if let Device::NatGateway(id) = facet.device
-                && facet.standing == Standing::Active
-            {
-                if established {
-                    self.gateway(id).counted[Count::ConnectionsEstablished] += 1;
-                } else {
-                    facet.standing = Standing::Over;
-                    let period = self.period();
-                    self.gateway(id).active.close(period);
-                }
+        for lease in leases(facets, Standing::Active) {
+            let period = self.period();
+            let gateway = self.gateway(lease.gateway());
+            if established {
+                gateway.counted[Count::ConnectionsEstablished] += 1;
+            } else {
+                lease.standing = Standing::Over;
+                gateway.active.close(period);
             }
         }
     }
 
     /// A device forgets a flow at `now`, or at an earlier time when `idle` was over.
     pub(crate) fn end(&mut self, facet: &Facet, idle: Span, now: Tick) {
-        let Device::NatGateway(id) = facet.device else { return };
-        if facet.standing != Standing::Active {
+        let Some(lease) = &facet.lease else { return };
+        if lease.standing != Standing::Active {
             return;
         }
         let due = facet.last.after(idle);
         let at = Period::of(self.elapsed.saturating_sub(due.ago(now)));
         let present = self.period();
-        let gateway = self.gateway(id);
+        let gateway = self.gateway(lease.gateway());
         gateway.active.close(at);
         if due.is_due(now) {
             gateway.counted[Count::IdleTimeouts] += 1;
@@ -259,7 +245,7 @@ impl Meters {
     fn total(&self, gateway: usize) -> Tally {
         let mut total = self.gateways[gateway].counted;
         for (way, Traffic(traffic)) in self.ways.iter().zip(&self.traffic) {
-            for &(_, side) in way.iter().filter(|(id, _)| id.index() == gateway) {
+            for (_, side) in way.gateways().filter(|(id, _)| id.index() == gateway) {
                 for (volume, direction) in
                     traffic.iter().zip([Direction::Original, Direction::Reply])
                 {
@@ -275,7 +261,7 @@ impl Meters {
     /// Counts a packet as received by all gateways of its meter.
     fn enter(&mut self, packet: &Packet) {
         let (packets, bytes) = packet.wire_volume();
-        for (id, side) in self.way(packet) {
+        for (id, side) in self.way(packet).gateways() {
             let counted = &mut self.gateway(id).counted;
             Volume { packets, bytes }.add_to(counted, side.counts_in());
         }
@@ -283,11 +269,8 @@ impl Meters {
 
     /// The gateways that a packet comes to, in its own order.
     fn way(&self, packet: &Packet) -> Way {
-        let mut way = self.ways.get(usize::from(packet.meter.0)).cloned().unwrap_or_default();
-        if packet.direction == Direction::Reply {
-            way.reverse();
-        }
-        way.into_iter().map(|(id, side)| (id, side.towards(packet.direction))).collect()
+        let way = self.ways.get(usize::from(packet.meter.0)).copied().unwrap_or_default();
+        way.towards(packet.direction)
     }
 
     fn gateway(&mut self, id: NatGatewayId) -> &mut Gateway {
@@ -298,6 +281,43 @@ impl Meters {
             self.gateways.push(Gateway { counted: Tally::default(), ends, active });
         }
         &mut self.gateways[id.index()]
+    }
+}
+
+/// The ports that translating devices hold for a flow, of those that count as `standing`.
+fn leases(facets: &mut [Facet], standing: Standing) -> impl Iterator<Item = &mut Lease> {
+    let leases = facets.iter_mut().filter_map(|facet| facet.lease.as_mut());
+    leases.filter(move |lease| lease.standing == standing)
+}
+
+impl Way {
+    const BITS: u32 = 20;
+
+    /// One gateway more. The first three are kept.
+    pub(crate) fn push(&mut self, id: NatGatewayId, side: Side) {
+        let place = 1 << (Self::BITS - 1) | u64::from(id.0) << 1 | side as u64;
+        if self.0 >> (2 * Self::BITS) == 0 {
+            self.0 = self.0 << Self::BITS | place;
+        }
+    }
+
+    fn gateways(self) -> impl DoubleEndedIterator<Item = (NatGatewayId, Side)> {
+        let places = [2, 1, 0].into_iter().map(move |at| self.0 >> (at * Self::BITS));
+        places.filter(|place| place & 1 << (Self::BITS - 1) != 0).map(|place| {
+            let [low, middle, ..] = (place >> 1).to_le_bytes();
+            let side = if place & 1 == 0 { Side::Source } else { Side::Destination };
+            (NatGatewayId(u16::from_le_bytes([low, middle])), side)
+        })
+    }
+
+    /// The way of packets of `direction`, from that of the original one, and back.
+    fn towards(self, direction: Direction) -> Self {
+        if direction == Direction::Original {
+            return self;
+        }
+        let mut way = Self::default();
+        self.gateways().rev().for_each(|(id, side)| way.push(id, side.towards(direction)));
+        way
     }
 }
 

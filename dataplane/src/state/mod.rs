@@ -26,7 +26,6 @@ use crate::tables::Timers;
 use crate::time::Tick;
 
 pub use counters::Counters;
-pub(crate) use flow::Standing;
 pub use flow::{Cold, Device, Facet, Facets, Hot, MAX_FACETS, Translation};
 pub use flows::{FlowId, Flows};
 pub(crate) use flows::{FlowRef, Refused};
@@ -310,13 +309,16 @@ impl Shard {
     }
 
     /// Counts a packet of a flow; a super-packet as the packets that it stands for.
-    #[inline]
     pub(crate) fn count(&mut self, flow: FlowId, direction: Direction, packet: &Packet) {
-        let Some(hot) = self.flows.hot_mut(flow) else { return };
-        let packets = u32::try_from(packet.wire_packets()).unwrap_or(u32::MAX);
-        if hot.count(direction, packets, packet.len as u64)
-            && let Some((_, cold)) = self.flows.parts_mut(flow)
-        {
+        if self.flows.hot_mut(flow).is_some_and(|hot| hot.count(direction, packet)) {
+            self.wrap(flow, direction);
+        }
+    }
+
+    /// A flow's packet counter has wrapped.
+    #[cold]
+    pub(crate) fn wrap(&mut self, flow: FlowId, direction: Direction) {
+        if let Some((_, cold)) = self.flows.parts_mut(flow) {
             cold.wrap(direction);
         }
     }

@@ -173,7 +173,7 @@ fn open<R: Recorder>(
     let mut walk =
         Walk::new(headers, memory, tables, &shard.shared.ports, &mut shard.random, recorder);
     let judged = walk.run(headers.key.link);
-    let meter = shard.meters.of(walk.way.clone(), Direction::Original);
+    let meter = shard.meters.of(walk.way, Direction::Original);
     let exit = judged.map_err(|denial| denial.at(meter))?;
     if headers.error.is_some() {
         // No device on the way would have stopped it, but there is nothing to translate it by.
@@ -212,8 +212,8 @@ fn revisit<R: Recorder>(
     let judged = walk.run(headers.key.link);
     let outer = walk.outer();
     // As the packet goes, and as the flow does.
-    let own = shard.meters.of(walk.way.clone(), Direction::Original);
-    let meter = shard.meters.of(walk.way.clone(), direction);
+    let own = shard.meters.of(walk.way, Direction::Original);
+    let meter = shard.meters.of(walk.way, direction);
     let judged = judged.map_err(|denial| denial.at(own));
     if headers.error.is_some() {
         // An error says nothing about how its flow fares.

@@ -16,7 +16,7 @@ use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
 use crate::path::recall::begins;
 use crate::shared::{Lease, PortPools, Remote};
-use crate::state::{Cold, Device, Facet, Hot, MeterId, Side, Standing, Translation, Way};
+use crate::state::{Cold, Device, Facet, Hot, MeterId, Side, Translation, Way};
 use crate::tables::{
     GroupRule, Holder, INTERNET_MTU, PeerOf, Place, Public, RouteTable, Tables, Target, Timers,
     VPC_MTU,
@@ -114,7 +114,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             mtu: VPC_MTU,
             translators: arrayvec::ArrayVec::new(),
             passed: Passage::new(),
-            way: Way::new(),
+            way: Way::default(),
         }
     }
 
@@ -444,12 +444,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// Keeps track of the gateways that count the packet as received.
     fn come_to(&mut self, id: NatGatewayId, side: Side) {
-        let kept = self.way.try_push((id, side));
-        debug_assert!(kept.is_ok(), "of two translators, and one that refuses");
+        self.way.push(id, side);
     }
 
     fn opened(&self, device: Device, lease: Option<Lease>) -> Facet {
-        Facet { device, last: self.memory.now, lease, standing: Standing::New }
+        Facet { device, last: self.memory.now, lease }
     }
 
     /// Keeps track of a device. A path with more devices than a flow has facets does not exist:
