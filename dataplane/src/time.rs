@@ -1,7 +1,12 @@
 //! Emulated time. Every AWS timer hangs on it; only `worker.rs` and the control side read it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+mod clock;
+mod period;
+
+use std::time::Duration;
+
+pub use clock::{Clock, FASTEST, Pace, Reading, SLOWEST};
+pub use period::Period;
 
 /// A moment of emulated time: milliseconds since the instance began, modulo 2^32 (49.7 days).
 ///
@@ -73,6 +78,16 @@ impl Tick {
         }
     }
 
+    /// The time since this moment at `now`; zero until it has come.
+    #[must_use]
+    pub const fn ago(self, now: Self) -> Duration {
+        if self.is_due(now) {
+            Duration::from_millis(now.0.wrapping_sub(self.0) as u64)
+        } else {
+            Duration::ZERO
+        }
+    }
+
     /// The earlier of two moments.
     #[must_use]
     pub const fn earlier(self, other: Self) -> Self {
@@ -83,38 +98,6 @@ impl Tick {
     #[must_use]
     pub const fn millis(self) -> u32 {
         self.0
-    }
-}
-
-/// The emulated clock: real monotonic time plus what it was advanced by.
-#[derive(Debug)]
-pub struct Clock {
-    origin: Instant,
-    advanced_ms: AtomicU64,
-}
-
-impl Clock {
-    /// A clock that begins now, at zero.
-    #[must_use]
-    pub fn start() -> Self {
-        Self { origin: Instant::now(), advanced_ms: AtomicU64::new(0) }
-    }
-
-    /// Emulated time since the clock began.
-    #[must_use]
-    pub fn elapsed(&self) -> Duration {
-        self.origin.elapsed() + Duration::from_millis(self.advanced_ms.load(Ordering::Acquire))
-    }
-
-    /// Jumps forward, by whole milliseconds, and returns the time that it jumped to.
-    ///
-    /// Workers see it at their next turn.
-    pub fn advance(&self, by: Duration) -> Duration {
-        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        // Half of all that there is: no clock ever goes backwards.
-        let further = |so_far: u64| Some(so_far.saturating_add(millis).min(u64::MAX / 2));
-        let _ = self.advanced_ms.fetch_update(Ordering::AcqRel, Ordering::Acquire, further);
-        self.elapsed()
     }
 }
 
@@ -131,17 +114,10 @@ mod tests {
         assert!(late.is_due(late), "a moment has come when it comes");
         assert_eq!(after.left(late), Duration::from_secs(1));
         assert_eq!(late.left(after), Duration::ZERO);
+        assert_eq!(late.ago(after), Duration::from_secs(1));
+        assert_eq!(after.ago(late), Duration::ZERO);
         assert_eq!(late.earlier(after), late);
         assert_eq!(after.earlier(late), late);
         assert_eq!(after.before(Span::seconds(1)), late);
-    }
-
-    #[test]
-    fn the_clock_jumps_by_what_it_is_told() {
-        let clock = Clock::start();
-        let before = clock.elapsed();
-        let reached = clock.advance(Duration::from_secs(351));
-        assert!(reached >= before + Duration::from_secs(351));
-        assert!(reached < before + Duration::from_secs(360));
     }
 }

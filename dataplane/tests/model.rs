@@ -1,5 +1,6 @@
 //! The shard against a NAT of sixty obvious lines: same verdicts, same translations but for the
-//! port numbers, which are learnt and must be unique towards each destination.
+//! port numbers, which are learnt and must be unique towards each destination; and the same metrics,
+//! as somebody outside counts who sees what goes in and comes out.
 
 #![allow(
     unreachable_pub,
@@ -13,11 +14,18 @@ use std::collections::HashMap;
 
 use dataplane::packet::{LinkId, Reason};
 use dataplane::shared::PortRange;
+use dataplane::state::Count::{
+    self, BytesInFromDestination, BytesInFromSource, BytesOutToDestination, BytesOutToSource,
+    ConnectionAttempts, ConnectionsEstablished, IdleTimeouts, PacketsDropped,
+    PacketsInFromDestination, PacketsInFromSource, PacketsOutToDestination, PacketsOutToSource,
+    PortErrors,
+};
+use dataplane::state::{GatewayMetrics, Tally};
 use proptest::prelude::*;
 
 use common::datagram::{ACK, Datagram, FIN, Payload, RST, SYN, echo, tcp, udp};
 use common::net::Net;
-use common::topology::{APP, DB, INTERNET, NAT_PUBLIC, OTHER, Topology, address};
+use common::topology::{APP, DB, INTERNET, NAT_A, NAT_PUBLIC, OTHER, Topology, address};
 
 const IDLE: u32 = 350;
 const REST: u32 = 60;
@@ -41,6 +49,8 @@ struct Mapping {
     /// Who has sent FIN: the inside, the outside.
     fins: [bool; 2],
     closed: bool,
+    /// Whether the handshake waits for the answer to a SYN, or for the answer to that.
+    waits_for: Option<usize>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -59,6 +69,10 @@ struct Model {
     mappings: HashMap<(End, Remote), Mapping>,
     /// Ports of connections that were over when others took their place, and until when they rest.
     resting: Vec<(Remote, u16, u32)>,
+    /// What the gateway has to count: when, what and how much.
+    events: Vec<(u32, Count, u64)>,
+    /// When a connection opened, or ended.
+    connections: Vec<(u32, i64)>,
 }
 
 impl Mapping {
@@ -66,20 +80,46 @@ impl Mapping {
         self.last + if self.closed { REST } else { IDLE }
     }
 
-    fn pass(&mut self, now: u32, side: usize, flags: u8) {
+    /// Whether that completes the handshake, and whether it closes the connection.
+    fn pass(&mut self, now: u32, side: usize, flags: u8) -> [bool; 2] {
         if self.closed {
-            return;
+            return [false; 2];
+        }
+        let answers = match (self.waits_for, side) {
+            (Some(1), 1) => flags & SYN != 0,
+            (Some(0), 0) => flags & SYN == 0,
+            _ => false,
+        };
+        if flags & (FIN | RST) != 0 {
+            self.waits_for = None;
+        }
+        let completes = answers && self.waits_for == Some(0);
+        if answers {
+            self.waits_for = self.waits_for.and_then(|side| side.checked_sub(1));
         }
         self.last = now;
         self.fins[side] |= flags & FIN != 0;
         self.closed = self.fins == [true, true] || flags & RST != 0;
+        [completes, self.closed]
     }
 }
 
 impl Model {
     fn advance(&mut self, seconds: u32) {
         self.now += seconds;
-        self.mappings.retain(|_, mapping| mapping.ends() > self.now);
+        let mut idle: Vec<u32> = Vec::new();
+        self.mappings.retain(|(_, to), mapping| {
+            let lives = mapping.ends() > self.now;
+            if !lives && !mapping.closed && to.1 == Protocol::Tcp {
+                idle.push(mapping.ends());
+            }
+            lives
+        });
+        idle.sort_unstable();
+        for at in idle {
+            self.events.push((at, IdleTimeouts, 1));
+            self.connections.push((at, -1));
+        }
         self.resting.retain(|&(_, _, until)| until > self.now);
     }
 
@@ -97,8 +137,9 @@ impl Model {
         let mapping = self.mappings.get_mut(&(client, remote));
         match mapping.filter(|mapping| !(mapping.closed && opens)) {
             Some(mapping) => {
-                mapping.pass(self.now, 0, flags);
-                Verdict::Out(Some(mapping.port))
+                let (port, passed) = (mapping.port, mapping.pass(self.now, 0, flags));
+                self.follow(passed);
+                Verdict::Out(Some(port))
             }
             None if !opens && flags & RST != 0 => Verdict::Dropped(Reason::NatIdleTimeout),
             None if !opens => Verdict::Reset,
@@ -108,10 +149,91 @@ impl Model {
     }
 
     fn map(&mut self, client: End, remote: Remote, port: u16) {
-        let mapping = Mapping { port, last: self.now, fins: [false; 2], closed: false };
+        if remote.1 == Protocol::Tcp {
+            self.count(ConnectionAttempts, 1);
+            self.connections.push((self.now, 1));
+        }
+        let (fins, closed, waits_for) = ([false; 2], false, Some(1));
+        let mapping = Mapping { port, last: self.now, fins, closed, waits_for };
         if let Some(old) = self.mappings.insert((client, remote), mapping) {
             self.resting.push((remote, old.port, old.ends()));
         }
+    }
+
+    fn follow(&mut self, [completes, closes]: [bool; 2]) {
+        self.count(ConnectionsEstablished, completes.into());
+        if closes {
+            self.connections.push((self.now, -1));
+        }
+    }
+
+    fn count(&mut self, what: Count, how_much: u64) {
+        if how_much > 0 {
+            self.events.push((self.now, what, how_much));
+        }
+    }
+
+    /// Counts a packet by what becomes of it.
+    fn carry(&mut self, inside: bool, protocol: Protocol, bytes: u64, verdict: &Verdict) {
+        let (came, left) = if inside {
+            (
+                [PacketsInFromSource, BytesInFromSource],
+                [PacketsOutToDestination, BytesOutToDestination],
+            )
+        } else {
+            (
+                [PacketsInFromDestination, BytesInFromDestination],
+                [PacketsOutToSource, BytesOutToSource],
+            )
+        };
+        let passes = matches!(verdict, Verdict::Out(_) | Verdict::In(_));
+        for counts in [Some(came), passes.then_some(left)].into_iter().flatten() {
+            self.count(counts[0], 1);
+            self.count(counts[1], bytes);
+        }
+        let full = *verdict == Verdict::Dropped(Reason::NatPortAllocation);
+        self.count(PortErrors, full.into());
+        self.count(ConnectionAttempts, (full && protocol == Protocol::Tcp).into());
+        let scanned = *verdict == Verdict::Dropped(Reason::NatUnsolicited);
+        self.count(PacketsDropped, (!passes && !scanned).into());
+    }
+
+    /// The first second of the minute of six times ten seconds, of which the last may run.
+    fn minute(&self) -> u32 {
+        (self.now / 10).saturating_sub(5) * 10
+    }
+
+    fn since(&self, from: u32, to: u32) -> Tally {
+        let mut tally = Tally::default();
+        let events = self.events.iter().filter(|(at, ..)| (from..to).contains(at));
+        events.for_each(|&(_, what, how_much)| tally[what] += how_much);
+        tally
+    }
+
+    fn metrics(&self) -> GatewayMetrics {
+        let tens = (self.minute()..=self.now).step_by(10).map(|from| self.since(from, from + 10));
+        let most = |count: fn(&Tally) -> u64| {
+            let most = tens.clone().map(|tally| count(&tally)).max().unwrap_or(0);
+            f64::from(u32::try_from(most).unwrap()) / 10.0
+        };
+        GatewayMetrics {
+            total: self.since(0, u32::MAX),
+            minute: self.since(self.minute(), u32::MAX),
+            peak_bytes: most(Tally::bytes_in),
+            peak_packets: most(Tally::packets_in),
+        }
+    }
+
+    fn most_active(&self) -> i64 {
+        let (before, within): (Vec<_>, Vec<_>) =
+            self.connections.iter().partition(|(at, _)| *at < self.minute());
+        let mut active = before.iter().map(|(_, more)| more).sum::<i64>();
+        let mut most = active;
+        for (_, more) in within {
+            active += more;
+            most = most.max(active);
+        }
+        most
     }
 
     fn outside(&mut self, remote: Remote, port: u16, flags: u8) -> Verdict {
@@ -119,7 +241,8 @@ impl Model {
         let Some((&(client, _), mapping)) = found else {
             return Verdict::Dropped(Reason::NatUnsolicited);
         };
-        mapping.pass(self.now, 1, flags);
+        let passed = mapping.pass(self.now, 1, flags);
+        self.follow(passed);
         Verdict::In(client)
     }
 }
@@ -236,6 +359,7 @@ proptest! {
                     }
                     let sent = packet((address(client.0), client.1), (address(link), port), protocol, flags, true);
                     let is = verdict(&mut net, client.0, &sent);
+                    model.carry(true, protocol, sent.bytes().len() as u64, &is);
                     match (expected, is) {
                         (Verdict::Out(None), Verdict::Out(Some(port))) => {
                             prop_assert!((ports.first..=ports.last).contains(&port));
@@ -254,6 +378,7 @@ proptest! {
                     let expected = model.outside(remote, port, flags);
                     let sent = packet((address(link), from), (NAT_PUBLIC, port), protocol, flags, false);
                     let is = verdict(&mut net, link, &sent);
+                    model.carry(false, protocol, sent.bytes().len() as u64, &is);
                     prop_assert_eq!(expected, is);
                 }
             }
@@ -261,7 +386,12 @@ proptest! {
             if !lazily {
                 let live = model.mappings.len() + model.resting.len();
                 prop_assert_eq!(net.shared.ports.total(), live as u64, "ports in use");
+                prop_assert_eq!(net.metrics(NAT_A), model.metrics());
+                prop_assert_eq!(i64::try_from(net.most_active(NAT_A)).unwrap(), model.most_active());
             }
         }
+        // What was retired late counts at the time when it should have been.
+        net.advance(0);
+        prop_assert_eq!(net.metrics(NAT_A), model.metrics());
     }
 }

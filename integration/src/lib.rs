@@ -13,6 +13,7 @@ mod conversation;
 mod file;
 mod host;
 mod programs;
+mod prometheus;
 mod snapshot;
 mod up;
 
@@ -21,5 +22,6 @@ pub use conversation::Conversation;
 pub use file::File;
 pub use host::{Host, Output, only_child, output, signal, status, wait_until};
 pub use programs::{copy_floor, hypertun, peer, topologies, topology};
+pub use prometheus::Prometheus;
 pub use snapshot::Snapshot;
 pub use up::{Talker, Up};

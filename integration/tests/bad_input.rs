@@ -73,8 +73,7 @@ fn damaged_packets_are_forwarded_or_dropped_and_none_is_lost() {
         .map(|it| it["reason"].as_str().unwrap().to_owned())
         .collect();
     println!("{reasons:?}");
-    for reason in ["MALFORMED_PACKET", "ENI_SOURCE_DEST_CHECK_RESTRICTION", "FRAGMENT_INCOMPLETE"]
-    {
+    for reason in ["MALFORMED_PACKET", "ENI_SOURCE_DEST_CHECK_RESTRICTION", "FRAGMENT_INCOMPLETE"] {
         assert!(reasons.contains(reason), "{reason} in {reasons:?}");
     }
     answers(&up);
@@ -140,6 +139,9 @@ fn what_no_instance_runs_for_says_so() {
         &["clock"],
         &["down"],
         &["clock", "advance", "1s"],
+        &["clock", "pause"],
+        &["clock", "resume"],
+        &["clock", "scale", "60"],
     ] {
         let said = host.run(&[command, &["--name", "nobody"]].concat());
         refused(&said, 1, "no instance `nobody` is running");
@@ -173,8 +175,11 @@ fn wrong_questions_say_what_is_wrong() {
         refused(&host.run(usage), 2, "Usage");
     }
     refused(&host.run(&["clock", "advance", "soon"]), 2, "soon");
+    for pace in ["0", "-1", "nan", "1e9"] {
+        refused(&host.run(&["clock", "scale", pace]), 2, "times as fast as real time");
+    }
     // What a later issue brings is absent, not a stub.
-    for absent in [&["up", file, "--docker"][..], &["clock", "pause"], &["top"]] {
+    for absent in [&["up", file, "--docker"][..], &["clock", "rewind"], &["top"]] {
         refused(&host.run(absent), 2, "Usage");
     }
     let said = host.run(&[]);
@@ -253,7 +258,7 @@ fn json_has_the_shape_of_the_contract() {
     ]));
     assert_eq!(keys(&up.json("drops")[0]), ["component", "count", "reason"]);
     assert!(up.json("drops")[0]["count"].as_u64().unwrap() > 0);
-    assert_eq!(keys(&up.json("clock")), ["seconds"]);
+    assert_eq!(keys(&up.json("clock")), ["paused", "scale", "seconds", "time"]);
     assert!(up.json("status")["nat_gateways"].is_array());
     assert!(up.json("flows").is_array());
     let file = topology("nat-gateway.yaml");

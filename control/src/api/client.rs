@@ -68,6 +68,16 @@ impl Client {
         serde_json::from_slice(&body).map_err(|e| self.broken(&e))
     }
 
+    /// Asks for `path`, which is text.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn text(&self, path: &str) -> Result<String, Error> {
+        let body = self.call(Method::GET, path, Bytes::new())?;
+        String::from_utf8(body).map_err(|e| self.broken(&e))
+    }
+
     /// Sends `value` to `path`, and returns what comes back.
     ///
     /// # Errors

@@ -3,17 +3,18 @@
 //! One thread, one current-thread runtime; whatever waits for a worker waits on a thread of its own.
 
 pub mod client;
+mod clock;
 
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -25,21 +26,10 @@ use tokio::sync::oneshot;
 
 use crate::check;
 use crate::observe;
+use crate::observe::metrics::{Metrics, OPENMETRICS};
 use crate::runtime::emulator::Emulator;
 
-/// The emulated clock, as the API tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClockReading {
-    /// Emulated seconds since the instance began.
-    pub seconds: f64,
-}
-
-/// How far to move the clock.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Advance {
-    /// Milliseconds.
-    pub milliseconds: u64,
-}
+pub use clock::{Advance, ClockReading, Scale};
 
 /// How many flows to list.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -88,31 +78,42 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `emulator` on the Unix socket `path`, mode 0600.
+    /// Serves `emulator` on the Unix socket `path`, mode 0600, and its metrics on `scraped` too, for
+    /// everybody who reaches it.
     ///
     /// # Errors
     ///
     /// When the socket cannot be made.
-    pub fn start(path: &Path, emulator: Arc<Emulator>) -> Result<Self, Error> {
+    pub fn start(
+        path: &Path,
+        emulator: Arc<Emulator>,
+        scraped: Option<TcpListener>,
+    ) -> Result<Self, Error> {
         let failed = |source| Error { path: path.display().to_string(), source };
         let down = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let down = Arc::new(down.map_err(|e| failed(e.into()))?);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(failed)?;
-        let listener = {
+        let (listener, scraped) = {
             let _inside = runtime.enter();
             // Whoever connects before the mode is set has opened a directory that is ours alone.
             let listener = UnixListener::bind(path).map_err(failed)?;
             std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
-            listener
+            let scraped = scraped.map(|listener| {
+                listener.set_nonblocking(true)?;
+                tokio::net::TcpListener::from_std(listener)
+            });
+            (listener, scraped.transpose().map_err(failed)?)
         };
         let (stop, stopped) = oneshot::channel();
-        let router = router(Context { emulator, down: down.clone() });
+        let context = Context { emulator, down: down.clone() };
+        let (router, open) = (router(context.clone()), open().with_state(context));
         let thread = std::thread::Builder::new().name("api".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     // Only ever ends with an error that concerns no request.
                     _ = axum::serve(listener, router) => {}
+                    () = serve_if(scraped, open) => {}
                     _ = stopped => {}
                 }
             });
@@ -147,18 +148,29 @@ struct Context {
 #[expect(clippy::cast_possible_truncation, reason = "a constant of 128 MiB")]
 const LARGEST_BODY: usize = 2 * check::LARGEST_FILE as usize;
 
-/// The furthest that the clock is advanced at once: every timer is far shorter, and workers go
-/// through each second of it.
-const FURTHEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// What anybody may know.
+fn open() -> Router<Context> {
+    Router::new().route("/health", get(|| async { "ok\n" })).route("/metrics", get(openmetrics))
+}
+
+async fn serve_if(listener: Option<tokio::net::TcpListener>, router: Router) {
+    match listener {
+        Some(listener) => drop(axum::serve(listener, router).await),
+        None => std::future::pending().await,
+    }
+}
 
 fn router(context: Context) -> Router {
-    Router::new()
-        .route("/health", get(|| async { "ok\n" }))
+    open()
+        .route("/v1/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/flows", get(flows))
         .route("/v1/drops", get(drops))
-        .route("/v1/clock", get(clock))
-        .route("/v1/clock/advance", post(advance))
+        .route("/v1/clock", get(clock::show))
+        .route("/v1/clock/advance", post(clock::advance))
+        .route("/v1/clock/pause", post(clock::pause))
+        .route("/v1/clock/resume", post(clock::resume))
+        .route("/v1/clock/scale", post(clock::scale))
         .route("/v1/apply", post(apply).layer(DefaultBodyLimit::max(LARGEST_BODY)))
         .route("/v1/down", post(down))
         .with_state(context)
@@ -172,22 +184,21 @@ async fn drops(State(context): State<Context>) -> Response {
     answer(context, observe::drops).await
 }
 
+async fn metrics(State(context): State<Context>) -> Response {
+    answer(context, |emulator| Ok(Metrics::of(emulator)?.samples())).await
+}
+
+async fn openmetrics(State(context): State<Context>) -> Response {
+    respond(context, |emulator| {
+        let text = Metrics::of(emulator)?.text();
+        Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response())
+    })
+    .await
+}
+
 async fn flows(State(context): State<Context>, Query(Limit { limit }): Query<Limit>) -> Response {
     let limit = limit.unwrap_or(10_000);
     answer(context, move |emulator| observe::flows(emulator, limit)).await
-}
-
-async fn clock(State(context): State<Context>) -> Json<ClockReading> {
-    Json(reading(context.emulator.elapsed()))
-}
-
-async fn advance(State(context): State<Context>, Json(by): Json<Advance>) -> Response {
-    let by = Duration::from_millis(by.milliseconds);
-    if by > FURTHEST {
-        let refused = "the clock is advanced by at most 366 days at a time";
-        return problem(StatusCode::UNPROCESSABLE_ENTITY, refused);
-    }
-    answer(context, move |emulator| emulator.advance(by).map(reading)).await
 }
 
 async fn apply(State(context): State<Context>, Json(new): Json<Apply>) -> Response {
@@ -208,17 +219,20 @@ async fn down(State(context): State<Context>) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
-fn reading(elapsed: Duration) -> ClockReading {
-    ClockReading { seconds: elapsed.as_secs_f64() }
-}
-
 /// Runs what waits for workers beside the server.
 async fn answer<T: Serialize + Send + 'static>(
     context: Context,
     question: impl FnOnce(&Emulator) -> Result<T, Gone> + Send + 'static,
 ) -> Response {
+    respond(context, |emulator| Ok(Json(question(emulator)?).into_response())).await
+}
+
+async fn respond(
+    context: Context,
+    question: impl FnOnce(&Emulator) -> Result<Response, Gone> + Send + 'static,
+) -> Response {
     match tokio::task::spawn_blocking(move || question(&context.emulator)).await {
-        Ok(Ok(value)) => Json(value).into_response(),
+        Ok(Ok(response)) => response,
         Ok(Err(gone)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &gone.to_string()),
         Err(panicked) => problem(StatusCode::INTERNAL_SERVER_ERROR, &panicked.to_string()),
     }

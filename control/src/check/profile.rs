@@ -125,6 +125,9 @@ keys! {
     nat_path_mtu_discovery sets choices.nat_tells_mtu,
         "whether a NAT gateway answers packets above its MTU of 8500 by ICMP fragmentation needed",
         "\"NAT gateway basics\"";
+    nat_unsolicited_counts_as_drop sets choices.nat_counts_unsolicited,
+        "whether `PacketsDropCount` counts what comes to a NAT gateway unsolicited",
+        "undocumented; AWS takes that metric for a sign of trouble";
     igw_hairpin sets choices.igw_hairpin,
         "whether an interface reaches itself by its own public address",
         "undocumented; reports disagree";

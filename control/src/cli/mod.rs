@@ -12,6 +12,7 @@ pub mod explain;
 pub mod flows;
 pub mod log;
 pub mod man;
+pub mod metrics;
 pub mod run;
 pub mod say;
 pub mod schema;

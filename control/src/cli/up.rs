@@ -1,6 +1,7 @@
 //! `hypertun up`: bring a topology up, and keep it up.
 
 use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -27,6 +28,9 @@ pub struct Up {
     instance: OfInstance,
     #[command(flatten)]
     how: HowToRun,
+    /// Serve `/metrics` over HTTP here too, for Prometheus to scrape; without it, on the API socket alone.
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics: Option<SocketAddr>,
     /// Return once packets flow, and go on in the background; logs go beside the socket.
     #[arg(short, long)]
     detach: bool,
@@ -47,11 +51,13 @@ impl Up {
 
     fn attached(self) -> Outcome {
         let sound = load(&self.file)?;
+        let scraped = self.metrics.map(listen).transpose()?;
         rootless::obtain_rights()?;
         let mut signals = Signals::catch()?;
         let instance = Instance::start(&self.instance.instance)?;
         let emulator = Arc::new(Emulator::start(instance, sound, self.how.options())?);
-        let server = Server::start(&emulator.instance().paths().socket(), emulator.clone())?;
+        let socket = emulator.instance().paths().socket();
+        let server = Server::start(&socket, emulator.clone(), scraped)?;
         // Whoever started us may not read.
         let _ = say::text(format_args!("{READY}\n"));
         while let Woken::Signal(Signal::HUP) = signals.wait(Some(server.asked_to_end()), None)? {
@@ -72,6 +78,9 @@ impl Up {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("up").arg(&self.file).arg("--name").arg(self.instance.instance.as_str());
         command.args(self.how.arguments());
+        if let Some(at) = self.metrics {
+            command.arg("--metrics").arg(at.to_string());
+        }
         // A group of its own: a terminal's Ctrl-C is not meant for it.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn()?;
@@ -88,6 +97,11 @@ impl Up {
         let said = said.trim().trim_start_matches("hypertun: ");
         Err(Failure::with_status(status.max(1), &said))
     }
+}
+
+fn listen(at: SocketAddr) -> Result<TcpListener, Failure> {
+    let cannot = |error| Failure::with_status(1, &format!("cannot serve metrics on {at}: {error}"));
+    TcpListener::bind(at).map_err(cannot)
 }
 
 /// Replaces what runs by what the file says now; what is wrong with it is told, and changes nothing.

@@ -27,6 +27,8 @@ pub struct Names {
     network_acls: Kind,
     vpcs: Kind,
     nat_gateways: Kind,
+    /// As AWS would call them, by index.
+    nat_gateway_ids: Vec<String>,
     internet_gateways: Kind,
     internet_hosts: Kind,
 }
@@ -91,6 +93,11 @@ impl Names {
         let host_links = hosts.map(|host| link(&host.name)).collect::<Result<_, _>>()?;
         let interfaces = topology.network_interfaces.iter();
         let enis = interfaces.map(|it| self.enis.index(&it.name, it.name.clone()).map(EniId));
+        let nat_gateways: Vec<NatGatewayId> = assign!(nat_gateways, NatGatewayId);
+        for (gateway, id) in topology.nat_gateways.iter().zip(&nat_gateways) {
+            self.nat_gateway_ids.resize(self.nat_gateways.0.len(), String::new());
+            self.nat_gateway_ids[id.index()].clone_from(&gateway.id);
+        }
         Ok(Ids {
             eni_links,
             host_links,
@@ -100,7 +107,7 @@ impl Names {
             security_groups: assign!(security_groups, GroupId, implicit),
             network_acls: assign!(network_acls, AclId, implicit),
             vpcs: assign!(vpcs, VpcId),
-            nat_gateways: assign!(nat_gateways, NatGatewayId),
+            nat_gateways,
             internet_gateways: assign!(internet_gateways, InternetGatewayId),
             internet_hosts: assign!(internet_hosts, HostId),
         })
@@ -129,6 +136,13 @@ impl Names {
             Component::InternetHost(id) => ("internet-host", &self.internet_hosts, id.index()),
         };
         (kind, names.name(at))
+    }
+
+    /// Every NAT gateway that there is or was: its name, and its id on AWS.
+    pub fn nat_gateways(&self) -> impl Iterator<Item = (NatGatewayId, &str, &str)> {
+        self.nat_gateway_ids.iter().zip(0..).map(|(id, index)| {
+            (NatGatewayId(index), self.nat_gateways.name(index.into()), id.as_str())
+        })
     }
 
     /// Who sits at a link.

@@ -262,6 +262,8 @@ record! {
         optional nat_mss_clamp: u16,
         /// Whether a NAT gateway tells who sends packets above its MTU; true by default.
         optional nat_path_mtu_discovery: bool,
+        /// Whether `PacketsDropCount` counts what comes to a NAT gateway unsolicited; false by default.
+        optional nat_unsolicited_counts_as_drop: bool,
         /// Whether an interface reaches itself by its own public address; true by default.
         optional igw_hairpin: bool,
         /// How long a TCP connection that opens or closes is tracked; 120 by default.

@@ -1,5 +1,10 @@
 //! What a running instance holds, as data for `--json` and for tables.
 
+pub mod metrics;
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
 use dataplane::io::Offloads;
 use dataplane::packet::{Component, Direction, Reason};
 use dataplane::state::{Device, Flows, Shard};
@@ -171,7 +176,7 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         instance: emulator.instance().paths().name().to_string(),
         pid: std::process::id(),
         uptime_seconds: emulator.uptime().as_secs_f64(),
-        clock_seconds: emulator.elapsed().as_secs_f64(),
+        clock_seconds: emulator.clock().elapsed().as_secs_f64(),
         workers: emulator.workers(),
         namespaces: members(&topology).map(str::to_owned).collect(),
         flows,
@@ -207,15 +212,21 @@ fn device(device: &emulator::DeviceStatus) -> DeviceStatus {
 /// When a worker has ended.
 pub fn drops(emulator: &Emulator) -> Result<Vec<Drops>, Gone> {
     let counted = emulator.counters()?.drops;
-    let mut drops: Vec<((Reason, Component), u64)> = counted.into_iter().collect();
-    drops.sort_unstable();
     let names = emulator.names();
-    let words = drops.into_iter().map(|((reason, component), count)| Drops {
+    let words = sorted(&counted).into_iter().map(|((reason, component), count)| Drops {
         reason: reason.label().to_owned(),
         component: names.component(component),
         count,
     });
     Ok(words.collect())
+}
+
+fn sorted(
+    drops: &HashMap<(Reason, Component), u64, impl BuildHasher>,
+) -> Vec<((Reason, Component), u64)> {
+    let mut drops: Vec<_> = drops.iter().map(|(&at, &count)| (at, count)).collect();
+    drops.sort_unstable();
+    drops
 }
 
 /// The most flow slots that a worker looks through between two of its turns.
@@ -247,7 +258,7 @@ pub fn flows(emulator: &Emulator, limit: usize) -> Result<Vec<Flow>, Gone> {
 fn page(shard: &Shard, tables: &Tables, names: &Names, from: usize) -> (Vec<Flow>, bool) {
     let flows: &Flows = &shard.flows;
     let slots = flows.live_from(from).take_while(|&(slot, _)| slot < from + PAGE);
-    let page = slots.filter_map(|(_, id)| flow(flows, id, tables, names, shard.now)).collect();
+    let page = slots.filter_map(|(_, id)| flow(flows, id, tables, names, shard.now())).collect();
     (page, flows.live_from(from + PAGE).next().is_none())
 }
 

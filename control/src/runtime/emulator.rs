@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use dataplane::io::tun::{TunError, TunOptions};
 use dataplane::packet::Reason;
 use dataplane::shared::Shared;
 use dataplane::state::{Counters, Shard};
 use dataplane::tables::{Published, Tables};
-use dataplane::time::Clock;
+use dataplane::time::{Clock, Reading};
 use dataplane::worker::{Gone, Setup, Workers};
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
@@ -93,6 +93,8 @@ pub struct Emulator {
     published: Published,
     shared: Arc<Shared>,
     clock: Arc<Clock>,
+    /// Wall time at which the clock began.
+    began: SystemTime,
     started: Instant,
     panicked: Arc<AtomicBool>,
 }
@@ -123,7 +125,7 @@ impl Emulator {
         let Compiled { tables, ids } = compile::compile(&topology, &[], &mut names, FIRST_EPOCH)?;
         let published = Published::new(tables);
         let shared = Arc::new(Shared::default());
-        let clock = Arc::new(Clock::start());
+        let (clock, began) = (Arc::new(Clock::start()), SystemTime::now());
         let panicked = Arc::new(AtomicBool::new(false));
         let tell = panicked.clone();
         let workers = Workers::start(&Setup {
@@ -158,6 +160,7 @@ impl Emulator {
             published,
             shared,
             clock,
+            began,
             started: Instant::now(),
             panicked,
         })
@@ -183,7 +186,7 @@ impl Emulator {
         changes.extend(moved);
         let mut names = (*state.names).clone();
         let epoch = state.epoch.checked_add(1).unwrap_or(FIRST_EPOCH);
-        let draining = drain(&state, &topology, self.elapsed());
+        let draining = drain(&state, &topology, self.clock.elapsed());
         let Compiled { tables, ids } = compile::compile(&topology, &draining, &mut names, epoch)?;
         let plan = state.site.plan(&seats(&topology, &ids));
         state.site.prepare(&plan, &self.instance, &self.workers)?;
@@ -244,25 +247,31 @@ impl Emulator {
         self.started.elapsed()
     }
 
-    /// Emulated time since the instance began.
+    /// The emulated clock.
     #[must_use]
-    pub fn elapsed(&self) -> Duration {
-        self.clock.elapsed()
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
-    /// Moves the emulated clock forward, and returns the time reached once every worker has come
-    /// to it and has retired all that was due by then.
+    /// Wall time at which the emulated clock began.
+    #[must_use]
+    pub const fn began(&self) -> SystemTime {
+        self.began
+    }
+
+    /// Changes the emulated clock, and returns what it was changed to once every worker has come to
+    /// that time and has retired all that was due by then.
     ///
     /// # Errors
     ///
     /// When a worker has ended.
-    pub fn advance(&self, by: Duration) -> Result<Duration, Gone> {
-        let reached = self.clock.advance(by);
-        self.workers.catch_up(reached)?;
+    pub fn change_clock(&self, change: impl FnOnce(&Clock) -> Reading) -> Result<Reading, Gone> {
+        let reached = change(&self.clock);
+        self.workers.catch_up(reached.elapsed)?;
         Ok(reached)
     }
 
-    /// Asks every worker the same, between two of its turns.
+    /// Asks every worker the same, between two of its turns, once it has retired all that is due.
     ///
     /// # Errors
     ///
@@ -271,6 +280,8 @@ impl Emulator {
         &self,
         question: impl Fn(&mut Shard, &Tables) -> R + Clone + Send + 'static,
     ) -> Result<Vec<R>, Gone> {
+        // A worker that sleeps may not have noticed what time it is.
+        self.workers.catch_up(self.clock.elapsed())?;
         self.workers.ask(question)
     }
 
@@ -281,15 +292,20 @@ impl Emulator {
     /// When a worker has ended.
     pub fn counters(&self) -> Result<Counters, Gone> {
         let mut total = Counters::default();
-        for counters in self.workers.ask(|shard, _| shard.counters.clone())? {
+        for counters in self.ask(|shard, _| shard.counters.clone())? {
             total.add(&counters);
         }
+        self.add_overruns(&mut total);
+        Ok(total)
+    }
+
+    /// Adds what devices dropped before a worker saw it.
+    pub fn add_overruns(&self, total: &mut Counters) {
         let tables = self.published.load();
         for (link, packets) in self.state().site.overruns(&self.instance) {
             let at = (Reason::WorkerOverrun, tables.component_at(link));
             *total.drops.entry(at).or_default() += packets;
         }
-        Ok(total)
     }
 
     /// Whether a worker has panicked: nothing that this instance says is to be trusted.

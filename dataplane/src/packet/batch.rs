@@ -8,7 +8,7 @@
 use crate::io::{Frame, HEADROOM, SLOT};
 use crate::packet::{Addr, Component, Direction, Key, LinkId, Reason, SubnetId};
 use crate::shared::WorkerId;
-use crate::state::FlowId;
+use crate::state::{FlowId, MeterId};
 use crate::wire::virtio::VirtioNetHdr;
 
 /// One packet of a batch: where its bytes lie and what the stages found.
@@ -41,6 +41,8 @@ pub struct Packet {
     pub flow: FlowId,
     /// See `flow`.
     pub direction: Direction,
+    /// The NAT gateways that it has come to, in the order of packets of the original direction.
+    pub meter: MeterId,
     /// Whether another worker handed it over: it stays here, whoever owns its flow by now.
     pub handed: bool,
     /// Whether it is the answer to a packet that was dropped, in that packet's slot.
@@ -159,6 +161,7 @@ impl Packet {
             outer: (Addr::default(), Addr::default()),
             flow: FlowId::default(),
             direction: Direction::Original,
+            meter: MeterId::NONE,
             handed: false,
             answers: false,
             verdict: Verdict::Pending,
@@ -196,6 +199,20 @@ impl Packet {
                 payload.div_ceil(usize::from(self.offload.gso_size).max(1)).max(1)
             }
             None => 1,
+        }
+    }
+
+    /// Those packets, and their bytes from the IP header on: each segment has headers of its own.
+    #[must_use]
+    #[inline]
+    pub fn wire_volume(&self) -> (u64, u64) {
+        match self.offload.segmented() {
+            Some(_) => {
+                let packets = self.wire_packets();
+                let headers = (packets - 1) * usize::from(self.payload);
+                (packets as u64, (self.len + headers) as u64)
+            }
+            None => (1, self.len as u64),
         }
     }
 }

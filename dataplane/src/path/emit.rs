@@ -16,14 +16,17 @@ pub fn emit(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         match packet.verdict {
             Verdict::Forward => {
                 let Some(hot) = shard.flows.hot(packet.flow) else { continue };
-                let fragment = (packet.wire_len() > usize::from(hot.mtu)).then_some(hot.mtu);
+                let (longest, volume) = (packet.wire_len(), packet.wire_volume());
+                let fragment = (longest > usize::from(hot.mtu)).then_some(hot.mtu);
                 let link = hot.key(packet.direction.opposite()).link;
                 packet.verdict = Verdict::Emit { link, fragment };
                 shard.counters.forwarded += 1;
                 shard.counters.forwarded_bytes += packet.len as u64;
+                shard.meters.pass(packet, volume);
             }
             Verdict::Drop { reason, component, answer } => {
                 shard.counters.drop(reason, component);
+                shard.meters.stop(packet, (reason, component), tables);
                 if answer != Answer::Silence
                     && let Some(told) = answer::compose(packet, slot, answer)
                     && answer::arrives(packet, &told, answer, tables)

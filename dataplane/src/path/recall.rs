@@ -57,19 +57,23 @@ fn hit(
 ) {
     let now = shard.now;
     let Some(hot) = shard.flows.hot_mut(flow) else { return };
-    let phase = hot.phase();
+    let (phase, meter) = (hot.phase(), hot.meter);
     if !hot.is_fresh(direction, tables.epoch, now) || reopens(phase, direction, packet.tcp_flags) {
         return;
     }
+    let wrapped = hot.count(direction, packet);
     let next = phase.step(direction, packet.tcp_flags);
     if next == phase {
         hot.restart(now);
     } else {
         shard.enter(flow, next, &tables.timers);
     }
-    shard.count(flow, direction, packet);
+    if wrapped {
+        shard.wrap(flow, direction);
+    }
     packet.flow = flow;
     packet.direction = direction;
+    packet.meter = meter;
     packet.verdict = Verdict::Forward;
 }
 

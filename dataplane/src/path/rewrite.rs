@@ -9,7 +9,7 @@ use crate::packet::{
     Answer, Batch, Component, Direction, Kind, NatGatewayId, Packet, Reason, Verdict,
 };
 use crate::path::quote;
-use crate::state::{Device, Hot, Shard};
+use crate::state::{Device, Hot, MeterId, Shard};
 use crate::tables::{NAT_GATEWAY_MTU, NatGateway, Place, Tables};
 use crate::wire::checksum::{Delta, Sum};
 use crate::wire::icmpv4::{self, Icmpv4};
@@ -26,6 +26,7 @@ pub fn rewrite(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         }
         let Some(hot) = shard.flows.hot(packet.flow) else { continue };
         if let Some(verdict) = refusal(packet, bytes, hot, shard, tables) {
+            packet.meter = meter_of(packet, bytes, verdict, shard, tables);
             packet.verdict = verdict;
             continue;
         }
@@ -59,6 +60,28 @@ fn refusal(
         return Some(too_large(packet, hot.mtu, shard, tables));
     }
     None
+}
+
+/// The gateways that count a refused packet as received.
+#[cold]
+fn meter_of(
+    packet: &Packet,
+    bytes: &[u8],
+    verdict: Verdict,
+    shard: &mut Shard,
+    tables: &Tables,
+) -> MeterId {
+    let Verdict::Drop { reason, component, .. } = verdict else { return packet.meter };
+    match (reason, component) {
+        (Reason::TtlExpired, _) => {
+            let ttl = Ipv4::of(bytes).map_or(1, |header| header.ttl.max(1));
+            shard.meters.first(packet, ttl.into())
+        }
+        (_, Component::NatGateway(_)) => shard.meters.first(packet, 1),
+        // What is too long for the internet, and comes from there, ends before a gateway.
+        _ if !matches!(tables.place(packet.key.link), Some(Place::Eni(_))) => MeterId::NONE,
+        _ => packet.meter,
+    }
 }
 
 #[cold]

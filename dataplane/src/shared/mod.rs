@@ -1,12 +1,15 @@
 //! The little that workers share, touched when a flow opens or closes and never in between.
 
+pub mod connections;
 pub mod directory;
 pub mod ports;
 pub mod tracking;
 
 use std::sync::Arc;
 
+pub use connections::{Active, Connections};
 pub use directory::{Directory, WorkerId};
+pub(crate) use ports::Standing;
 pub use ports::{Lease, PortPools, PortRange, Remote};
 pub use tracking::{Entry, Tracked};
 
@@ -17,6 +20,8 @@ pub struct Shared {
     pub ports: Arc<PortPools>,
     /// Connections that each ENI tracks.
     pub tracked: Tracked,
+    /// Active connections at each NAT gateway.
+    pub connections: Arc<Connections>,
     /// Which worker owns a flow.
     pub directory: Directory,
 }

@@ -74,7 +74,7 @@ impl PortPools {
             })
         });
         let port = pool.ports.lock().unwrap_or_else(PoisonError::into_inner).take(range, random)?;
-        Some(Lease { pool: pool.clone(), port })
+        Some(Lease { pool: pool.clone(), port, standing: Standing::New })
     }
 
     /// Ports leased towards `remote`.
@@ -102,9 +102,28 @@ impl PortPools {
 pub struct Lease {
     pool: Arc<Pool>,
     port: u16,
+    /// What the gateway counts it as.
+    pub(crate) standing: Standing,
+}
+
+/// Whether a gateway counts the connection that has a port as active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Not yet; never, if it is no TCP.
+    New,
+    /// It does.
+    Active,
+    /// It did, until the connection was closed.
+    Over,
 }
 
 impl Lease {
+    /// The gateway.
+    #[must_use]
+    pub fn gateway(&self) -> NatGatewayId {
+        self.pool.remote.gateway
+    }
+
     /// The port.
     #[must_use]
     pub const fn port(&self) -> u16 {

@@ -5,9 +5,9 @@
 
 use arrayvec::ArrayVec;
 
-use crate::packet::{Direction, EniId, Key, NatGatewayId};
+use crate::packet::{Direction, EniId, Key, NatGatewayId, Packet};
 use crate::shared::{Entry, Lease};
-use crate::state::Phase;
+use crate::state::{MeterId, Phase};
 use crate::tables::Timers;
 use crate::time::{Span, Tick};
 use crate::wire::checksum::{Delta, Sum};
@@ -32,8 +32,11 @@ pub struct Hot {
     phase: Phase,
     /// Hops on the path that decrement the time to live.
     pub(crate) ttl_hops: u8,
-    /// The epoch of the tables that each direction was judged under; 0: not yet.
-    judged: [u32; 2],
+    /// The epoch of the tables that the flow was judged under, above a bit for each direction that
+    /// was.
+    judged: u32,
+    /// The NAT gateways on its way.
+    pub(crate) meter: MeterId,
     /// When the first facet expires, unless a packet comes before.
     deadline: Tick,
     /// The shortest idle time of all facets: what a packet restarts.
@@ -144,7 +147,8 @@ impl Hot {
             mtu,
             phase,
             ttl_hops,
-            judged: [0; 2],
+            judged: 0,
+            meter: MeterId::NONE,
             deadline: Tick::default(),
             idle: Span::default(),
             packets: [0; 2],
@@ -186,7 +190,8 @@ impl Hot {
     #[must_use]
     #[inline]
     pub(crate) fn is_fresh(&self, direction: Direction, epoch: u32, now: Tick) -> bool {
-        self.judged[direction as usize] == epoch && !self.deadline.is_due(now)
+        let other = 2 >> direction as u32;
+        self.judged | other == (epoch << 2 | 3) && !self.deadline.is_due(now)
     }
 
     /// Restarts the clocks of all facets: a packet has passed them all. A conversation that is over
@@ -198,23 +203,27 @@ impl Hot {
         }
     }
 
-    /// Counts `packets` of `bytes` in all; `true` when the packet counter has wrapped.
+    /// Counts a packet; `true` when the packet counter has wrapped.
     #[inline]
-    pub(crate) fn count(&mut self, direction: Direction, packets: u32, bytes: u64) -> bool {
+    pub(crate) fn count(&mut self, direction: Direction, packet: &Packet) -> bool {
         let at = direction as usize;
+        let packets = u32::try_from(packet.wire_packets()).unwrap_or(u32::MAX);
         let (sum, wrapped) = self.packets[at].overflowing_add(packets);
         self.packets[at] = sum;
-        self.bytes[at] += bytes;
+        self.bytes[at] += packet.len as u64;
         wrapped
     }
 
     pub(crate) fn judge(&mut self, direction: Direction, epoch: u32) {
-        self.judged[direction as usize] = epoch;
+        if self.judged >> 2 != epoch << 2 >> 2 {
+            self.judged = epoch << 2;
+        }
+        self.judged |= 1 << direction as u32;
     }
 
     /// Makes the next packet of either direction be judged again.
     pub(crate) fn doubt(&mut self) {
-        self.judged = [0; 2];
+        self.judged &= !3;
     }
 
     pub(crate) fn park(&mut self) {

@@ -68,8 +68,8 @@ pub struct Flows {
 /// Why a flow could not be inserted.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// As many flows as the table takes.
-    Full,
+    /// As many flows as the table takes; gives back what was to be inserted.
+    Full(Box<Cold>),
     /// One of its keys is another flow's; gives back what was to be inserted.
     Taken(Box<Cold>, FlowId),
 }
@@ -190,7 +190,7 @@ impl Flows {
             }
         }
         if self.len() >= self.limit {
-            return Err(Refused::Full);
+            return Err(Refused::Full(Box::new(cold)));
         }
         let deadline = hot.deadline();
         let flow = match self.free.pop() {
@@ -208,7 +208,7 @@ impl Flows {
                 self.live.push(true);
                 FlowId(slot)
             }
-            None => return Err(Refused::Full),
+            None => return Err(Refused::Full(Box::new(cold))),
         };
         self.index.insert(hashes[0], FlowRef::new(flow, Direction::Original));
         self.index.insert(hashes[1], FlowRef::new(flow, Direction::Reply));

@@ -9,15 +9,19 @@ mod flow;
 mod flows;
 mod fragments;
 mod index;
+mod meters;
+mod minute;
 mod phase;
 mod prefetch;
+mod tally;
 mod wheel;
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::packet::{Direction, Key, LinkId, Packet, Reason};
+use crate::packet::{Component, Direction, Key, LinkId, NatGatewayId, Packet, Reason};
 use crate::shared::{Lease, Shared, WorkerId};
 use crate::tables::Timers;
 use crate::time::Tick;
@@ -27,19 +31,26 @@ pub use flow::{Cold, Device, Facet, Facets, Hot, MAX_FACETS, Translation};
 pub use flows::{FlowId, Flows};
 pub(crate) use flows::{FlowRef, Refused};
 pub use fragments::{Fragments, Held, Ports};
+use meters::Meters;
+pub use meters::{MeterId, MeterReading};
+pub(crate) use meters::{Side, Way};
+pub use minute::{GatewayMetrics, gateway_metrics};
 pub use phase::Phase;
+pub use tally::{Count, Tally};
 
 /// The state of one worker.
 #[derive(Debug)]
 pub struct Shard {
     /// Emulated time, the same for a whole turn.
-    pub now: Tick,
+    pub(crate) now: Tick,
+    elapsed: Duration,
     /// The worker's flows.
     pub flows: Flows,
     /// Datagrams that come in fragments.
     pub fragments: Fragments,
     /// What it has counted.
     pub counters: Counters,
+    pub(crate) meters: Meters,
     pub(crate) random: fastrand::Rng,
     pub(crate) shared: Arc<Shared>,
     worker: WorkerId,
@@ -75,13 +86,49 @@ impl Shard {
         let own = seed.wrapping_add(u64::from(worker.0));
         Self {
             now,
+            elapsed: Duration::ZERO,
             flows: Flows::new(limit, seed, now),
             fragments: Fragments::default(),
             counters: Counters::default(),
+            meters: Meters::new(shared.connections.clone()),
             random: fastrand::Rng::with_seed(own),
             shared,
             worker,
             resting: BinaryHeap::new(),
+        }
+    }
+
+    /// Emulated time since the instance began.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// The same as a moment, by which devices go.
+    #[must_use]
+    pub const fn now(&self) -> Tick {
+        self.now
+    }
+
+    /// Stamps the time of the next turn. Never backwards; steps further than
+    /// [`MAX_STEP`](crate::time::MAX_STEP) are only for a shard that [is idle](Self::is_idle).
+    pub fn stamp(&mut self, elapsed: Duration) {
+        self.elapsed = elapsed;
+        self.now = Tick::at(elapsed);
+        self.meters.stamp(elapsed);
+    }
+
+    /// What has passed each NAT gateway that packets have come to here.
+    #[must_use]
+    pub fn read_meters(&self) -> Vec<(NatGatewayId, MeterReading)> {
+        self.meters.read()
+    }
+
+    /// Counts a packet that was to be sent, and counted so, as dropped.
+    pub(crate) fn lose(&mut self, reason: Reason, component: Component, packet: &Packet) {
+        self.counters.lose(reason, component, packet);
+        if !packet.answers {
+            self.meters.lose(packet);
         }
     }
 
@@ -130,6 +177,12 @@ impl Shard {
         self.resting.len()
     }
 
+    /// Whether it remembers nothing: no time that passes changes anything.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.flows.is_empty() && self.resting.is_empty()
+    }
+
     /// Which worker's this is.
     #[must_use]
     pub const fn worker(&self) -> WorkerId {
@@ -154,29 +207,39 @@ impl Shard {
         for _ in 0..=2 {
             match self.flows.insert(hot, cold) {
                 Ok(flow) => {
-                    self.claim(flow, &hot)?;
+                    self.claim(flow, &hot, timers)?;
                     self.counters.opened += 1;
+                    if let Some((hot, cold)) = self.flows.parts_mut(flow) {
+                        let protocol = hot.key(Direction::Original).protocol;
+                        self.meters.begin(&mut cold.facets, protocol);
+                    }
                     return Ok(flow);
                 }
                 Err(Refused::Taken(back, holder)) => {
                     cold = *back;
                     self.close(holder, timers);
                 }
-                Err(Refused::Full) => break,
+                Err(Refused::Full(back)) => {
+                    cold = *back;
+                    break;
+                }
             }
         }
+        self.forget(cold.facets, hot.phase(), timers);
         Err(NotOpened::Full)
     }
 
     /// Makes a new flow ours, or takes it back if one of its keys is another worker's.
-    fn claim(&mut self, flow: FlowId, hot: &Hot) -> Result<(), NotOpened> {
+    fn claim(&mut self, flow: FlowId, hot: &Hot, timers: &Timers) -> Result<(), NotOpened> {
         let hashes = self.hashes(hot);
         for (done, &hash) in hashes.iter().enumerate() {
             if let Err(owner) = self.shared.directory.claim(hash, self.worker) {
                 for &hash in &hashes[..done] {
                     self.shared.directory.release(hash, self.worker);
                 }
-                self.flows.remove(flow);
+                if let Some(cold) = self.flows.remove(flow) {
+                    self.forget(cold.facets, hot.phase(), timers);
+                }
                 return Err(NotOpened::Elsewhere(owner));
             }
         }
@@ -227,7 +290,9 @@ impl Shard {
         timers: &Timers,
     ) {
         for facet in facets {
-            let free = facet.last.after(facet.device.idle(phase, timers));
+            let idle = facet.device.idle(phase, timers);
+            self.meters.end(&facet, idle, self.now);
+            let free = facet.last.after(idle);
             if let Some(lease) = facet.lease
                 && phase.is_closed()
                 && !free.is_due(self.now)
@@ -245,8 +310,12 @@ impl Shard {
         let phase = hot.phase();
         let mut mapped = false;
         cold.facets.retain(|facet| {
-            let expired = facet.last.after(facet.device.idle(phase, timers)).is_due(now);
-            mapped |= expired && facet.lease.is_some();
+            let idle = facet.device.idle(phase, timers);
+            let expired = facet.last.after(idle).is_due(now);
+            if expired {
+                self.meters.end(facet, idle, now);
+                mapped |= facet.lease.is_some();
+            }
             !expired
         });
         if cold.facets.is_empty() {
@@ -263,13 +332,16 @@ impl Shard {
     }
 
     /// Counts a packet of a flow; a super-packet as the packets that it stands for.
-    #[inline]
     pub(crate) fn count(&mut self, flow: FlowId, direction: Direction, packet: &Packet) {
-        let Some(hot) = self.flows.hot_mut(flow) else { return };
-        let packets = u32::try_from(packet.wire_packets()).unwrap_or(u32::MAX);
-        if hot.count(direction, packets, packet.len as u64)
-            && let Some((_, cold)) = self.flows.parts_mut(flow)
-        {
+        if self.flows.hot_mut(flow).is_some_and(|hot| hot.count(direction, packet)) {
+            self.wrap(flow, direction);
+        }
+    }
+
+    /// A flow's packet counter has wrapped.
+    #[cold]
+    pub(crate) fn wrap(&mut self, flow: FlowId, direction: Direction) {
+        if let Some((_, cold)) = self.flows.parts_mut(flow) {
             cold.wrap(direction);
         }
     }
@@ -281,6 +353,7 @@ impl Shard {
         for facet in &mut cold.facets {
             facet.last = now;
         }
+        self.meters.follow(&mut cold.facets, hot.phase(), phase);
         hot.enter(phase);
         cold.settle(hot, timers, now);
         self.flows.reschedule(flow);

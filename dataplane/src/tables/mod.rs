@@ -304,6 +304,9 @@ pub struct Choices {
     pub nat_mss_clamp: u16,
     /// Whether a NAT gateway tells who sends packets larger than its MTU with DF.
     pub nat_tells_mtu: bool,
+    /// Whether NAT gateways count as dropped what comes to them unsolicited: scans of the internet would
+    /// look like trouble.
+    pub nat_counts_unsolicited: bool,
     /// Whether an interface reaches itself by its own public address.
     pub igw_hairpin: bool,
     /// Whether a TCP segment other than SYN begins to be tracked, where a rule allows it; else it is
@@ -336,6 +339,7 @@ impl Default for Choices {
             // 8500 bytes without the headers of IPv4 and TCP.
             nat_mss_clamp: 8460,
             nat_tells_mtu: true,
+            nat_counts_unsolicited: false,
             igw_hairpin: true,
             tracking_tcp_pickup: true,
             tracking_icmp_errors: IcmpErrors::All,

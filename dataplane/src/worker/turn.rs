@@ -15,7 +15,7 @@ use crate::path::{self, fragment};
 use crate::shared::WorkerId;
 use crate::state::Shard;
 use crate::tables::Reader;
-use crate::time::{Clock, MAX_STEP, Tick};
+use crate::time::{Clock, MAX_STEP};
 use crate::worker::Setup;
 use crate::worker::mailbox::{Handed, Mail, Mailbox};
 
@@ -40,6 +40,9 @@ pub(super) struct Turner {
     turns: usize,
     /// Whether nothing due was left at the end of the last turn.
     caught_up: bool,
+    /// Whether this turn stands before the clock, and only retires: whoever came now would come
+    /// before his time.
+    behind: bool,
     stopped: bool,
 }
 
@@ -49,8 +52,12 @@ const MAILBOX: u64 = u64::MAX;
 /// How often a worker that was just busy looks again before it sleeps.
 const SPINS: u32 = 16;
 
-/// How long a worker with flows sleeps at most: a dead flow's port is given back at the latest then.
+/// How long a worker with flows sleeps at most, in emulated time: a dead flow's port is given back
+/// at the latest then.
 const NAP: Duration = Duration::from_millis(500);
+
+/// The shortest that such a sleep is, in real time: at a high scale ports are given back later.
+const SHORTEST_NAP: Duration = Duration::from_millis(10);
 
 impl Turner {
     pub(super) fn new(
@@ -75,6 +82,7 @@ impl Turner {
             prompted: None,
             turns: 0,
             caught_up: true,
+            behind: false,
             stopped: false,
         })
     }
@@ -103,7 +111,8 @@ impl Turner {
             for event in sooner.iter().chain(later) {
                 match event.data.u64() {
                     MAILBOX => self.read_mail(),
-                    link => self.receive(link),
+                    link if !self.behind => self.receive(link),
+                    _ => {}
                 }
             }
             idle_turns = if self.batch.is_empty() { idle_turns.saturating_add(1) } else { 0 };
@@ -123,25 +132,27 @@ impl Turner {
     /// How long to wait for packets: `None` for ever.
     fn patience(&self, idle_turns: u32) -> Option<Timespec> {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        if idle_turns < SPINS || !self.caught_up || !self.waiting.is_empty() {
+        if idle_turns < SPINS || !self.caught_up || self.behind || !self.waiting.is_empty() {
             return Some(now);
         }
-        let naps = !self.shard.flows.is_empty()
-            || !self.shard.fragments.is_empty()
-            || self.shard.resting() > 0;
-        naps.then(|| Timespec { tv_nsec: NAP.subsec_nanos().into(), ..now })
+        if self.shard.is_idle() {
+            return None;
+        }
+        let nap = NAP.div_f64(self.clock.read().pace.scale.max(1.0)).max(SHORTEST_NAP);
+        Some(Timespec { tv_nsec: nap.subsec_nanos().into(), ..now })
     }
 
     /// Reads the clock for the whole turn. A jump too far for ticks is made in steps, each of which
-    /// retires what became due in it.
+    /// retires what became due in it; whoever remembers nothing makes it at once.
     fn stamp(&mut self) {
-        let target = self.clock.elapsed();
-        if target.saturating_sub(self.elapsed) <= MAX_STEP {
+        let target = self.clock.elapsed().max(self.elapsed);
+        self.behind = target - self.elapsed > MAX_STEP && !self.shard.is_idle();
+        if !self.behind {
             self.elapsed = target;
         } else if self.caught_up {
             self.elapsed += MAX_STEP;
         }
-        self.shard.now = Tick::at(self.elapsed);
+        self.shard.stamp(self.elapsed);
     }
 
     fn mailbox(&self) -> Arc<Mailbox> {
@@ -161,7 +172,7 @@ impl Turner {
                 Mail::Stop => self.stopped = true,
             }
         }
-        while !self.batch.is_full() {
+        while !self.behind && !self.batch.is_full() {
             let Some(handed) = mailbox.next_handed() else { return };
             let Handed { link, offload, bytes, ports, .. } = handed;
             if let Some(ports) = ports {
@@ -172,7 +183,7 @@ impl Turner {
                 packet.handed = true;
             }
         }
-        // More waits than the batch has room for.
+        // More may wait than the batch has room for.
         mailbox.wake();
     }
 
@@ -222,7 +233,7 @@ impl Turner {
                     };
                     if let Some(reason) = lost {
                         let component = self.tables.load().component_at(link);
-                        self.shard.counters.lose(reason, component, packet);
+                        self.shard.lose(reason, component, packet);
                     }
                 }
                 Verdict::HandOver(owner) => {

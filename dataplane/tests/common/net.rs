@@ -2,13 +2,16 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use dataplane::packet::{Batch, Component, Direction, EniId, LinkId, Reason, Verdict};
+use dataplane::packet::{
+    Batch, Component, Direction, EniId, LinkId, NatGatewayId, Reason, Verdict,
+};
 use dataplane::path;
 use dataplane::shared::{Shared, WorkerId};
-use dataplane::state::{Counters, Shard};
+use dataplane::state::{Counters, GatewayMetrics, Shard, gateway_metrics};
 use dataplane::tables::Tables;
-use dataplane::time::Span;
+use dataplane::time::Period;
 use dataplane::wire::virtio::VirtioNetHdr;
 
 use super::datagram::Datagram;
@@ -133,7 +136,17 @@ impl Net {
 
     /// Moves the clock, and nothing else.
     pub fn jump(&mut self, seconds: u32) {
-        self.shard.now = self.shard.now.after(Span::seconds(seconds));
+        self.shard.stamp(self.shard.elapsed() + Duration::from_secs(seconds.into()));
+    }
+
+    /// What a NAT gateway has counted.
+    pub fn metrics(&self, gateway: NatGatewayId) -> GatewayMetrics {
+        gateway_metrics(&self.shard.read_meters()).get(&gateway).copied().unwrap_or_default()
+    }
+
+    /// The most connections that were active at once at a NAT gateway in the last minute.
+    pub fn most_active(&self, gateway: NatGatewayId) -> u64 {
+        self.shared.connections.of(gateway).most(Period::of(self.shard.elapsed()))
     }
 
     /// What must hold after every turn, whatever happened.

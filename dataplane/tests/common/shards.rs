@@ -1,13 +1,13 @@
 //! Shards that hand packets over to each other, driven by one thread.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dataplane::packet::{Batch, Component, LinkId, Reason, Verdict};
 use dataplane::path::{self, fragment};
 use dataplane::shared::{Shared, WorkerId};
 use dataplane::state::{Counters, Shard};
 use dataplane::tables::Tables;
-use dataplane::time::Span;
 use dataplane::wire::virtio::VirtioNetHdr;
 
 use super::topology::Topology;
@@ -72,7 +72,7 @@ impl Shards {
 
     pub fn advance(&mut self, seconds: u32) {
         for shard in &mut self.shards {
-            shard.now = shard.now.after(Span::seconds(seconds));
+            shard.stamp(shard.elapsed() + Duration::from_secs(seconds.into()));
             shard.expire_promptly();
             while !shard.expire(&self.tables.timers) {}
         }

@@ -1,16 +1,22 @@
 //! Whatever happens, in whatever order: ports leased are those that somebody holds, a flow has both
 //! its keys or neither, each packet ends once, and after a long silence nothing is left.
 
-use dataplane::packet::LinkId;
+use dataplane::packet::{Component, LinkId, Reason};
 use dataplane::shared::PortRange;
+use dataplane::state::Count::{
+    BytesOutToDestination, ConnectionAttempts, ConnectionsEstablished, PacketsDropped,
+    PacketsInFromDestination, PacketsInFromSource, PacketsOutToDestination, PacketsOutToSource,
+    PortErrors,
+};
+use dataplane::state::Tally;
 use dataplane::tables::{AclRule, Target};
 use proptest::prelude::*;
 
 use crate::common::datagram::{ACK, Datagram, FIN, Payload, RST, SYN, echo, tcp, udp};
 use crate::common::net::{Net, Outcome};
 use crate::common::topology::{
-    APP, BASTION, BASTION_PUBLIC, DB, IGW, INTERNET, NAT_A, NAT_B, NAT_PUBLIC, OTHER, PRIVATE_A,
-    PUBLIC_A, Topology, address, everything, net,
+    APP, BASTION, BASTION_PUBLIC, DB, IGW, INTERNET, NAT_A, NAT_B, NAT_B_PUBLIC, NAT_PUBLIC, OTHER,
+    PRIVATE_A, PUBLIC_A, Topology, address, everything, net,
 };
 
 #[derive(Clone, Debug)]
@@ -42,6 +48,19 @@ struct Play {
     net: Net,
     /// Who got something last, and what.
     last: Option<(LinkId, Datagram)>,
+    /// Of each NAT gateway, as seen from outside.
+    seen: [Seen; 2],
+}
+
+/// What somebody outside sees of a NAT gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Seen {
+    /// Packets and bytes that have arrived from its public address.
+    sent: [u64; 2],
+    /// Packets that it dropped, but for unsolicited ones.
+    dropped: u64,
+    /// Packets that it had no port for.
+    port_errors: u64,
 }
 
 impl Play {
@@ -110,10 +129,44 @@ impl Play {
     }
 
     fn send(&mut self, link: LinkId, datagram: &Datagram) {
-        let Outcome { emitted, .. } = self.net.send_datagram(link, datagram);
+        let Outcome { emitted, dropped, .. } = self.net.send_datagram(link, datagram);
+        if let Some((reason, Component::NatGateway(id))) = dropped {
+            let seen = &mut self.seen[id.index()];
+            seen.dropped += u64::from(reason != Reason::NatUnsolicited);
+            seen.port_errors += u64::from(reason == Reason::NatPortAllocation);
+        }
         if let Some(emitted) = emitted {
             // Reading verifies.
-            self.last = Some((emitted.link, Datagram::read(&emitted.bytes)));
+            let got = Datagram::read(&emitted.bytes);
+            let public = [NAT_PUBLIC, NAT_B_PUBLIC].into_iter().position(|it| it == got.src);
+            if let Some(at) = public.filter(|_| dropped.is_none()) {
+                let [packets, bytes] = &mut self.seen[at].sent;
+                *packets += 1;
+                *bytes += emitted.bytes.len() as u64;
+            }
+            self.last = Some((emitted.link, got));
+        }
+    }
+
+    /// What the gateways have counted is what can be seen of it.
+    fn check_metrics(&self) {
+        for (gateway, seen) in [NAT_A, NAT_B].into_iter().zip(self.seen) {
+            let total = self.net.metrics(gateway).total;
+            let counted = Seen {
+                sent: [total[PacketsOutToDestination], total[BytesOutToDestination]],
+                dropped: total[PacketsDropped],
+                port_errors: total[PortErrors],
+            };
+            if gateway == NAT_B {
+                // Nothing else is behind it.
+                assert_eq!(counted, seen);
+            } else {
+                assert_eq!(Seen { sent: seen.sent, ..counted }, seen);
+                assert!(counted.sent >= seen.sent, "{counted:?} {seen:?}");
+            }
+            assert!(total[PacketsInFromSource] >= total[PacketsOutToDestination]);
+            assert!(total[PacketsInFromDestination] >= total[PacketsOutToSource]);
+            assert!(total[ConnectionAttempts] >= total[ConnectionsEstablished]);
         }
     }
 }
@@ -130,10 +183,11 @@ proptest! {
         let ports = PortRange { first: 1001, last: last_port, limit: 4 };
         let topology = Topology { ports, ..Topology::open() };
         let net = Net::with_limit(&topology, limit, 5);
-        let mut play = Play { topology, net, last: None };
+        let mut play = Play { topology, net, last: None, seen: Default::default() };
         for step in &steps {
             play.step(step);
             play.net.check();
+            play.check_metrics();
             prop_assert!(play.net.shard.flows.len() <= limit);
         }
         play.net.advance(600_000);
@@ -141,5 +195,9 @@ proptest! {
         prop_assert!(play.net.shard.flows.is_empty());
         prop_assert_eq!(play.net.shared.ports.total(), 0);
         prop_assert!(play.net.shared.directory.is_empty());
+        for gateway in [NAT_A, NAT_B] {
+            prop_assert_eq!(play.net.most_active(gateway), 0);
+            prop_assert_eq!(play.net.metrics(gateway).minute, Tally::default());
+        }
     }
 }

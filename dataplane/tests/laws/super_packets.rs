@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::wire_sums::{checksum_place, complete, cut, make_partial};
 use crate::common::datagram::{self, ACK, Datagram, SYN, udp};
 use crate::common::net::Net;
-use crate::common::topology::{APP, BASTION, INTERNET, Topology, address};
+use crate::common::topology::{APP, BASTION, INTERNET, NAT_A, Topology, address};
 
 /// Checksums apart, which have two zeros.
 fn without_checksums(mut packet: Vec<u8>) -> Vec<u8> {
@@ -27,9 +27,11 @@ fn check(net: &mut Net, from: LinkId, to: LinkId, whole: &Datagram, kind: u8, si
     let cut_first = cut(&bytes, offload);
     let count = cut_first.len();
     let sent = net.shard.counters.forwarded;
+    let before = net.metrics(NAT_A).total;
     let emitted = net.send_offloaded(from, &bytes, offload).emitted.unwrap();
     assert_eq!((emitted.link, emitted.offload, emitted.fragment), (to, offload, None));
     assert_eq!(net.shard.counters.forwarded, sent + 1, "a super-packet is one packet");
+    let after = net.metrics(NAT_A).total;
     let cut_last = cut(&emitted.bytes, emitted.offload);
     assert_eq!(cut_last.len(), count);
     for (segment, expected) in cut_first.into_iter().zip(cut_last) {
@@ -37,6 +39,10 @@ fn check(net: &mut Net, from: LinkId, to: LinkId, whole: &Datagram, kind: u8, si
         assert_eq!(rewritten.link, to);
         assert_eq!(without_checksums(rewritten.bytes), without_checksums(expected));
     }
+    let segments = &net.metrics(NAT_A).total - &after;
+    assert_eq!(&after - &before, segments, "gateways count segments and their headers");
+    let expected = if [from, to].contains(&APP) { count as u64 } else { 0 };
+    assert_eq!(segments.packets_in(), expected);
     // And a device that only completes the checksum of the whole gets a whole that is right.
     let mut completed = emitted.bytes;
     complete(&mut completed);

@@ -17,7 +17,8 @@ use crate::packet::{
 use crate::path::recall::{begins, reopens};
 use crate::shared::WorkerId;
 use crate::state::{
-    Cold, Device, Facet, Facets, FlowId, Hot, MAX_FACETS, NotOpened, Phase, Shard, Translation,
+    Cold, Device, Facet, Facets, FlowId, Hot, MAX_FACETS, MeterId, NotOpened, Phase, Shard,
+    Translation,
 };
 use crate::tables::{Choices, NatGateway, Tables};
 use crate::time::Tick;
@@ -30,17 +31,19 @@ use walk::{Memory, Walk};
 pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     for packet in batch.packets_mut().iter_mut().filter(|packet| packet.is_pending()) {
         match admit(&Headers::of(packet), packet.hash, shard, tables, &mut ()) {
-            Ok(Admitted { flow, direction, outer }) => {
+            Ok(Admitted { flow, direction, meter, outer }) => {
                 if packet.kind != Kind::Error {
                     shard.count(flow, direction, packet);
                 }
                 packet.flow = flow;
                 packet.direction = direction;
+                packet.meter = meter;
                 packet.outer = outer;
                 packet.verdict = Verdict::Forward;
             }
             Err(Refusal::Elsewhere(owner)) => packet.verdict = Verdict::HandOver(owner),
-            Err(Refusal::Denied(Denial { reason, component, answer })) => {
+            Err(Refusal::Denied(Denial { reason, component, answer, meter })) => {
+                packet.meter = meter;
                 let component = component.unwrap_or_else(|| tables.component_at(packet.key.link));
                 packet.verdict = Verdict::Drop { reason, component, answer };
             }
@@ -84,6 +87,8 @@ pub struct Admitted {
     pub flow: FlowId,
     /// The direction that it goes in.
     pub direction: Direction,
+    /// The NAT gateways on its way.
+    pub meter: MeterId,
     /// Its addresses as it leaves; what an ICMP error is given.
     pub outer: (Addr, Addr),
 }
@@ -97,6 +102,8 @@ pub struct Denial {
     pub component: Option<Component>,
     /// What the sender is told.
     pub answer: Answer,
+    /// The NAT gateways that it has come to, as of a packet of the original direction.
+    pub meter: MeterId,
 }
 
 /// Why a packet is not admitted here.
@@ -115,9 +122,14 @@ impl From<Denial> for Refusal {
 }
 
 impl Denial {
+    /// The same, past the gateways of `meter`.
+    const fn at(self, meter: MeterId) -> Self {
+        Self { meter, ..self }
+    }
+
     /// Where the packet came in, and nobody is told.
     const fn silent(reason: Reason) -> Self {
-        Self { reason, component: None, answer: Answer::Silence }
+        Self { reason, component: None, answer: Answer::Silence, meter: MeterId::NONE }
     }
 }
 
@@ -166,10 +178,12 @@ fn open<R: Recorder>(
 ) -> Result<Admitted, Refusal> {
     let memory = Memory::none(shard.now);
     let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.random, recorder);
-    let exit = walk.run(headers.key.link)?;
+    let judged = walk.run(headers.key.link);
+    let meter = shard.meters.of(walk.way, Direction::Original);
+    let exit = judged.map_err(|denial| denial.at(meter))?;
     if headers.error.is_some() {
         // No device on the way would have stopped it, but there is nothing to translate it by.
-        return Err(Denial::silent(Reason::IcmpUnmatched).into());
+        return Err(Denial::silent(Reason::IcmpUnmatched).at(meter).into());
     }
     let (translation, outer) = (walk.translation(headers, exit), walk.outer());
     let facets = walk.passed.into_iter().filter_map(|passed| match passed {
@@ -178,9 +192,10 @@ fn open<R: Recorder>(
     });
     let cold = Cold::new(facets.collect());
     let phase = Phase::first(headers.key.protocol, headers.tcp_flags);
-    commit(&translation, phase, cold, shard, tables).map(|flow| Admitted {
+    commit((&translation, meter), phase, cold, shard, tables).map(|flow| Admitted {
         flow,
         direction: Direction::Original,
+        meter,
         outer,
     })
 }
@@ -201,9 +216,13 @@ fn revisit<R: Recorder>(
     let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.random, recorder);
     let judged = walk.run(headers.key.link);
     let outer = walk.outer();
+    // As the packet goes, and as the flow does.
+    let own = shard.meters.of(walk.way, Direction::Original);
+    let meter = shard.meters.of(walk.way, direction);
+    let judged = judged.map_err(|denial| denial.at(own));
     if headers.error.is_some() {
         // An error says nothing about how its flow fares.
-        return judged.map(|_| Admitted { flow, direction, outer }).map_err(Into::into);
+        return judged.map(|_| Admitted { flow, direction, meter, outer }).map_err(Into::into);
     }
     let translation = judged.map(|exit| walk.translation(headers, exit));
     let passed = walk.passed;
@@ -217,17 +236,25 @@ fn revisit<R: Recorder>(
             };
             let facets = std::mem::take(&mut cold.facets);
             let refreshes = |facet: &Facet| refreshes(facet, direction, &tables.choices);
-            (cold.facets, _) = pass_on(facets, passed, hot.phase(), now, refreshes);
+            let (facets, rest) = pass_on(facets, passed, hot.phase(), now, refreshes);
+            for facet in rest {
+                let idle = facet.device.idle(hot.phase(), &tables.timers);
+                shard.meters.end(&facet, idle, now);
+            }
+            cold.facets = facets;
+            shard.meters.begin(&mut cold.facets, headers.key.protocol);
+            shard.meters.follow(&mut cold.facets, hot.phase(), phase);
             if direction == Direction::Reply {
                 cold.facets.reverse();
             }
             hot.mtu = found.mtu;
             hot.ttl_hops = found.ttl_hops;
+            hot.meter = meter;
             hot.enter(phase);
             hot.judge(direction, epoch_for(direction, &cold.facets, tables));
             cold.settle(hot, &tables.timers, now);
             shard.flows.reschedule(flow);
-            Ok(Admitted { flow, direction, outer })
+            Ok(Admitted { flow, direction, meter, outer })
         }
         Ok(found) => {
             let phase = match direction {
@@ -236,10 +263,14 @@ fn revisit<R: Recorder>(
                 }
                 _ => Phase::first(headers.key.protocol, headers.tcp_flags),
             };
-            let facets = succeed(flow, passed, shard, tables);
-            commit(&found, phase, Cold::new(facets), shard, tables).map(|flow| Admitted {
+            let before = hot.phase();
+            let mut facets = succeed(flow, passed, shard, tables);
+            shard.meters.follow(&mut facets, before, phase);
+            let cold = Cold::new(facets);
+            commit((&found, own), phase, cold, shard, tables).map(|flow| Admitted {
                 flow,
                 direction: Direction::Original,
+                meter: own,
                 outer,
             })
         }
@@ -332,17 +363,18 @@ fn epoch_for(direction: Direction, facets: &Facets, tables: &Tables) -> u32 {
 }
 
 fn commit(
-    translation: &Translation,
+    (translation, meter): (&Translation, MeterId),
     phase: Phase,
     mut cold: Cold,
     shard: &mut Shard,
     tables: &Tables,
 ) -> Result<FlowId, Refusal> {
     let mut hot = Hot::new(translation, phase);
+    hot.meter = meter;
     hot.judge(Direction::Original, epoch_for(Direction::Original, &cold.facets, tables));
     cold.settle(&mut hot, &tables.timers, shard.now);
     shard.open(hot, cold, &tables.timers).map_err(|not_opened| match not_opened {
-        NotOpened::Full => Denial::silent(Reason::FlowTableFull).into(),
+        NotOpened::Full => Denial::silent(Reason::FlowTableFull).at(meter).into(),
         NotOpened::Elsewhere(owner) => Refusal::Elsewhere(owner),
     })
 }

@@ -9,13 +9,14 @@ use crate::path::admit::record::{HopStage, HopVerdict, Recorder};
 use crate::path::admit::walk::{At, Judged, Walk};
 use crate::path::recall::begins;
 use crate::shared::{Lease, Remote};
-use crate::state::{Device, Facet};
+use crate::state::{Device, Side};
 use crate::tables::NAT_GATEWAY_MTU;
 use crate::wire::{icmpv4, protocol, tcp};
 
 impl<'a, R: Recorder> Walk<'a, R> {
     /// From the inside: the source becomes an address and a port of the gateway.
     pub(super) fn translate_outbound(&mut self, id: NatGatewayId) -> Judged<LinkId> {
+        self.come_to(id, Side::Source);
         let at = (Component::NatGateway(id), HopStage::Translate, None);
         self.carries(id)?;
         if !self.is_translatable() {
@@ -38,6 +39,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// From the outside: what no live mapping expects is dropped.
     pub(super) fn translate_inbound(&mut self, id: NatGatewayId) -> Judged<LinkId> {
+        self.come_to(id, Side::Destination);
         let at = (Component::NatGateway(id), HopStage::Translate, None);
         let place = self.mapping(id).map(|(place, _)| place);
         let mapped = place.and_then(|place| Some((place, self.memory.inside(place)?)));
@@ -90,12 +92,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return self.deny_with(at, Reason::NatPortAllocation, answer);
         };
         let mapped = (lease.address(), lease.port());
-        self.remember(Passed::Opened(Facet {
-            device: Device::NatGateway(id),
-            last: self.memory.now,
-            lease: Some(lease),
-            entry: None,
-        }));
+        let facet = self.opened(Device::NatGateway(id), Some(lease));
+        self.remember(Passed::Opened(facet));
         Ok(mapped)
     }
 

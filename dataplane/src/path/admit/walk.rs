@@ -17,8 +17,8 @@ use crate::packet::{
 };
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
-use crate::shared::{PortPools, Shared, Tracked};
-use crate::state::{Cold, Device, Facet, Hot, Translation};
+use crate::shared::{Lease, PortPools, Shared, Tracked};
+use crate::state::{Cold, Device, Facet, Hot, MeterId, Side, Translation, Way};
 use crate::tables::{
     Holder, INTERNET_MTU, PeerOf, Place, Public, RouteTable, Tables, Target, Timers, VPC_MTU,
 };
@@ -104,6 +104,8 @@ pub(super) struct Walk<'a, R> {
     pub(super) translators: arrayvec::ArrayVec<NatGatewayId, 2>,
     pub(super) passed: Passage,
     undecided: ArrayVec<Undecided, 2>,
+    /// NAT gateways come to.
+    pub(super) way: Way,
 }
 
 pub(super) type Judged<T> = Result<T, Denial>;
@@ -141,6 +143,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             translators: arrayvec::ArrayVec::new(),
             passed: Passage::new(),
             undecided: ArrayVec::new(),
+            way: Way::default(),
         }
     }
 
@@ -149,11 +152,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let exit = match self.tables.place(link) {
             Some(Place::Eni(eni)) => self.leave_eni(eni)?,
             Some(Place::Host(host)) => self.leave_host(host)?,
-            None => {
-                let component = None;
-                let (reason, answer) = (Reason::LinkDown, Answer::Silence);
-                return Err(Denial { reason, component, answer });
-            }
+            None => return Err(Denial::silent(Reason::LinkDown)),
         };
         self.decide()?;
         Ok(exit)
@@ -338,6 +337,15 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
     }
 
+    /// Keeps track of the gateways that count the packet as received.
+    pub(super) fn come_to(&mut self, id: NatGatewayId, side: Side) {
+        self.way.push(id, side);
+    }
+
+    pub(super) fn opened(&self, device: Device, lease: Option<Lease>) -> Facet {
+        Facet { device, last: self.memory.now, lease, entry: None }
+    }
+
     /// Keeps track of a device. A path with more devices than a flow has facets does not exist:
     /// two ends and at most two translators.
     pub(super) fn remember(&mut self, passed: Passed) {
@@ -356,7 +364,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     pub(super) fn deny_with<T>(&mut self, at: At, reason: Reason, answer: Answer) -> Judged<T> {
         self.pass(at, HopVerdict::Deny);
-        Err(Denial { reason, component: Some(at.0), answer })
+        Err(Denial { reason, component: Some(at.0), answer, meter: MeterId::NONE })
     }
 }
 

@@ -1,0 +1,126 @@
+//! How many TCP connections are active at each NAT gateway, and the most in the last minute (AWS
+//! "NAT gateway metrics and dimensions": `ActiveConnectionCount`).
+//!
+//! Over all workers: touched when a connection opens or ends, never in between.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dashmap::DashMap;
+
+use crate::packet::NatGatewayId;
+use crate::time::Period;
+
+/// The active connections of every gateway.
+#[derive(Debug, Default)]
+pub struct Connections(DashMap<NatGatewayId, Arc<Active>, foldhash::fast::FixedState>);
+
+impl Connections {
+    /// Those of one gateway.
+    #[must_use]
+    pub fn of(&self, gateway: NatGatewayId) -> Arc<Active> {
+        self.0.entry(gateway).or_default().clone()
+    }
+}
+
+/// The active connections of one gateway.
+#[derive(Debug, Default)]
+pub struct Active(Mutex<Ring>);
+
+#[derive(Debug, Default)]
+struct Ring {
+    now: u64,
+    /// The last period that anything is known of.
+    period: Period,
+    /// The most at once in each of the last periods, by its number.
+    most: [u64; Period::MINUTE],
+}
+
+impl Active {
+    /// One more from `at` on.
+    pub fn open(&self, at: Period) {
+        self.change(at, |ring| {
+            ring.now += 1;
+            for period in at.until(ring.period) {
+                ring.most[period.place()] += 1;
+            }
+            let most = &mut ring.most[ring.period.place()];
+            *most = ring.now.max(*most);
+        });
+    }
+
+    /// One less after `at`, which may lie behind: what became due is retired when somebody looks.
+    pub fn close(&self, at: Period) {
+        self.change(at, |ring| {
+            ring.now = ring.now.saturating_sub(1);
+            for period in at.next().until(ring.period.next()) {
+                let most = &mut ring.most[period.place()];
+                *most = most.saturating_sub(1);
+            }
+        });
+    }
+
+    /// The most at once in the minute that ends with `period`.
+    #[must_use]
+    pub fn most(&self, period: Period) -> u64 {
+        self.change(period, |ring| ring.most.into_iter().max().unwrap_or(0))
+    }
+
+    fn change<T>(&self, at: Period, change: impl FnOnce(&mut Ring) -> T) -> T {
+        let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for period in ring.period.next().until(at.next()) {
+            ring.most[period.place()] = ring.now;
+        }
+        ring.period = ring.period.max(at);
+        change(&mut ring)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(seconds: u64) -> Period {
+        Period::of(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn the_most_of_a_minute_is_that_of_its_periods() {
+        let active = Active::default();
+        active.open(at(5));
+        active.open(at(6));
+        active.close(at(7));
+        assert_eq!(active.most(at(8)), 2);
+        assert_eq!(active.most(at(59)), 2, "the period of the two is the first of six");
+        assert_eq!(active.most(at(60)), 1, "one goes on");
+        active.close(at(95));
+        assert_eq!(active.most(at(149)), 1);
+        assert_eq!(active.most(at(150)), 0);
+        assert_eq!(active.most(at(1_000_000)), 0);
+    }
+
+    #[test]
+    fn what_ended_before_it_was_noticed_counts_until_then() {
+        let active = Active::default();
+        active.open(at(0));
+        active.open(at(0));
+        active.close(at(0));
+        // Noticed at 700 s, when another opens: it was active until 655 s.
+        assert_eq!(active.most(at(700)), 1);
+        active.close(at(655));
+        active.open(at(700));
+        assert_eq!(active.most(at(700)), 1);
+        active.close(at(701));
+        assert_eq!(active.most(at(715)), 1);
+        assert_eq!(active.most(at(760)), 0);
+    }
+
+    #[test]
+    fn what_ended_long_ago_leaves_nothing() {
+        let active = Active::default();
+        active.open(at(0));
+        assert_eq!(active.most(at(10_000)), 1);
+        active.close(at(350));
+        assert_eq!(active.most(at(10_000)), 0);
+    }
+}

@@ -1,0 +1,359 @@
+//! What passes each NAT gateway: one worker's part of it (AWS "NAT gateway metrics and dimensions").
+//!
+//! A packet is counted under its way, the gateways that it comes to in order: one addition for each
+//! that gets through, whatever the way. What each gateway has had is worked out when somebody asks,
+//! and every ten seconds of emulated time, so that the last minute is known too. `In` counts what
+//! reaches a gateway, `Out` what of it also leaves by a link in the end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+
+use crate::packet::{Component, Direction, NatGatewayId, Packet, Reason};
+use crate::shared::connections::{Active, Connections};
+use crate::shared::{Lease, Standing};
+use crate::state::Facet;
+use crate::state::{Count, Phase, Tally};
+use crate::tables::Tables;
+use crate::time::{Period, Span, Tick};
+use crate::wire::protocol;
+
+/// A way, by its place among those of this worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MeterId(u16);
+
+impl MeterId {
+    /// No NAT gateway on the way.
+    pub const NONE: Self = Self(0);
+}
+
+/// The side of a gateway by which a packet comes to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Side {
+    /// That of clients in the VPC.
+    Source,
+    /// That of what they talk with.
+    Destination,
+}
+
+/// The gateways that a packet of the original direction comes to, in its order: two translate it, a
+/// third may refuse it. In one word: 20 bits each, the first on top.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Way(u64);
+
+/// One worker's counts.
+#[derive(Debug)]
+pub(crate) struct Meters {
+    /// By [`MeterId`].
+    traffic: Vec<Traffic>,
+    ways: Vec<Way>,
+    ids: HashMap<Way, MeterId, FixedState>,
+    /// By [`NatGatewayId`].
+    gateways: Vec<Gateway>,
+    connections: Arc<Connections>,
+    elapsed: Duration,
+}
+
+/// What got through on one way, by [`Direction`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Traffic([Volume; 2]);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Volume {
+    packets: u64,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Gateway {
+    /// All but what got through.
+    counted: Tally,
+    /// What there was in all at the end of each of the last periods.
+    ends: [Tally; Period::MINUTE],
+    active: Arc<Active>,
+}
+
+/// One worker's counts of one gateway at one time.
+#[derive(Clone, Debug)]
+pub struct MeterReading {
+    /// The period of the reading.
+    pub(super) period: Period,
+    /// Since the worker began.
+    pub(super) total: Tally,
+    /// Before the end of each of the last periods.
+    pub(super) ends: [Tally; Period::MINUTE],
+}
+
+impl Meters {
+    pub(crate) fn new(connections: Arc<Connections>) -> Self {
+        Self {
+            traffic: vec![Traffic::default()],
+            ways: vec![Way::default()],
+            ids: HashMap::from_iter([(Way::default(), MeterId::NONE)]),
+            gateways: Vec::new(),
+            connections,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// It is later now.
+    pub(crate) fn stamp(&mut self, elapsed: Duration) {
+        let (before, now) = (self.period(), Period::of(elapsed));
+        if before != now {
+            for at in 0..self.gateways.len() {
+                let total = self.total(at);
+                for period in before.until(now) {
+                    self.gateways[at].ends[period.place()] = total;
+                }
+            }
+        }
+        self.elapsed = elapsed;
+    }
+
+    pub(crate) const fn period(&self) -> Period {
+        Period::of(self.elapsed)
+    }
+
+    /// The meter of a way that a packet of `direction` went.
+    pub(crate) fn of(&mut self, way: Way, direction: Direction) -> MeterId {
+        let way = way.towards(direction);
+        if let Some(&id) = self.ids.get(&way) {
+            return id;
+        }
+        // So many ways need hundreds of gateways that lead into each other.
+        let Ok(id) = u16::try_from(self.ways.len()).map(MeterId) else { return MeterId::NONE };
+        way.gateways().for_each(|(gateway, _)| _ = self.gateway(gateway));
+        self.ids.insert(way, id);
+        self.ways.push(way);
+        self.traffic.push(Traffic::default());
+        id
+    }
+
+    /// The meter of the first gateways on the way of a packet.
+    pub(crate) fn first(&mut self, packet: &Packet, gateways: usize) -> MeterId {
+        let mut first = Way::default();
+        self.way(packet).gateways().take(gateways).for_each(|(id, side)| first.push(id, side));
+        self.of(first, packet.direction)
+    }
+
+    /// A packet has come through, as so many packets of so many bytes on the wire.
+    #[inline]
+    pub(crate) fn pass(&mut self, packet: &Packet, (packets, bytes): (u64, u64)) {
+        if let Some(Traffic(traffic)) = self.traffic.get_mut(usize::from(packet.meter.0)) {
+            let volume = &mut traffic[packet.direction as usize];
+            volume.packets += packets;
+            volume.bytes += bytes;
+        }
+    }
+
+    /// A packet that had come through is lost before it could leave.
+    pub(crate) fn lose(&mut self, packet: &Packet) {
+        if let Some(Traffic(traffic)) = self.traffic.get_mut(usize::from(packet.meter.0)) {
+            let (packets, bytes) = packet.wire_volume();
+            let volume = &mut traffic[packet.direction as usize];
+            volume.packets -= packets;
+            volume.bytes -= bytes;
+        }
+        self.enter(packet);
+    }
+
+    /// A packet ends at `component`; it has come to all gateways of its meter.
+    pub(crate) fn stop(
+        &mut self,
+        packet: &Packet,
+        (reason, component): (Reason, Component),
+        tables: &Tables,
+    ) {
+        self.enter(packet);
+        let Component::NatGateway(id) = component else { return };
+        let (packets, _) = packet.wire_volume();
+        let counted = &mut self.gateway(id).counted;
+        if reason == Reason::NatPortAllocation {
+            counted[Count::PortErrors] += packets;
+            if packet.key.protocol == protocol::TCP {
+                counted[Count::ConnectionAttempts] += packets;
+            }
+        }
+        if reason != Reason::NatUnsolicited || tables.choices.nat_counts_unsolicited {
+            counted[Count::PacketsDropped] += packets;
+        }
+    }
+
+    /// A flow has been opened, or opened anew at some of its devices.
+    pub(crate) fn begin(&mut self, facets: &mut [Facet], protocol: u8) {
+        if protocol != protocol::TCP {
+            return;
+        }
+        for lease in leases(facets, Standing::New) {
+            lease.standing = Standing::Active;
+            let period = self.period();
+            let gateway = self.gateway(lease.gateway());
+            gateway.counted[Count::ConnectionAttempts] += 1;
+            gateway.active.open(period);
+        }
+    }
+
+    /// A flow's phase changes.
+    pub(crate) fn follow(&mut self, facets: &mut [Facet], before: Phase, after: Phase) {
+        let established = before == Phase::SynReceived && after == Phase::Established;
+        if !established && !after.is_closed() {
+            return;
+        }
+        for lease in leases(facets, Standing::Active) {
+            let period = self.period();
+            let gateway = self.gateway(lease.gateway());
+            if established {
+                gateway.counted[Count::ConnectionsEstablished] += 1;
+            } else {
+                lease.standing = Standing::Over;
+                gateway.active.close(period);
+            }
+        }
+    }
+
+    /// A device forgets a flow at `now`, or at an earlier time when `idle` was over.
+    pub(crate) fn end(&mut self, facet: &Facet, idle: Span, now: Tick) {
+        let Some(lease) = &facet.lease else { return };
+        if lease.standing != Standing::Active {
+            return;
+        }
+        let due = facet.last.after(idle);
+        let at = Period::of(self.elapsed.saturating_sub(due.ago(now)));
+        let present = self.period();
+        let gateway = self.gateway(lease.gateway());
+        gateway.active.close(at);
+        if due.is_due(now) {
+            gateway.counted[Count::IdleTimeouts] += 1;
+            for period in at.until(present) {
+                gateway.ends[period.place()][Count::IdleTimeouts] += 1;
+            }
+        }
+    }
+
+    /// What each gateway that was ever on a way has had.
+    pub(crate) fn read(&self) -> Vec<(NatGatewayId, MeterReading)> {
+        let read = self.gateways.iter().enumerate().map(|(at, gateway)| {
+            let id = u16::try_from(at).expect("gateways are numbered in 16 bits");
+            let (period, total) = (self.period(), self.total(at));
+            (NatGatewayId(id), MeterReading { period, total, ends: gateway.ends })
+        });
+        read.collect()
+    }
+
+    fn total(&self, gateway: usize) -> Tally {
+        let mut total = self.gateways[gateway].counted;
+        for (way, Traffic(traffic)) in self.ways.iter().zip(&self.traffic) {
+            for (_, side) in way.gateways().filter(|(id, _)| id.index() == gateway) {
+                for (volume, direction) in
+                    traffic.iter().zip([Direction::Original, Direction::Reply])
+                {
+                    let side = side.towards(direction);
+                    volume.add_to(&mut total, side.counts_in());
+                    volume.add_to(&mut total, side.counts_out());
+                }
+            }
+        }
+        total
+    }
+
+    /// Counts a packet as received by all gateways of its meter.
+    fn enter(&mut self, packet: &Packet) {
+        let (packets, bytes) = packet.wire_volume();
+        for (id, side) in self.way(packet).gateways() {
+            let counted = &mut self.gateway(id).counted;
+            Volume { packets, bytes }.add_to(counted, side.counts_in());
+        }
+    }
+
+    /// The gateways that a packet comes to, in its own order.
+    fn way(&self, packet: &Packet) -> Way {
+        let way = self.ways.get(usize::from(packet.meter.0)).copied().unwrap_or_default();
+        way.towards(packet.direction)
+    }
+
+    fn gateway(&mut self, id: NatGatewayId) -> &mut Gateway {
+        while self.gateways.len() <= id.index() {
+            let next = u16::try_from(self.gateways.len()).map_or(id, NatGatewayId);
+            let active = self.connections.of(next);
+            let ends = [Tally::default(); Period::MINUTE];
+            self.gateways.push(Gateway { counted: Tally::default(), ends, active });
+        }
+        &mut self.gateways[id.index()]
+    }
+}
+
+/// The ports that translating devices hold for a flow, of those that count as `standing`.
+fn leases(facets: &mut [Facet], standing: Standing) -> impl Iterator<Item = &mut Lease> {
+    let leases = facets.iter_mut().filter_map(|facet| facet.lease.as_mut());
+    leases.filter(move |lease| lease.standing == standing)
+}
+
+impl Way {
+    const BITS: u32 = 20;
+
+    /// One gateway more. The first three are kept.
+    pub(crate) fn push(&mut self, id: NatGatewayId, side: Side) {
+        let place = 1 << (Self::BITS - 1) | u64::from(id.0) << 1 | side as u64;
+        if self.0 >> (2 * Self::BITS) == 0 {
+            self.0 = self.0 << Self::BITS | place;
+        }
+    }
+
+    fn gateways(self) -> impl DoubleEndedIterator<Item = (NatGatewayId, Side)> {
+        let places = [2, 1, 0].into_iter().map(move |at| self.0 >> (at * Self::BITS));
+        places.filter(|place| place & 1 << (Self::BITS - 1) != 0).map(|place| {
+            let [low, middle, ..] = (place >> 1).to_le_bytes();
+            let side = if place & 1 == 0 { Side::Source } else { Side::Destination };
+            (NatGatewayId(u16::from_le_bytes([low, middle])), side)
+        })
+    }
+
+    /// The way of packets of `direction`, from that of the original one, and back.
+    fn towards(self, direction: Direction) -> Self {
+        if direction == Direction::Original {
+            return self;
+        }
+        let mut way = Self::default();
+        self.gateways().rev().for_each(|(id, side)| way.push(id, side.towards(direction)));
+        way
+    }
+}
+
+impl Side {
+    /// This side, or the other one for packets of the reply direction.
+    const fn towards(self, direction: Direction) -> Self {
+        match (self, direction) {
+            (Self::Source, Direction::Original) | (Self::Destination, Direction::Reply) => {
+                Self::Source
+            }
+            (Self::Destination, Direction::Original) | (Self::Source, Direction::Reply) => {
+                Self::Destination
+            }
+        }
+    }
+
+    /// Packets and bytes that come by this side.
+    const fn counts_in(self) -> (Count, Count) {
+        match self {
+            Self::Source => (Count::PacketsInFromSource, Count::BytesInFromSource),
+            Self::Destination => (Count::PacketsInFromDestination, Count::BytesInFromDestination),
+        }
+    }
+
+    /// Packets and bytes that came by this side and leave by the other.
+    const fn counts_out(self) -> (Count, Count) {
+        match self {
+            Self::Source => (Count::PacketsOutToDestination, Count::BytesOutToDestination),
+            Self::Destination => (Count::PacketsOutToSource, Count::BytesOutToSource),
+        }
+    }
+}
+
+impl Volume {
+    fn add_to(self, tally: &mut Tally, (packets, bytes): (Count, Count)) {
+        tally[packets] += self.packets;
+        tally[bytes] += self.bytes;
+    }
+}

@@ -1,0 +1,176 @@
+//! What does a NAT gateway count of a packet that does not get through? It has received what reached
+//! it, and has sent what also arrived.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a test is nobody's library, and fails by panic"
+)]
+
+mod common;
+
+use dataplane::packet::{LinkId, NatGatewayId, Reason};
+use dataplane::state::Count::{
+    self, BytesInFromDestination, BytesInFromSource, BytesOutToDestination, BytesOutToSource,
+    ConnectionAttempts, PacketsDropped, PacketsInFromDestination, PacketsInFromSource,
+    PacketsOutToDestination, PacketsOutToSource, PortErrors,
+};
+use dataplane::state::Tally;
+use dataplane::tables::{AclRule, Target};
+
+use common::datagram::{ACK, Datagram, Payload, SYN, tcp, udp};
+use common::net::Net;
+use common::topology::{
+    APP, Acl, DB, INTERNET, NAT_A, NAT_B, NAT_PUBLIC, PUBLIC_A, Topology, address, everything, net,
+};
+
+const FROM_SOURCE: [Count; 2] = [PacketsInFromSource, BytesInFromSource];
+const TO_DESTINATION: [Count; 2] = [PacketsOutToDestination, BytesOutToDestination];
+const FROM_DESTINATION: [Count; 2] = [PacketsInFromDestination, BytesInFromDestination];
+const TO_SOURCE: [Count; 2] = [PacketsOutToSource, BytesOutToSource];
+
+/// What each gateway must count: of the packet and its bytes, and once.
+type Counts<'a> = &'a [(NatGatewayId, &'a [[Count; 2]], &'a [Count])];
+
+/// Sends a packet. Each gateway must count what is listed, and nothing else.
+#[track_caller]
+fn sends(
+    world: &mut Net,
+    (link, datagram): (LinkId, &Datagram),
+    drops: Option<Reason>,
+    counts: Counts<'_>,
+) {
+    let read = |world: &Net| [NAT_A, NAT_B].map(|gateway| world.metrics(gateway).total);
+    let before = read(world);
+    let outcome = world.send_datagram(link, datagram);
+    assert_eq!(outcome.dropped.map(|(reason, _)| reason), drops);
+    let mut expected = [Tally::default(); 2];
+    for &(gateway, volumes, single) in counts {
+        let tally = &mut expected[gateway.index()];
+        for &[packets, bytes] in volumes {
+            tally[packets] += 1;
+            tally[bytes] += datagram.bytes().len() as u64;
+        }
+        single.iter().for_each(|&count| tally[count] += 1);
+    }
+    let after = read(world);
+    assert_eq!([&after[0] - &before[0], &after[1] - &before[1]], expected);
+}
+
+fn request() -> Datagram {
+    udp((address(APP), 5000), (address(INTERNET), 53), &[1; 100])
+}
+
+fn acl(allow: bool) -> Vec<(AclRule, dataplane::tables::Selector, ipnet::IpNet)> {
+    vec![(AclRule { number: 100, allow }, everything(), net("0.0.0.0/0"))]
+}
+
+#[test]
+fn what_is_dropped_before_a_gateway_counts_nowhere() {
+    let mut topology = Topology::open();
+    topology.groups[0].egress.clear();
+    let from = (APP, &request());
+    sends(&mut Net::new(&topology), from, Some(Reason::GroupMismatch), &[]);
+    let mut topology = Topology::open();
+    topology.acls[PUBLIC_A] = Acl { ingress: acl(false), egress: acl(true) };
+    sends(&mut Net::new(&topology), from, Some(Reason::AclDenied), &[]);
+}
+
+#[test]
+fn what_is_dropped_behind_a_gateway_was_received() {
+    let mut topology = Topology::open();
+    topology.acls[PUBLIC_A] = Acl { ingress: acl(true), egress: acl(false) };
+    let from = (APP, &request());
+    let counts: Counts<'_> = &[(NAT_A, &[FROM_SOURCE], &[])];
+    sends(&mut Net::new(&topology), from, Some(Reason::AclDenied), counts);
+    // A table that takes no flow.
+    let mut full = Net::with_limit(&Topology::open(), 0, 1);
+    sends(&mut full, from, Some(Reason::FlowTableFull), counts);
+}
+
+#[test]
+fn what_is_too_long_was_received_from_the_inside_alone() {
+    let mut world = Net::new(&Topology::open());
+    let through: Counts<'_> = &[(NAT_A, &[FROM_SOURCE, TO_DESTINATION], &[])];
+    sends(&mut world, (APP, &request()), None, through);
+    let mut long = udp((address(APP), 5000), (address(INTERNET), 53), &[0; 2000]);
+    long.df = true;
+    let counts: Counts<'_> = &[(NAT_A, &[FROM_SOURCE], &[])];
+    sends(&mut world, (APP, &long), Some(Reason::MtuExceeded), counts);
+    let got = world.send_datagram(APP, &request()).at(INTERNET);
+    let mut long = udp((got.dst, 53), (got.src, got.ports().0), &[0; 2000]);
+    long.df = true;
+    sends(&mut world, (INTERNET, &long), Some(Reason::MtuExceeded), &[]);
+}
+
+#[test]
+fn of_two_gateways_in_a_row_each_counts_what_reaches_it() {
+    let mut topology = Topology::open();
+    topology.routes[PUBLIC_A].push((net("203.0.113.0/24"), Target::NatGateway(NAT_B)));
+    let mut world = Net::new(&topology);
+    let got = world.send_datagram(APP, &request()).at(INTERNET);
+    let reply = udp((got.dst, 53), (got.src, got.ports().0), &[2; 10]);
+    let out: &[_] = &[FROM_SOURCE, TO_DESTINATION];
+    let back: &[_] = &[FROM_DESTINATION, TO_SOURCE];
+    // At first with walks, then without, then with clocks that have run out.
+    for _ in 0..3 {
+        for _ in 0..2 {
+            sends(&mut world, (APP, &request()), None, &[(NAT_A, out, &[]), (NAT_B, out, &[])]);
+            sends(&mut world, (INTERNET, &reply), None, &[(NAT_A, back, &[]), (NAT_B, back, &[])]);
+        }
+        let ttl = |datagram: &Datagram, ttl| Datagram { ttl, ..datagram.clone() };
+        let expired = Some(Reason::TtlExpired);
+        let dropped: &[_] = &[PacketsDropped];
+        let first: Counts<'_> = &[(NAT_A, &out[..1], dropped)];
+        sends(&mut world, (APP, &ttl(&request(), 1)), expired, first);
+        let second: Counts<'_> = &[(NAT_A, &out[..1], &[]), (NAT_B, &out[..1], dropped)];
+        sends(&mut world, (APP, &ttl(&request(), 2)), expired, second);
+        let first: Counts<'_> = &[(NAT_B, &back[..1], dropped)];
+        sends(&mut world, (INTERNET, &ttl(&reply, 1)), expired, first);
+        let second: Counts<'_> = &[(NAT_B, &back[..1], &[]), (NAT_A, &back[..1], dropped)];
+        sends(&mut world, (INTERNET, &ttl(&reply, 2)), expired, second);
+        world.jump(31);
+    }
+    // An error about it comes through both, too.
+    let quoted = got.bytes();
+    let error = Payload::Error { kind: 3, code: 1, word: [0; 4], quoted };
+    let error = Datagram::new(address(INTERNET), got.src, error);
+    sends(&mut world, (INTERNET, &error), None, &[(NAT_A, back, &[]), (NAT_B, back, &[])]);
+}
+
+#[test]
+fn a_gateway_drops_what_it_cannot_carry_or_has_no_port_for() {
+    let mut topology = Topology::open();
+    topology.ports.limit = 1;
+    let mut world = Net::new(&topology);
+    let gre = Payload::Other { protocol: 47, data: vec![0; 30] };
+    let gre = Datagram::new(address(APP), address(INTERNET), gre);
+    let dropped: Counts<'_> = &[(NAT_A, &[FROM_SOURCE], &[PacketsDropped])];
+    sends(&mut world, (APP, &gre), Some(Reason::ProtocolRestricted), dropped);
+
+    let to = (address(INTERNET), 80);
+    let [first, second] = [APP, DB].map(|link| (link, tcp((address(link), 1), to, SYN, &[])));
+    let opened: Counts<'_> = &[(NAT_A, &[FROM_SOURCE, TO_DESTINATION], &[ConnectionAttempts])];
+    sends(&mut world, (first.0, &first.1), None, opened);
+    // A SYN that is sent again is no other attempt, unless it got no port.
+    let again: Counts<'_> = &[(NAT_A, &[FROM_SOURCE, TO_DESTINATION], &[])];
+    sends(&mut world, (first.0, &first.1), None, again);
+    let refused: &[_] = &[PacketsDropped, PortErrors, ConnectionAttempts];
+    for _ in 0..2 {
+        let counts: Counts<'_> = &[(NAT_A, &[FROM_SOURCE], refused)];
+        sends(&mut world, (second.0, &second.1), Some(Reason::NatPortAllocation), counts);
+    }
+    let late = tcp((address(DB), 9), to, ACK, &[]);
+    sends(&mut world, (DB, &late), Some(Reason::NatIdleTimeout), dropped);
+}
+
+#[test]
+fn what_is_unsolicited_is_no_drop_unless_told_so() {
+    let mut world = Net::new(&Topology::open());
+    let scan = udp((address(INTERNET), 1), (NAT_PUBLIC, 2000), &[]);
+    let reason = Some(Reason::NatUnsolicited);
+    sends(&mut world, (INTERNET, &scan), reason, &[(NAT_A, &[FROM_DESTINATION], &[])]);
+    world.tables.choices.nat_counts_unsolicited = true;
+    let counts: Counts<'_> = &[(NAT_A, &[FROM_DESTINATION], &[PacketsDropped])];
+    sends(&mut world, (INTERNET, &scan), reason, counts);
+}
