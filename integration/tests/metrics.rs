@@ -254,6 +254,12 @@ fn prometheus_sees_an_hour_as_it_was() {
             (implied.reset, implied.exact) = (held.count, None);
         }
         let after = quiet(&up);
+        if implied.reset > 0 {
+            // Data that is sent again before the RST comes is reset again: kernels know how often.
+            let lost = (after[0][0] - before[0][0]) - (after[1][2] - before[1][2]);
+            assert!(lost >= implied.reset, "{lost}");
+            implied.reset = lost;
+        }
         let expected = expected(&implied, before, after);
         before = after;
         prometheus.wait_for_scrape();
@@ -312,10 +318,11 @@ fn the_same_is_told_by_the_command_its_json_and_both_sockets() {
     let samples = up.json("metrics");
     let samples = samples.as_array().unwrap();
     for sample in samples {
-        let labels: Vec<_> = sample["labels"].as_object().unwrap().keys().collect();
+        let mut labels: Vec<_> = sample["labels"].as_object().unwrap().keys().collect();
+        labels.sort();
         let (name, value) = (sample["name"].as_str().unwrap(), sample["value"].as_f64().unwrap());
         if name.contains("nat") && name.contains("gateway") {
-            assert_eq!(labels, ["nat_gateway_id", "nat_gateway"], "{sample}");
+            assert_eq!(labels, ["nat_gateway", "nat_gateway_id"], "{sample}");
             assert!(gateways.contains(&sample["labels"]["nat_gateway"].as_str().unwrap()));
             assert!(value == 0.0, "{sample}");
         }

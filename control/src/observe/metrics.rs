@@ -14,7 +14,7 @@ use dataplane::time::Period;
 use dataplane::worker::Gone;
 use indexmap::IndexMap;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -113,18 +113,28 @@ impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for Family { name, help, kind, samples } in &self.0 {
             let mut family = encoder.encode_descriptor(name, help, None, *kind)?;
+            // Labels that are none would be written as `{}`.
+            if let [(labels, value)] = samples.as_slice()
+                && labels.is_empty()
+            {
+                value.encode(*kind, family)?;
+                continue;
+            }
             for (labels, value) in samples {
-                let sample = family.encode_family(labels)?;
-                match (value, kind) {
-                    (&Value::Count(count), MetricType::Counter) => {
-                        ConstCounter::new(count).encode(sample)?;
-                    }
-                    (&Value::Count(count), _) => ConstGauge::new(count).encode(sample)?,
-                    (&Value::Real(real), _) => ConstGauge::new(real).encode(sample)?,
-                }
+                value.encode(*kind, family.encode_family(labels)?)?;
             }
         }
         Ok(())
+    }
+}
+
+impl Value {
+    fn encode(self, kind: MetricType, encoder: MetricEncoder<'_>) -> fmt::Result {
+        match (self, kind) {
+            (Self::Count(count), MetricType::Counter) => ConstCounter::new(count).encode(encoder),
+            (Self::Count(count), _) => ConstGauge::new(count).encode(encoder),
+            (Self::Real(real), _) => ConstGauge::new(real).encode(encoder),
+        }
     }
 }
 
