@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use integration::agent::{Answer, Probe};
-use integration::{Agent, Host, Talker, Up, output, peer, wait_until};
+use integration::{Agent, Conversation, Host, Talker, Up, output, peer, wait_until};
 
 const SERVER: &str = "10.0.0.10";
 const SERVER_PUBLIC: &str = "198.51.100.20";
@@ -99,12 +99,7 @@ impl Drop for File {
 
 /// A TCP connection that has carried a line each way.
 fn connection(up: &Up<'_>, from: &str, to: (&str, &str)) -> (Talker, Talker) {
-    let mut server = up.talker(to.0, &["dialogue", "listen", "5000"]);
-    assert_eq!(server.hear(), "ready");
-    let mut client = up.talker(from, &["dialogue", "to", &format!("{}:5000", to.1)]);
-    assert_eq!((client.hear(), server.hear()), ("connected".into(), "connected".into()));
-    exchange(&mut client, &mut server, "one");
-    exchange(&mut server, &mut client, "two");
+    let Conversation { client, server } = Conversation::between(up, from, to.0, to.1, 5000);
     (client, server)
 }
 
