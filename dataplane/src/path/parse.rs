@@ -119,7 +119,8 @@ pub(super) struct Transport {
 }
 
 /// The transport header at the start of `segment`, of whose datagram there are `present` bytes, here
-/// or in other fragments.
+/// or in other fragments. Inlined for whole packets: left out, it costs each some 30 instructions.
+#[inline(always)]
 pub(super) fn transport_of(
     protocol: u8,
     segment: &[u8],

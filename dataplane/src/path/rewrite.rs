@@ -31,14 +31,12 @@ pub fn rewrite(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
             continue;
         }
         match packet.kind {
-            Kind::Whole | Kind::FirstFragment => {
+            Kind::Whole | Kind::FirstFragment | Kind::LaterFragment => {
                 if packet.tcp_flags & tcp::flags::SYN != 0 && hot.ttl_hops > 0 {
                     clamp(packet, bytes, tables.choices.nat_mss_clamp);
                 }
-                translate_header(bytes, hot, packet.direction);
-                translate_transport(packet, bytes, hot);
+                translate(packet, bytes, hot);
             }
-            Kind::LaterFragment => translate_header(bytes, hot, packet.direction),
             Kind::Error => quote::translate(packet, bytes, hot),
         }
     }
@@ -157,9 +155,11 @@ fn clamp(packet: &Packet, bytes: &mut [u8], most: u16) {
     }
 }
 
-fn translate_header(bytes: &mut [u8], hot: &Hot, direction: Direction) {
-    let out = hot.key(direction.opposite());
-    let (addresses, _) = hot.deltas(direction);
+/// Translates a packet, in all of its headers; of a later fragment in the only one that it has.
+#[inline]
+fn translate(packet: &Packet, bytes: &mut [u8], hot: &Hot) {
+    let out = hot.key(packet.direction.opposite());
+    let (addresses, transport) = hot.deltas(packet.direction);
     let Some(header) = Ipv4::of_mut(bytes) else { return };
     let (Some(src), Some(dst)) = (out.dst.to_v4(), out.src.to_v4()) else { return };
     header.source = src.octets();
@@ -167,11 +167,10 @@ fn translate_header(bytes: &mut [u8], hot: &Hot, direction: Direction) {
     header.ttl -= hot.ttl_hops;
     let change = addresses.and(ttl_delta(hot.ttl_hops));
     header.checksum.set(change.apply(header.checksum.get()));
-}
 
-fn translate_transport(packet: &Packet, bytes: &mut [u8], hot: &Hot) {
-    let out = hot.key(packet.direction.opposite());
-    let (addresses, transport) = hot.deltas(packet.direction);
+    if packet.kind == Kind::LaterFragment {
+        return;
+    }
     let Some(segment) = bytes.get_mut(usize::from(packet.transport)..) else { return };
     let (src_port, dst_port) = (out.dst_port, out.src_port);
     match packet.key.protocol {
