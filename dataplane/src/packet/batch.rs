@@ -180,41 +180,35 @@ impl Packet {
         Frame { start: self.start, len: self.len, offload: self.offload }
     }
 
-    /// Bytes that the largest packet on the wire will have: the whole, or one segment of a
-    /// super-packet with its headers.
-    #[must_use]
-    pub fn wire_len(&self) -> usize {
-        match self.offload.segmented() {
-            Some(_) => usize::from(self.payload) + usize::from(self.offload.gso_size),
-            None => self.len,
-        }
-    }
-
-    /// Packets on the wire that this one stands for.
-    #[must_use]
-    pub fn wire_packets(&self) -> usize {
-        match self.offload.segmented() {
-            Some(_) => {
-                let payload = self.len.saturating_sub(usize::from(self.payload));
-                payload.div_ceil(usize::from(self.offload.gso_size).max(1)).max(1)
-            }
-            None => 1,
-        }
-    }
-
-    /// Those packets, and their bytes from the IP header on: each segment has headers of its own.
+    /// What it is on the wire: itself, or the segments of a super-packet.
     #[must_use]
     #[inline]
-    pub fn wire_volume(&self) -> (u64, u64) {
+    pub fn wire(&self) -> Wire {
         match self.offload.segmented() {
-            Some(_) => {
-                let packets = self.wire_packets();
-                let headers = (packets - 1) * usize::from(self.payload);
-                (packets as u64, (self.len + headers) as u64)
-            }
-            None => (1, self.len as u64),
+            None => Wire { packets: 1, bytes: self.len, longest: self.len },
+            Some(_) => self.segments(),
         }
     }
+
+    /// Out of line, so that packets that come one by one do not pay for it.
+    #[cold]
+    fn segments(&self) -> Wire {
+        let (headers, size) = (usize::from(self.payload), usize::from(self.offload.gso_size));
+        let payload = self.len.saturating_sub(headers);
+        let packets = payload.div_ceil(size.max(1)).max(1);
+        Wire { packets, bytes: self.len + (packets - 1) * headers, longest: headers + size }
+    }
+}
+
+/// What a packet is on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// How many packets.
+    pub packets: usize,
+    /// Their bytes in all, each with its headers.
+    pub bytes: usize,
+    /// Bytes of the longest, or what that may have.
+    pub longest: usize,
 }
 
 /// A batch of packets and their bytes.

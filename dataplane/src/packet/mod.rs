@@ -7,7 +7,7 @@ pub mod key;
 pub mod reason;
 
 pub use addr::Addr;
-pub use batch::{Answer, Batch, Kind, Packet, Verdict};
+pub use batch::{Answer, Batch, Kind, Packet, Verdict, Wire};
 pub use id::{
     AclId, Component, EniId, GroupId, HostId, InternetGatewayId, LinkId, NatGatewayId,
     RouteTableId, SubnetId, VpcId,

@@ -4,7 +4,7 @@
 //! rejected packet owes, in that packet's own slot. All drops are counted here.
 
 use crate::io::HEADROOM;
-use crate::packet::{Answer, Batch, Verdict};
+use crate::packet::{Answer, Batch, Packet, Verdict};
 use crate::path::answer;
 use crate::state::Shard;
 use crate::tables::Tables;
@@ -16,36 +16,41 @@ pub fn emit(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         match packet.verdict {
             Verdict::Forward => {
                 let Some(hot) = shard.flows.hot(packet.flow) else { continue };
-                let (longest, volume) = (packet.wire_len(), packet.wire_volume());
-                let fragment = (longest > usize::from(hot.mtu)).then_some(hot.mtu);
+                let wire = packet.wire();
+                let fragment = (wire.longest > usize::from(hot.mtu)).then_some(hot.mtu);
                 let link = hot.key(packet.direction.opposite()).link;
                 packet.verdict = Verdict::Emit { link, fragment };
                 shard.counters.forwarded += 1;
                 shard.counters.forwarded_bytes += packet.len as u64;
-                shard.meters.pass(packet, volume);
+                shard.meters.pass(packet, &wire);
             }
-            Verdict::Drop { reason, component, answer } => {
-                shard.counters.drop(reason, component);
-                shard.meters.stop(packet, (reason, component), tables);
-                if answer != Answer::Silence
-                    && let Some(told) = answer::compose(packet, slot, answer)
-                    && answer::arrives(packet, &told, answer, tables)
-                    && let Some(place) = slot.get_mut(HEADROOM..HEADROOM + told.len())
-                {
-                    place.copy_from_slice(&told);
-                    packet.answers = true;
-                    packet.start = HEADROOM;
-                    packet.len = told.len();
-                    packet.offload = VirtioNetHdr::PLAIN;
-                    packet.verdict = Verdict::Emit { link: packet.key.link, fragment: None };
-                    shard.counters.answers += 1;
-                }
-            }
+            Verdict::Drop { .. } => stop(packet, slot, shard, tables),
             Verdict::HandOver(_) => shard.counters.handed_over += 1,
             Verdict::Held => {}
             Verdict::Pending | Verdict::Emit { .. } => {
                 debug_assert!(false, "admit judges every packet that recall left");
             }
         }
+    }
+}
+
+/// Counts a drop, and makes the answer that it owes.
+#[inline(never)]
+fn stop(packet: &mut Packet, slot: &mut [u8], shard: &mut Shard, tables: &Tables) {
+    let Verdict::Drop { reason, component, answer } = packet.verdict else { return };
+    shard.counters.drop(reason, component);
+    shard.meters.stop(packet, (reason, component), tables);
+    if answer != Answer::Silence
+        && let Some(told) = answer::compose(packet, slot, answer)
+        && answer::arrives(packet, &told, answer, tables)
+        && let Some(place) = slot.get_mut(HEADROOM..HEADROOM + told.len())
+    {
+        place.copy_from_slice(&told);
+        packet.answers = true;
+        packet.start = HEADROOM;
+        packet.len = told.len();
+        packet.offload = VirtioNetHdr::PLAIN;
+        packet.verdict = Verdict::Emit { link: packet.key.link, fragment: None };
+        shard.counters.answers += 1;
     }
 }

@@ -57,23 +57,20 @@ fn hit(
 ) {
     let now = shard.now;
     let Some(hot) = shard.flows.hot_mut(flow) else { return };
-    let (phase, meter) = (hot.phase(), hot.meter);
+    let phase = hot.phase();
     if !hot.is_fresh(direction, tables.epoch, now) || reopens(phase, direction, packet.tcp_flags) {
         return;
     }
-    let wrapped = hot.count(direction, packet);
+    packet.meter = hot.meter;
     let next = phase.step(direction, packet.tcp_flags);
     if next == phase {
         hot.restart(now);
     } else {
         shard.enter(flow, next, &tables.timers);
     }
-    if wrapped {
-        shard.wrap(flow, direction);
-    }
+    shard.count(flow, direction, packet);
     packet.flow = flow;
     packet.direction = direction;
-    packet.meter = meter;
     packet.verdict = Verdict::Forward;
 }
 

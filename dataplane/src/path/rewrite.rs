@@ -54,7 +54,7 @@ fn refusal(
     if header.ttl <= hot.ttl_hops && hot.ttl_hops > 0 {
         return Some(too_far(packet, header.ttl, shard, tables));
     }
-    if packet.wire_len() > usize::from(hot.mtu) && header.dont_fragment() {
+    if packet.wire().longest > usize::from(hot.mtu) && header.dont_fragment() {
         return Some(too_large(packet, hot.mtu, shard, tables));
     }
     None
@@ -107,7 +107,7 @@ fn too_large(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Verdi
         |from| Answer::FragmentationNeeded { router: tables.subnet(from).router, mtu, from };
     let answer = match (tables.place(packet.key.link), translator(packet, 0, shard, tables)) {
         _ if !is_told(packet, tables) => Answer::Silence,
-        (_, Some((id, gateway))) if packet.wire_len() > usize::from(NAT_GATEWAY_MTU) => {
+        (_, Some((id, gateway))) if packet.wire().longest > usize::from(NAT_GATEWAY_MTU) => {
             component = Component::NatGateway(id);
             let (router, from) = (gateway.primary(), gateway.subnet);
             match tables.choices.nat_tells_mtu {

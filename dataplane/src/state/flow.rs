@@ -190,7 +190,7 @@ impl Hot {
     #[must_use]
     #[inline]
     pub(crate) fn is_fresh(&self, direction: Direction, epoch: u32, now: Tick) -> bool {
-        let other = 2 >> direction as u32;
+        let other = 2 - direction as u32;
         self.judged | other == (epoch << 2 | 3) && !self.deadline.is_due(now)
     }
 
@@ -207,7 +207,7 @@ impl Hot {
     #[inline]
     pub(crate) fn count(&mut self, direction: Direction, packet: &Packet) -> bool {
         let at = direction as usize;
-        let packets = u32::try_from(packet.wire_packets()).unwrap_or(u32::MAX);
+        let packets = u32::try_from(packet.wire().packets).unwrap_or(u32::MAX);
         let (sum, wrapped) = self.packets[at].overflowing_add(packets);
         self.packets[at] = sum;
         self.bytes[at] += packet.len as u64;

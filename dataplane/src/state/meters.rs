@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use foldhash::fast::FixedState;
 
-use crate::packet::{Component, Direction, NatGatewayId, Packet, Reason};
+use crate::packet::{Component, Direction, NatGatewayId, Packet, Reason, Wire};
 use crate::shared::connections::{Active, Connections};
 use crate::shared::{Lease, Standing};
 use crate::state::Facet;
@@ -138,23 +138,23 @@ impl Meters {
         self.of(first, packet.direction)
     }
 
-    /// A packet has come through, as so many packets of so many bytes on the wire.
+    /// A packet has come through.
     #[inline]
-    pub(crate) fn pass(&mut self, packet: &Packet, (packets, bytes): (u64, u64)) {
+    pub(crate) fn pass(&mut self, packet: &Packet, wire: &Wire) {
         if let Some(Traffic(traffic)) = self.traffic.get_mut(usize::from(packet.meter.0)) {
             let volume = &mut traffic[packet.direction as usize];
-            volume.packets += packets;
-            volume.bytes += bytes;
+            volume.packets += wire.packets as u64;
+            volume.bytes += wire.bytes as u64;
         }
     }
 
     /// A packet that had come through is lost before it could leave.
     pub(crate) fn lose(&mut self, packet: &Packet) {
         if let Some(Traffic(traffic)) = self.traffic.get_mut(usize::from(packet.meter.0)) {
-            let (packets, bytes) = packet.wire_volume();
+            let wire = packet.wire();
             let volume = &mut traffic[packet.direction as usize];
-            volume.packets -= packets;
-            volume.bytes -= bytes;
+            volume.packets -= wire.packets as u64;
+            volume.bytes -= wire.bytes as u64;
         }
         self.enter(packet);
     }
@@ -168,7 +168,7 @@ impl Meters {
     ) {
         self.enter(packet);
         let Component::NatGateway(id) = component else { return };
-        let (packets, _) = packet.wire_volume();
+        let packets = packet.wire().packets as u64;
         let counted = &mut self.gateway(id).counted;
         if reason == Reason::NatPortAllocation {
             counted[Count::PortErrors] += packets;
@@ -260,7 +260,8 @@ impl Meters {
 
     /// Counts a packet as received by all gateways of its meter.
     fn enter(&mut self, packet: &Packet) {
-        let (packets, bytes) = packet.wire_volume();
+        let wire = packet.wire();
+        let (packets, bytes) = (wire.packets as u64, wire.bytes as u64);
         for (id, side) in self.way(packet).gateways() {
             let counted = &mut self.gateway(id).counted;
             Volume { packets, bytes }.add_to(counted, side.counts_in());

@@ -332,6 +332,7 @@ impl Shard {
     }
 
     /// Counts a packet of a flow; a super-packet as the packets that it stands for.
+    #[inline]
     pub(crate) fn count(&mut self, flow: FlowId, direction: Direction, packet: &Packet) {
         if self.flows.hot_mut(flow).is_some_and(|hot| hot.count(direction, packet)) {
             self.wrap(flow, direction);
@@ -340,7 +341,7 @@ impl Shard {
 
     /// A flow's packet counter has wrapped.
     #[cold]
-    pub(crate) fn wrap(&mut self, flow: FlowId, direction: Direction) {
+    fn wrap(&mut self, flow: FlowId, direction: Direction) {
         if let Some((_, cold)) = self.flows.parts_mut(flow) {
             cold.wrap(direction);
         }
