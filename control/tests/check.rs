@@ -1,6 +1,5 @@
-//! Does the check fill in what a file leaves out, and survive whatever is fed to it?
+//! Does the check fill in what a file leaves out?
 
-use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,6 @@ use control::check::{self, Checked, Endpoint, Peer, RouteTarget, Service, Traffi
 use control::compile::{self, FIRST_EPOCH, Names};
 use dataplane::packet::EniId;
 use dataplane::state::{Device, Phase};
-use proptest::prelude::*;
 
 fn checked(text: &str) -> Checked {
     check::read(text, "test.yaml").unwrap_or_else(|report| panic!("{report}")).topology
@@ -363,149 +361,4 @@ fn a_hundred_and_fifty_thousand_rules_are_checked_in_seconds() {
     let limit = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 4 });
     assert!(took < limit, "{took:?}");
     println!("{} bytes in {took:?}", text.len());
-}
-
-/// Trees that look like topologies now and then.
-fn tree() -> impl Strategy<Value = String> {
-    let word = prop::sample::select(vec![
-        "vpcs",
-        "main",
-        "default",
-        "subnets",
-        "a",
-        "vpc",
-        "cidr_block",
-        "10.0.0.0/16",
-        "10.0.0.0/24",
-        "::/0",
-        "internet_gateways",
-        "nat_gateways",
-        "subnet",
-        "route_tables",
-        "routes",
-        "destination",
-        "target",
-        "blackhole",
-        "nat_gateway/a",
-        "security_groups",
-        "ingress",
-        "egress",
-        "protocol",
-        "tcp",
-        "icmp",
-        "ports",
-        "1-70000",
-        "source",
-        "network_acls",
-        "rule",
-        "action",
-        "allow",
-        "100",
-        "network_interfaces",
-        "private_ip",
-        "10.0.0.10",
-        "public_ip",
-        "auto",
-        "internet",
-        "hosts",
-        "addresses",
-        "serves",
-        "echo",
-        "prefix_lists",
-        "id",
-        "vpc-0",
-        "true",
-        "~",
-        "''",
-        "*x",
-        "&x a",
-        "!t a",
-        "\"\\x00\"",
-        "é",
-        "-1",
-        "map_public_ip_on_launch",
-    ]);
-    let leaf = word.clone().prop_map(str::to_owned);
-    leaf.prop_recursive(6, 60, 6, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4)
-                .prop_map(|items| format!("[{}]", items.join(", "))),
-            prop::collection::vec((word.clone(), inner), 0..6).prop_map(|entries| {
-                let entries: Vec<_> =
-                    entries.iter().map(|(key, value)| format!("{key}: {value}")).collect();
-                format!("{{{}}}", entries.join(", "))
-            }),
-        ]
-    })
-}
-
-/// A right topology of any size: two VPCs, subnets of several sizes, some addresses declared and some not.
-fn population() -> impl Strategy<Value = String> {
-    let interface = (0..4usize, prop::option::of(4..12u8), 0..3u8);
-    prop::collection::vec(interface, 0..40).prop_map(|interfaces| {
-        let mut text = String::from(
-            "vpcs: {red: {cidr_block: 10.0.0.0/16}, blue: {cidr_block: 10.0.0.0/16}}
-internet_gateways: {red: {vpc: red}, blue: {vpc: blue}}
-subnets:
-  s0: {vpc: red, cidr_block: 10.0.0.0/26}
-  s1: {vpc: red, cidr_block: 10.0.1.0/24, map_public_ip_on_launch: true}
-  s2: {vpc: blue, cidr_block: 10.0.0.0/26}
-  s3: {vpc: blue, cidr_block: 10.0.1.0/24}
-nat_gateways: {n0: {subnet: s0}, n2: {subnet: s2, public_ips: [198.51.100.3]}}
-network_interfaces:
-",
-        );
-        let mut declared = HashSet::new();
-        for (index, (subnet, address, public)) in interfaces.into_iter().enumerate() {
-            text.push_str(&format!("  e{index}: {{subnet: s{subnet}"));
-            if let Some(last) = address.filter(|last| declared.insert((subnet, *last))) {
-                text.push_str(&format!(", private_ip: 10.0.{}.{last}", subnet % 2));
-            }
-            text.push_str(["", ", public_ip: auto", ", public_ip: none"][usize::from(public)]);
-            text.push_str("}\n");
-        }
-        text
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        let text = String::from_utf8_lossy(&bytes);
-        let _ = check::read(&text, "test.yaml").map_err(|report| report.to_string());
-    }
-
-    #[test]
-    fn arbitrary_trees_never_panic(text in tree()) {
-        let _ = check::read(&text, "test.yaml").map_err(|report| report.to_string());
-    }
-
-    #[test]
-    fn a_topology_cut_short_or_spoilt_never_panics(at in 0..1usize << 12, with in "[-\\[\\]{}:,#&*!|>'\"%@` \n\ta1.é]{0,3}") {
-        let whole = include_str!("../../topologies/security-groups.yaml");
-        let mut text = whole.to_owned();
-        let at = whole.floor_char_boundary(at.min(whole.len()));
-        text.insert_str(at, &with);
-        let _ = check::read(&text, "test.yaml").map_err(|report| report.to_string());
-        let _ = check::read(&text[..at + with.len()], "test.yaml").map_err(|report| report.to_string());
-    }
-
-    #[test]
-    fn automatic_addresses_never_collide(text in population()) {
-        let topology = checked(&text);
-        let (mut private, mut public) = (HashSet::new(), HashSet::new());
-        let gateways = topology.nat_gateways.iter().flat_map(|it| {
-            it.addresses.iter().map(|address| (it.subnet, address.private_ip, address.public_ip))
-        });
-        let interfaces = topology.network_interfaces.iter().map(|it| (it.subnet, it.private_ip, it.public_ip));
-        for (subnet, inside, outside) in gateways.chain(interfaces) {
-            let subnet = &topology[subnet];
-            prop_assert!(private.insert((subnet.vpc, inside)), "{inside} twice");
-            prop_assert!(subnet.cidr.contains(&inside) && inside != subnet.cidr.broadcast());
-            prop_assert!(u32::from(inside) - u32::from(subnet.cidr.network()) >= 4, "{inside} is reserved");
-            prop_assert!(outside.is_none_or(|outside| public.insert(outside)), "{outside:?} twice");
-        }
-    }
 }
