@@ -214,7 +214,7 @@ fn headers(key: Key, direction: Direction) -> Headers {
             let kind = if reply { icmpv4::kind::ECHO_REPLY } else { icmpv4::kind::ECHO_REQUEST };
             u16::from_be_bytes([kind, 0])
         }
-        _ => key.dst_port,
+        _ => key.dst_port(),
     };
     let tcp_flags = match key.protocol {
         protocol::TCP if reply => flags::SYN | flags::ACK,

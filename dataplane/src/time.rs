@@ -5,6 +5,8 @@ mod period;
 
 use std::time::Duration;
 
+use zerocopy::FromZeros;
+
 pub use clock::{Clock, FASTEST, Pace, Reading, SLOWEST};
 pub use period::Period;
 
@@ -13,14 +15,14 @@ pub use period::Period;
 /// Moments are compared by their signed distance, which is right while they lie less than 24.8
 /// days apart. The longest AWS timer is five days, and a worker never steps further than
 /// [`MAX_STEP`] without retiring what has become due.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
 pub struct Tick(u32);
 
 /// The furthest that a worker moves its clock in one step.
 pub const MAX_STEP: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A stretch of emulated time, in milliseconds; at most 24.8 days.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, FromZeros)]
 pub struct Span(u32);
 
 impl Span {

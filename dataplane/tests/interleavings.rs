@@ -48,7 +48,9 @@ fn work(world: &World, id: u16, mut packets: Vec<Packet>) -> (Shard, Vec<Packet>
         let Some((link, bytes)) = handed.clone().or_else(|| packets.pop()) else { continue };
         batch.clear();
         batch.push_bytes(link, &bytes, VirtioNetHdr::PLAIN);
-        batch.packets_mut()[0].handed = handed.is_some();
+        if handed.is_some() {
+            batch.mark_handed();
+        }
         for stage in &PATH {
             (stage.run)(&mut batch, &mut shard, &tables);
             thread::yield_now();

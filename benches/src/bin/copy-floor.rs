@@ -15,7 +15,7 @@ use dataplane::io::{Frame, Link, SLOT};
 use dataplane::wire::checksum::{Delta, Sum};
 use dataplane::wire::ipv4::Ipv4;
 use dataplane::wire::tcp::Tcp;
-use dataplane::wire::udp::Udp;
+use dataplane::wire::udp::{self, Udp};
 use dataplane::wire::{protocol, virtio::VirtioNetHdr};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
@@ -121,7 +121,7 @@ impl Rewrite {
             return false;
         }
         *address = self.new;
-        header.checksum.set(self.delta.apply(header.checksum.get()));
+        header.checksum = self.delta.apply(header.checksum);
         if header.fragment_offset() == 0 {
             let (protocol, length) = (header.protocol, header.header_length());
             self.apply_to_transport(packet.get_mut(length..), protocol, frame.offload);
@@ -137,16 +137,12 @@ impl Rewrite {
             _ => None,
         };
         let Some(field) = field else { return };
-        if offload.needs_csum() {
-            field.set(self.delta.apply_partial(field.get()));
+        *field = if offload.needs_csum() {
+            self.delta.apply_partial(*field)
         } else if protocol == protocol::TCP {
-            field.set(self.delta.apply(field.get()));
-        } else if field.get() != 0 {
-            // No checksum stays none, and a sum of zero is not taken for none (RFC 768).
-            field.set(match self.delta.apply(field.get()) {
-                0 => 0xffff,
-                checksum => checksum,
-            });
-        }
+            self.delta.apply(*field)
+        } else {
+            udp::apply(self.delta, *field)
+        };
     }
 }

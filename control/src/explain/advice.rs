@@ -16,7 +16,7 @@ pub(super) fn advice(
     let key = &headers.key;
     let name = last.map_or("", |hop| names.kind_and_name(hop.component).1);
     let stage = last.map(|hop| hop.stage);
-    let ends = || ((key.src, key.src_port), (key.dst, key.dst_port));
+    let ends = || ((key.src, key.src_port()), (key.dst, key.dst_port()));
     // As it is where it was dropped: gateways on the way have translated it.
     let ((src, _), (dst, port)) = last.map_or_else(ends, |hop| (hop.src, hop.dst));
     let traffic = match key.protocol {

@@ -35,8 +35,8 @@ pub(crate) fn packet(key: &Key) -> PacketWords {
         _ => addr.to_string(),
     };
     PacketWords {
-        src: with_port(key.src, key.src_port),
-        dst: with_port(key.dst, key.dst_port),
+        src: with_port(key.src, key.src_port()),
+        dst: with_port(key.dst, key.dst_port()),
         protocol: protocol_name(key.protocol),
     }
 }

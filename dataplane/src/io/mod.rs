@@ -8,6 +8,7 @@ use crate::wire::virtio::VirtioNetHdr;
 pub mod compat;
 pub mod fragment;
 pub mod memory;
+pub mod pages;
 pub mod segment;
 pub mod transmit;
 pub mod tun;

@@ -156,12 +156,12 @@ impl Template {
                 if index > 0 {
                     header.flags &= !tcp::flags::CWR;
                 }
-                header.checksum.set(shorter.apply_partial(header.checksum.get()));
+                header.checksum = shorter.apply_partial(header.checksum);
             }
             Kind::Udp => {
                 let header = Udp::of_mut(transport)?;
                 header.length.set(length);
-                header.checksum.set(shorter.apply_partial(header.checksum.get()));
+                header.checksum = shorter.apply_partial(header.checksum);
             }
         }
         Some(())
@@ -197,7 +197,7 @@ fn layout(packet: &[u8], offload: VirtioNetHdr) -> Option<(Kind, usize)> {
     };
     let transport = packet.get(start..)?;
     let length = match kind {
-        Kind::Tcp => Tcp::of(transport)?.header_length().max(tcp::HEADER),
+        Kind::Tcp => usize::from(Tcp::of(transport)?.header_length()).max(tcp::HEADER),
         Kind::Udp => udp::HEADER,
     };
     let agrees = network

@@ -5,218 +5,27 @@
 //! [`Batch::PACKETS`] packets or [`Batch::BYTES`] bytes, whichever comes first, so that
 //! super-packets are rewritten while they are in cache.
 
+use crate::io::pages::Pages;
 use crate::io::{Frame, HEADROOM, SLOT};
-use crate::packet::{Addr, Component, Direction, Key, LinkId, Reason, SubnetId};
-use crate::shared::WorkerId;
-use crate::state::{FlowId, MeterId};
+use crate::packet::{Addr, LinkId, Packet};
 use crate::wire::virtio::VirtioNetHdr;
 
-/// One packet of a batch: where its bytes lie and what the stages found.
-#[derive(Clone, Copy, Debug)]
-pub struct Packet {
-    /// First byte of the IP header in the slot.
-    pub start: usize,
-    /// Bytes of the packet.
-    pub len: usize,
-    /// What the sender left to be done.
-    pub offload: VirtioNetHdr,
-    /// The key of the flow that it belongs to; that of the flow it quotes, if
-    /// [`Kind::Error`]. Valid iff parsed: the verdict is not a drop by parse.
-    pub key: Key,
-    /// The key's hash; valid iff parsed.
-    pub hash: u64,
-    /// Offset of the transport header from `start`; valid iff parsed.
-    pub transport: u8,
-    /// Offset of the payload behind the transport header from `start`; valid iff parsed.
-    pub payload: u16,
-    /// TCP control bits, zero for other protocols; valid iff parsed.
-    pub tcp_flags: u8,
-    /// What rules select by: TCP and UDP the destination port, ICMP type and code in one word.
-    pub selector: u16,
-    /// How it belongs to its flow.
-    pub kind: Kind,
-    /// The packet's own addresses, where they are not the key's; valid iff [`Kind::Error`].
-    pub outer: (Addr, Addr),
-    /// Its flow and the direction it goes in; valid iff the verdict is `Forward`.
-    pub flow: FlowId,
-    /// See `flow`.
-    pub direction: Direction,
-    /// The NAT gateways that it has come to, in the order of packets of the original direction.
-    pub meter: MeterId,
-    /// Whether another worker handed it over: it stays here, whoever owns its flow by now.
-    pub handed: bool,
-    /// Whether it is the answer to a packet that was dropped, in that packet's slot.
-    pub answers: bool,
-    /// What becomes of it.
-    pub verdict: Verdict,
-}
-
-/// What becomes of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Not judged yet.
-    Pending,
-    /// Goes on, rewritten as its flow says.
-    Forward,
-    /// Belongs to a flow of another worker, untouched.
-    HandOver(WorkerId),
-    /// Leaves by a link; `fragment` is the MTU that it has to be cut to, if any.
-    Emit {
-        /// The exit link.
-        link: LinkId,
-        /// Cut to this many bytes a fragment; `None` where it fits.
-        fragment: Option<u16>,
-    },
-    /// A fragment that waits for the first of its datagram; it comes again by itself.
-    Held,
-    /// Ends here.
-    Drop {
-        /// Why.
-        reason: Reason,
-        /// Where.
-        component: Component,
-        /// What the sender is told.
-        answer: Answer,
-    },
-}
-
-/// What the sender of a dropped packet is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Nothing.
-    Silence,
-    /// A TCP reset, as if by the destination (RFC 9293 s. 3.10.7.1).
-    Reset {
-        /// Where the device stands that sends it.
-        from: SubnetId,
-    },
-    /// ICMP "fragmentation needed" from `router` (RFC 1191 s. 4).
-    FragmentationNeeded {
-        /// The address that tells.
-        router: Addr,
-        /// Next-hop MTU, in bytes.
-        mtu: u16,
-        /// Where the device stands that tells.
-        from: SubnetId,
-    },
-    /// ICMP "time exceeded in transit" from `router` (RFC 792).
-    TimeExceeded {
-        /// The address that tells.
-        router: Addr,
-        /// Where the device stands that tells.
-        from: SubnetId,
-    },
-}
-
-impl Answer {
-    /// The subnet that it comes from.
-    #[must_use]
-    pub const fn from(self) -> Option<SubnetId> {
-        match self {
-            Self::Silence => None,
-            Self::Reset { from }
-            | Self::FragmentationNeeded { from, .. }
-            | Self::TimeExceeded { from, .. } => Some(from),
-        }
-    }
-}
-
-/// How a packet belongs to its flow. All but whole ones are judged one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// It is one of the conversation.
-    Whole,
-    /// An ICMP error: it quotes one of the conversation.
-    Error,
-    /// The first fragment of one, with the transport header.
-    FirstFragment,
-    /// A further fragment of one, without any header but IP's.
-    LaterFragment,
-}
-
-impl Kind {
-    /// Whether it is a fragment.
-    #[must_use]
-    pub const fn is_fragment(self) -> bool {
-        matches!(self, Self::FirstFragment | Self::LaterFragment)
-    }
-}
-
-impl Packet {
-    /// A packet as it came.
-    #[must_use]
-    #[inline]
-    pub fn received(link: LinkId, frame: Frame) -> Self {
-        Self {
-            start: frame.start,
-            len: frame.len,
-            offload: frame.offload,
-            key: Key::new(link, 0, Default::default(), Default::default()),
-            hash: 0,
-            transport: 0,
-            payload: 0,
-            tcp_flags: 0,
-            selector: 0,
-            kind: Kind::Whole,
-            outer: (Addr::default(), Addr::default()),
-            flow: FlowId::default(),
-            direction: Direction::Original,
-            meter: MeterId::NONE,
-            handed: false,
-            answers: false,
-            verdict: Verdict::Pending,
-        }
-    }
-
-    /// Whether no stage has judged it yet.
-    #[must_use]
-    pub const fn is_pending(&self) -> bool {
-        matches!(self.verdict, Verdict::Pending)
-    }
-
-    /// The frame that a link sends.
-    #[must_use]
-    pub const fn frame(&self) -> Frame {
-        Frame { start: self.start, len: self.len, offload: self.offload }
-    }
-
-    /// What it is on the wire: itself, or the segments of a super-packet.
-    #[must_use]
-    #[inline]
-    pub fn wire(&self) -> Wire {
-        match self.offload.segmented() {
-            None => Wire { packets: 1, bytes: self.len, longest: self.len },
-            Some(_) => self.segments(),
-        }
-    }
-
-    /// Out of line, so that packets that come one by one do not pay for it.
-    #[cold]
-    fn segments(&self) -> Wire {
-        let (headers, size) = (usize::from(self.payload), usize::from(self.offload.gso_size));
-        let payload = self.len.saturating_sub(headers);
-        let packets = payload.div_ceil(size.max(1)).max(1);
-        Wire { packets, bytes: self.len + (packets - 1) * headers, longest: headers + size }
-    }
-}
-
-/// What a packet is on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wire {
-    /// How many packets.
-    pub packets: usize,
-    /// Their bytes in all, each with its headers.
-    pub bytes: usize,
-    /// Bytes of the longest, or what that may have.
-    pub longest: usize,
-}
+/// Source and destination of an ICMP error.
+pub type Outer = (Addr, Addr);
 
 /// A batch of packets and their bytes.
 #[derive(Debug)]
 pub struct Batch {
-    bytes: Box<[u8]>,
-    packets: Vec<Packet>,
+    slots: Pages<[u8; SLOT]>,
+    packets: Box<[Packet]>,
+    len: usize,
+    outers: Box<[Outer]>,
+    /// Bytes in all.
     total: usize,
+    /// Packets that another worker handed over.
+    handed: usize,
+    /// Packets that recall left to the stages behind it.
+    pub(crate) left: usize,
 }
 
 impl Batch {
@@ -229,53 +38,58 @@ impl Batch {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            bytes: vec![0; Self::PACKETS * SLOT].into_boxed_slice(),
-            packets: Vec::with_capacity(Self::PACKETS),
+            slots: Pages::zeroed(Self::PACKETS),
+            packets: vec![Packet::NONE; Self::PACKETS].into_boxed_slice(),
+            len: 0,
+            outers: vec![Default::default(); Self::PACKETS].into_boxed_slice(),
             total: 0,
+            handed: 0,
+            left: 0,
         }
     }
 
     /// Forgets all packets.
     pub fn clear(&mut self) {
-        self.packets.clear();
-        self.total = 0;
+        (self.len, self.total, self.handed, self.left) = (0, 0, 0, 0);
     }
 
     /// Whether it takes no more packets.
     #[must_use]
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.packets.len() >= Self::PACKETS || self.total >= Self::BYTES
+        self.len >= Self::PACKETS || self.total >= Self::BYTES
     }
 
     /// Whether it holds no packets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.packets.is_empty()
+        self.len == 0
     }
 
     /// Packets in it.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.packets.len()
+        self.len
     }
 
     /// The slot that the next packet goes to; `None` when the batch is full.
     #[inline]
-    pub fn next_slot(&mut self) -> Option<&mut [u8]> {
+    pub fn next_slot(&mut self) -> Option<&mut [u8; SLOT]> {
         if self.is_full() {
             return None;
         }
-        let from = self.packets.len() * SLOT;
-        self.bytes.get_mut(from..from + SLOT)
+        self.slots.get_mut(self.len)
     }
 
-    /// Adds the packet that was put in [`next_slot`](Self::next_slot).
-    #[inline]
-    pub fn push(&mut self, packet: Packet) {
+    /// Adds the packet that came in by `link` and was put in [`next_slot`](Self::next_slot).
+    #[inline(always)]
+    pub fn push(&mut self, link: LinkId, frame: Frame) {
         debug_assert!(!self.is_full(), "a packet needs a slot");
-        self.total += packet.len;
-        self.packets.push(packet);
+        if let Some(packet) = self.packets.get_mut(self.len) {
+            packet.receive(link, frame);
+            self.total += frame.len;
+            self.len += 1;
+        }
     }
 
     /// Copies `bytes` into the next slot as a whole packet that came in by `link`. Does nothing
@@ -286,40 +100,66 @@ impl Batch {
         let Some(place) = slot.get_mut(HEADROOM..HEADROOM + bytes.len()) else { return };
         place.copy_from_slice(bytes);
         let frame = Frame { start: HEADROOM, len: bytes.len(), offload };
-        self.push(Packet::received(link, frame));
+        self.push(link, frame);
+    }
+
+    /// Says that another worker handed the last packet over: it stays here, whoever owns its flow by
+    /// now.
+    pub fn mark_handed(&mut self) {
+        if let Some(packet) = self.packets_mut().last_mut() {
+            let is_new = !packet.handed;
+            packet.handed = true;
+            self.handed += usize::from(is_new);
+        }
+    }
+
+    /// Packets that came in here.
+    #[must_use]
+    pub(crate) fn received(&self) -> usize {
+        self.len - self.handed
     }
 
     /// The descriptors.
     #[must_use]
     pub fn packets(&self) -> &[Packet] {
-        &self.packets
+        self.packets.get(..self.len).unwrap_or_default()
     }
 
     /// The descriptors, to be stamped.
+    #[inline]
     pub fn packets_mut(&mut self) -> &mut [Packet] {
-        &mut self.packets
+        self.packets.get_mut(..self.len).unwrap_or_default()
     }
 
     /// Each packet with its whole slot.
-    pub fn slots_mut(&mut self) -> impl Iterator<Item = (&mut Packet, &mut [u8])> {
-        self.packets.iter_mut().zip(self.bytes.chunks_exact_mut(SLOT))
+    pub fn slots_mut(&mut self) -> impl Iterator<Item = (&mut Packet, &mut [u8; SLOT])> {
+        let packets = self.packets.get_mut(..self.len).unwrap_or_default();
+        packets.iter_mut().zip(self.slots.iter_mut())
     }
 
-    /// Each packet with its own bytes.
-    pub fn each_mut(&mut self) -> impl Iterator<Item = (&mut Packet, &mut [u8])> {
-        self.slots_mut().map(|(packet, slot)| {
-            let end = packet.start + packet.len;
-            let bytes = slot.get_mut(packet.start..end).unwrap_or_default();
-            (packet, bytes)
-        })
+    /// The packets, and their slots.
+    #[inline]
+    pub fn parts_mut(&mut self) -> (&mut [Packet], &mut [[u8; SLOT]]) {
+        let len = self.len.min(self.packets.len()).min(self.slots.len());
+        (&mut self.packets[..len], &mut self.slots[..len])
+    }
+
+    /// Each packet with its slot, and with the addresses that an ICMP error leaves with: valid iff it is
+    /// one, and admitted.
+    pub fn lanes_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (&mut Packet, &mut [u8; SLOT], &mut Outer)> {
+        let packets = self.packets.get_mut(..self.len).unwrap_or_default();
+        let lanes = packets.iter_mut().zip(self.slots.iter_mut()).zip(&mut self.outers);
+        lanes.map(|((packet, slot), outer)| (packet, slot, outer))
     }
 
     /// The bytes of packet `index`.
     #[must_use]
     pub fn bytes(&self, index: usize) -> &[u8] {
-        let Some(packet) = self.packets.get(index) else { return &[] };
-        let from = index * SLOT + packet.start;
-        self.bytes.get(from..from + packet.len).unwrap_or_default()
+        let Some(packet) = self.packets().get(index) else { return &[] };
+        let slot = self.slots.get(index);
+        slot.and_then(|slot| slot.get(packet.range())).unwrap_or_default()
     }
 }
 

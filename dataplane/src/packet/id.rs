@@ -1,9 +1,15 @@
 //! What the tables call things: an index a kind, so that one cannot be taken for another.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
+            FromBytes, IntoBytes, Immutable, KnownLayout,
+        )]
+        #[repr(transparent)]
         pub struct $name(pub u16);
 
         impl $name {

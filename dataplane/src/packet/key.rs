@@ -1,10 +1,67 @@
 //! What tells one conversation from another.
 
-use std::hash::{BuildHasher, Hasher};
+use std::fmt;
+use std::hash::{self, BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::packet::{Addr, LinkId};
+
+/// Source and destination port, as they stand in a packet: one word that is compared, reversed and
+/// written as a whole.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(transparent)]
+pub struct PortPair(u32);
+
+impl PortPair {
+    /// Neither.
+    pub const NONE: Self = Self(0);
+
+    /// These two.
+    #[must_use]
+    pub const fn new(src: u16, dst: u16) -> Self {
+        let ([a, b], [c, d]) = (src.to_be_bytes(), dst.to_be_bytes());
+        Self::from_bytes([a, b, c, d])
+    }
+
+    /// As they stand in a packet.
+    #[must_use]
+    #[inline]
+    pub const fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self(u32::from_ne_bytes(bytes))
+    }
+
+    /// As they stand in a packet.
+    #[must_use]
+    #[inline]
+    pub const fn to_bytes(self) -> [u8; 4] {
+        self.0.to_ne_bytes()
+    }
+
+    /// Source port.
+    #[must_use]
+    pub const fn src(self) -> u16 {
+        let [a, b, ..] = self.to_bytes();
+        u16::from_be_bytes([a, b])
+    }
+
+    /// Destination port.
+    #[must_use]
+    pub const fn dst(self) -> u16 {
+        let [.., a, b] = self.to_bytes();
+        u16::from_be_bytes([a, b])
+    }
+
+    /// Each in the place of the other.
+    #[must_use]
+    #[inline]
+    pub const fn reversed(self) -> Self {
+        Self(self.0.rotate_left(16))
+    }
+}
 
 /// The packets of one direction of one conversation: where they come in, and their 5-tuple.
 ///
@@ -13,17 +70,15 @@ use crate::packet::{Addr, LinkId};
 ///
 /// Ports by protocol: TCP and UDP their own; an ICMP echo request its identifier as source port and
 /// zero as destination port, an echo reply the other way round; anything else zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Key {
     /// Source address.
     pub src: Addr,
     /// Destination address.
     pub dst: Addr,
-    /// Source port.
-    pub src_port: u16,
-    /// Destination port.
-    pub dst_port: u16,
+    /// Source and destination port.
+    pub ports: PortPair,
     /// The link that the packets come in by.
     pub link: LinkId,
     /// IP protocol number.
@@ -46,14 +101,38 @@ impl Key {
         (src, src_port): (Addr, u16),
         (dst, dst_port): (Addr, u16),
     ) -> Self {
-        Self { src, dst, src_port, dst_port, link, protocol, special: 0 }
+        Self::with_ports(link, protocol, (src, dst), PortPair::new(src_port, dst_port))
+    }
+
+    /// The same, with both ports at once.
+    #[must_use]
+    #[inline]
+    pub const fn with_ports(
+        link: LinkId,
+        protocol: u8,
+        (src, dst): (Addr, Addr),
+        ports: PortPair,
+    ) -> Self {
+        Self { src, dst, ports, link, protocol, special: 0 }
+    }
+
+    /// Source port.
+    #[must_use]
+    pub const fn src_port(&self) -> u16 {
+        self.ports.src()
+    }
+
+    /// Destination port.
+    #[must_use]
+    pub const fn dst_port(&self) -> u16 {
+        self.ports.dst()
     }
 
     /// The same 5-tuple seen from the other end, coming in by `link`.
     #[must_use]
     pub const fn reversed(&self, link: LinkId) -> Self {
-        let &Self { src, dst, src_port, dst_port, link: _, protocol, special } = self;
-        Self { src: dst, dst: src, src_port: dst_port, dst_port: src_port, link, protocol, special }
+        let &Self { src, dst, link: _, protocol, special, .. } = self;
+        Self { src: dst, dst: src, ports: self.ports.reversed(), link, protocol, special }
     }
 
     /// The reply key of a flow that has lost its translation: unlike that of any packet, unique
@@ -77,6 +156,7 @@ impl Key {
 
     /// A hash that differs from instance to instance.
     #[must_use]
+    #[inline(always)]
     pub fn hash(&self, seed: &FixedState) -> u64 {
         let [a, b] = self.src.words();
         let [c, d] = self.dst.words();
@@ -88,13 +168,37 @@ impl Key {
         hasher.write_u64(b);
         hasher.write_u64(d);
         hasher.write_u64(
-            u64::from(self.src_port) << 48
-                | u64::from(self.dst_port) << 32
-                | u64::from(self.link.0) << 16
-                | u64::from(self.protocol) << 8
-                | u64::from(self.special),
+            u64::from(self.ports.0)
+                | u64::from(self.link.0) << 32
+                | u64::from(self.protocol) << 48
+                | u64::from(self.special) << 56,
         );
         hasher.finish()
+    }
+}
+
+/// All of it at once, rather than field by field.
+impl PartialEq for Key {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let (own, others): ([u64; 5], [u64; 5]) =
+            (zerocopy::transmute!(*self), zerocopy::transmute!(*other));
+        own.iter().zip(&others).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
+    }
+}
+
+impl hash::Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.as_bytes());
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &Self { src, dst, link, protocol, special, .. } = self;
+        let (src_port, dst_port) = (self.src_port(), self.dst_port());
+        write!(f, "{protocol} [{src}]:{src_port} > [{dst}]:{dst_port} by {}", link.0)?;
+        if special == 0 { Ok(()) } else { write!(f, ", special {special}") }
     }
 }
 
@@ -130,6 +234,13 @@ mod tests {
     }
 
     #[test]
+    fn ports_are_read_as_they_were_given() {
+        assert_eq!((key().src_port(), key().dst_port()), (40000, 80));
+        let reversed = key().reversed(LinkId(9));
+        assert_eq!((reversed.src_port(), reversed.dst_port()), (80, 40000));
+    }
+
+    #[test]
     fn reversing_twice_is_the_identity() {
         assert_eq!(key().reversed(LinkId(9)).reversed(LinkId(3)), key());
         assert_ne!(key().reversed(LinkId(3)), key());
@@ -149,8 +260,8 @@ mod tests {
         for changed in [
             Key { src: other, ..key() },
             Key { dst: other, ..key() },
-            Key { src_port: 1, ..key() },
-            Key { dst_port: 1, ..key() },
+            Key { ports: PortPair::new(1, 80), ..key() },
+            Key { ports: PortPair::new(40000, 1), ..key() },
             Key { link: LinkId(1), ..key() },
             Key { protocol: 17, ..key() },
             Key { special: 1, ..key() },

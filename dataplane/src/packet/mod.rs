@@ -2,15 +2,19 @@
 
 pub mod addr;
 pub mod batch;
+pub mod descriptor;
 pub mod id;
 pub mod key;
 pub mod reason;
+pub mod verdict;
 
 pub use addr::Addr;
-pub use batch::{Answer, Batch, Kind, Packet, Verdict, Wire};
+pub use batch::Batch;
+pub use descriptor::{Kind, Packet, Wire};
 pub use id::{
     AclId, Component, EniId, GroupId, HostId, InternetGatewayId, LinkId, NatGatewayId,
     RouteTableId, SubnetId, VpcId,
 };
-pub use key::{Direction, Key};
+pub use key::{Direction, Key, PortPair};
 pub use reason::Reason;
+pub use verdict::{Answer, Teller, Verdict};

@@ -6,7 +6,7 @@ use etherparse::PacketBuilder;
 use etherparse::icmpv4::{DestUnreachableHeader, TimeExceededCode};
 use etherparse::{Icmpv4Type, err::packet::BuildWriteError};
 
-use crate::packet::{Addr, Answer, Packet};
+use crate::packet::{Addr, Answer, Packet, SubnetId, Teller};
 use crate::tables::{AclRule, Classifier, PeerOf, Place, Tables};
 use crate::wire::icmpv4::Icmpv4;
 use crate::wire::ipv4::Ipv4;
@@ -20,28 +20,55 @@ const TTL: u8 = 64;
 const LONGEST_ERROR: usize = 576;
 
 /// The answer to the packet in `slot`, untranslated as it came.
-pub(super) fn compose(packet: &Packet, slot: &[u8], answer: Answer) -> Option<Vec<u8>> {
-    let bytes = slot.get(packet.start..packet.start + packet.len)?;
+pub(super) fn compose(
+    packet: &Packet,
+    slot: &[u8],
+    answer: Answer,
+    tables: &Tables,
+) -> Option<Vec<u8>> {
+    let bytes = slot.get(packet.range())?;
     let header = Ipv4::of(bytes)?;
     let (src, dst) = (header.src(), header.dst());
+    let error = |by, kind| error(bytes, address(by, tables).to_v4()?, src, kind).ok();
     match answer {
         Answer::Silence => None,
         Answer::Reset { .. } => reset(packet, bytes, src, dst).ok(),
-        Answer::FragmentationNeeded { router, mtu, .. } => {
+        Answer::FragmentationNeeded { by, mtu } => {
             let kind = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu };
-            error(bytes, router.to_v4()?, src, Icmpv4Type::DestinationUnreachable(kind)).ok()
+            error(by, Icmpv4Type::DestinationUnreachable(kind))
         }
-        Answer::TimeExceeded { router, .. } => {
-            let kind = Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit);
-            error(bytes, router.to_v4()?, src, kind).ok()
+        Answer::TimeExceeded { by } => {
+            error(by, Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit))
         }
+    }
+}
+
+/// The address that tells.
+fn address(by: Teller, tables: &Tables) -> Addr {
+    match by {
+        Teller::Router(subnet) => tables.subnet(subnet).router,
+        Teller::NatGateway(id) => tables.nat_gateway(id).primary(),
+    }
+}
+
+/// The subnet that an answer comes from.
+fn origin(answer: Answer, tables: &Tables) -> Option<SubnetId> {
+    match answer {
+        Answer::Silence => None,
+        Answer::Reset { from } => Some(from),
+        Answer::FragmentationNeeded { by, .. } | Answer::TimeExceeded { by } => Some(match by {
+            Teller::Router(subnet) => subnet,
+            Teller::NatGateway(id) => tables.nat_gateway(id).subnet,
+        }),
     }
 }
 
 /// Whether the network ACLs between the device that answers and the sender let the answer pass (AWS
 /// "Network MTU for your EC2 instance": such messages are subject to them).
 pub(super) fn arrives(packet: &Packet, told: &[u8], answer: Answer, tables: &Tables) -> bool {
-    let (Some(from), Some(Place::Eni(eni))) = (answer.from(), tables.place(packet.key.link)) else {
+    let (Some(from), Some(Place::Eni(eni))) =
+        (origin(answer, tables), tables.place(packet.key.link))
+    else {
         return true;
     };
     let to = tables.eni(eni).subnet;
@@ -75,7 +102,7 @@ fn reset(
     let builder = if tcp.flags & flags::ACK != 0 {
         ip.tcp(from, to, tcp.acknowledgment.get(), 0).rst()
     } else {
-        let data = bytes.len().saturating_sub(usize::from(packet.payload));
+        let data = bytes.len().saturating_sub(packet.payload());
         let phantom =
             (tcp.flags & flags::SYN != 0) as usize + (tcp.flags & flags::FIN != 0) as usize;
         let length = u32::try_from(data + phantom).unwrap_or(0);

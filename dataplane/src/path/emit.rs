@@ -4,51 +4,69 @@
 //! rejected packet owes, in that packet's own slot. All drops are counted here.
 
 use crate::io::HEADROOM;
-use crate::packet::{Answer, Batch, Packet, Verdict};
+use crate::packet::{Answer, Batch, Direction, Packet, Verdict};
 use crate::path::answer;
-use crate::state::Shard;
+use crate::state::{Hot, Shard};
 use crate::tables::Tables;
 use crate::wire::virtio::VirtioNetHdr;
 
 /// Decides on the way out of each packet, and counts.
 pub fn emit(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
+    if batch.left == 0 {
+        return;
+    }
     for (packet, slot) in batch.slots_mut() {
         match packet.verdict {
+            Verdict::Emit { .. } => {}
             Verdict::Forward => {
-                let Some(hot) = shard.flows.hot(packet.flow) else { continue };
+                let Some(hot) = shard.flows.hot(packet.flow()) else { continue };
                 let wire = packet.wire();
                 let fragment = (wire.longest > usize::from(hot.mtu)).then_some(hot.mtu);
-                let link = hot.key(packet.direction.opposite()).link;
-                packet.verdict = Verdict::Emit { link, fragment };
+                packet.verdict = leave((hot, packet.direction()), fragment);
                 shard.counters.forwarded += 1;
-                shard.counters.forwarded_bytes += packet.len as u64;
-                shard.meters.pass(packet, &wire);
+                shard.counters.forwarded_bytes += u64::from(packet.len);
+                shard.meters.pass((packet.meter, packet.direction()), &wire);
             }
-            Verdict::Drop { .. } => stop(packet, slot, shard, tables),
-            Verdict::HandOver(_) => shard.counters.handed_over += 1,
-            Verdict::Held => {}
-            Verdict::Pending | Verdict::Emit { .. } => {
-                debug_assert!(false, "admit judges every packet that recall left");
-            }
+            _ => stop(packet, slot, shard, tables),
         }
     }
 }
 
-/// Counts a drop, and makes the answer that it owes.
+/// By the exit link of the flow, in this direction.
+#[inline(always)]
+pub(super) fn leave((hot, direction): (&Hot, Direction), fragment: Option<u16>) -> Verdict {
+    Verdict::Emit { link: hot.key(direction.opposite()).link, fragment }
+}
+
+/// Counts what does not go on from here.
 #[inline(never)]
 fn stop(packet: &mut Packet, slot: &mut [u8], shard: &mut Shard, tables: &Tables) {
-    let Verdict::Drop { reason, component, answer } = packet.verdict else { return };
-    shard.counters.drop(reason, component);
-    shard.meters.stop(packet, (reason, component), tables);
+    match packet.verdict {
+        Verdict::Drop { reason, component, answer } => {
+            shard.counters.drop(reason, component);
+            shard.meters.stop(packet, (reason, component), tables);
+            tell(packet, slot, answer, shard, tables);
+        }
+        Verdict::HandOver(_) => shard.counters.handed_over += 1,
+        Verdict::Held => {}
+        Verdict::Pending | Verdict::Forward | Verdict::Emit { .. } => {
+            debug_assert!(false, "admit judges every packet that recall left");
+        }
+    }
+}
+
+/// Makes the answer that a drop owes, in the place of the packet.
+#[expect(clippy::cast_possible_truncation, reason = "an answer is of a slot's length at most")]
+fn tell(packet: &mut Packet, slot: &mut [u8], answer: Answer, shard: &mut Shard, tables: &Tables) {
     if answer != Answer::Silence
-        && let Some(told) = answer::compose(packet, slot, answer)
+        && let Some(told) = answer::compose(packet, slot, answer, tables)
         && answer::arrives(packet, &told, answer, tables)
         && let Some(place) = slot.get_mut(HEADROOM..HEADROOM + told.len())
     {
         place.copy_from_slice(&told);
         packet.answers = true;
-        packet.start = HEADROOM;
-        packet.len = told.len();
+        packet.start = HEADROOM as u32;
+        packet.len = told.len() as u32;
         packet.offload = VirtioNetHdr::PLAIN;
         packet.verdict = Verdict::Emit { link: packet.key.link, fragment: None };
         shard.counters.answers += 1;

@@ -8,6 +8,7 @@ use crate::packet::{Addr, Key, Kind, LinkId, Packet, Reason, Verdict};
 use crate::path::parse::transport_of;
 use crate::state::{Held, Ports, Shard};
 use crate::tables::Tables;
+use crate::wire::icmpv4::Icmpv4;
 use crate::wire::ipv4::Ipv4;
 use crate::wire::{protocol, virtio::VirtioNetHdr};
 
@@ -34,7 +35,8 @@ pub(super) fn place(
     let found = (offset == 0)
         .then(|| transport_of(header.protocol, payload, usize::from(u16::MAX)))
         .transpose()?;
-    if found.as_ref().is_some_and(|found| found.quoted.is_some()) {
+    let message = (header.protocol == protocol::ICMP).then(|| Icmpv4::of(payload)).flatten();
+    if offset == 0 && message.is_some_and(Icmpv4::is_error) {
         return Err(Reason::IcmpUnmatched);
     }
     let hash = shard.flows.hash(&datagram);
@@ -46,8 +48,9 @@ pub(super) fn place(
     let ports = if let Some(found) = found {
         packet.kind = Kind::FirstFragment;
         packet.tcp_flags = found.tcp_flags;
-        packet.payload = u16::try_from(transport + found.header).map_err(|_| Reason::Malformed)?;
-        let ports = Ports { ports: found.ports, selector: found.selector };
+        packet.header = found.header;
+        let icmp = message.map_or(0, Icmpv4::type_and_code);
+        let ports = Ports { ports: found.ports, icmp };
         shard.fragments.learn(datagram, ports, shard.now);
         ports
     } else {
@@ -66,17 +69,16 @@ pub(super) fn place(
             return Ok(());
         };
         packet.kind = Kind::LaterFragment;
-        packet.payload = u16::try_from(transport).map_err(|_| Reason::Malformed)?;
+        (packet.header, packet.tcp_flags) = (0, 0);
         ports
     };
     // Now that its flow is known, that flow's worker is who it belongs to.
     packet.handed = false;
-    packet.len = total;
+    packet.len = u32::from(header.total_length.get());
     packet.transport = u8::try_from(transport).map_err(|_| Reason::Malformed)?;
-    packet.selector = ports.selector;
-    let (src, dst) = (Addr::v4(header.src()), Addr::v4(header.dst()));
-    let (src_port, dst_port) = ports.ports;
-    let key = Key::new(datagram.link, header.protocol, (src, src_port), (dst, dst_port));
+    packet.icmp = ports.icmp;
+    let ends = (Addr::v4(header.src()), Addr::v4(header.dst()));
+    let key = Key::with_ports(datagram.link, header.protocol, ends, ports.ports);
     packet.hash = shard.flows.hash(&key);
     packet.key = key;
     Ok(())
@@ -85,8 +87,8 @@ pub(super) fn place(
 /// What whoever gets a further fragment handed over must know beside its bytes.
 #[must_use]
 pub fn known(packet: &Packet) -> Option<Ports> {
-    let ports = (packet.key.src_port, packet.key.dst_port);
-    (packet.kind == Kind::LaterFragment).then_some(Ports { ports, selector: packet.selector })
+    (packet.kind == Kind::LaterFragment)
+        .then_some(Ports { ports: packet.key.ports, icmp: packet.icmp })
 }
 
 /// Takes in what another worker knows of a fragment that it hands over.

@@ -64,10 +64,8 @@ pub fn resume(batch: &mut Batch, shard: &mut Shard) -> bool {
         && let Some(held) = shard.fragments.next_ready()
     {
         batch.push_bytes(held.link, &held.bytes, VirtioNetHdr::PLAIN);
-        if let Some(packet) = batch.packets_mut().last_mut() {
-            // It was counted when it came.
-            packet.handed = true;
-        }
+        // It was counted when it came.
+        batch.mark_handed();
     }
     !batch.is_empty()
 }

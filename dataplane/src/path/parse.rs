@@ -4,36 +4,71 @@
 //! s. 5.2.2), so that later stages believe lengths and offsets. The device header is checked too:
 //! a partial checksum and a super-packet must be of the packet that they come with.
 
-use crate::packet::{Addr, Answer, Batch, Key, Kind, Packet, Reason, Verdict};
+use crate::io::SLOT;
+use crate::packet::{Addr, Answer, Batch, Key, Kind, LinkId, Packet, PortPair, Reason, Verdict};
 use crate::path::fragment;
-use crate::state::{Flows, Shard};
+use crate::state::{Flows, MeterId, Shard};
 use crate::tables::Tables;
 use crate::wire::checksum::Sum;
 use crate::wire::icmpv4::{self, Icmpv4};
 use crate::wire::ipv4::{self, Ipv4};
+use crate::wire::protocol;
 use crate::wire::tcp::{self, Tcp};
 use crate::wire::udp::{self, Udp};
 use crate::wire::virtio::gso;
-use crate::wire::{protocol, virtio::VirtioNetHdr};
 
-/// Finds headers and key of each packet, or drops it.
+/// Finds headers and key of each packet, or drops it; what the key is looked up in is on its way into
+/// cache meanwhile.
 pub fn parse(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
-    for (packet, bytes) in batch.each_mut() {
-        // What was handed over was counted where it came in.
-        shard.counters.received += u64::from(!packet.handed);
-        let drop = |reason, packet: &mut Packet| {
-            let component = tables.component_at(packet.key.link);
-            packet.verdict = Verdict::Drop { reason, component, answer: Answer::Silence };
-        };
-        match dissect(packet, bytes, &shard.flows) {
-            Ok(()) => {}
-            Err(Undone::Refused(reason)) => drop(reason, packet),
-            Err(Undone::Fragment) => {
-                if let Err(reason) = fragment::place(packet, bytes, shard, tables) {
-                    drop(reason, packet);
-                }
-            }
+    // What was handed over was counted where it came in.
+    shard.counters.received += batch.received() as u64;
+    for (packet, slot) in batch.slots_mut() {
+        if common(packet, slot, &shard.flows).is_none() {
+            uncommon(packet, slot, shard, tables);
         }
+        shard.flows.prefetch_index(packet.hash);
+    }
+}
+
+/// Length of an IPv4 header without options, in bytes; see [`Packet::transport`].
+const IPV4: u8 = short(ipv4::HEADER);
+
+/// What most packets are: TCP or UDP over IPv4 without options, whole and sound. `None` for any other,
+/// and for those that are none of anything.
+#[inline(always)]
+fn common(packet: &mut Packet, slot: &mut [u8; SLOT], flows: &Flows) -> Option<()> {
+    let bytes = packet.bytes_mut(slot)?;
+    let header = Ipv4::of(bytes).filter(|header| header.version_ihl == ipv4::PLAIN)?;
+    if !header.is_summed() || header.is_fragment() {
+        return None;
+    }
+    let total = header.total_length.get();
+    let segment = bytes.get(ipv4::HEADER..usize::from(total))?;
+    if !packet.offload.is_finished() {
+        check_offload(packet, header.protocol, ipv4::HEADER, total).ok()?;
+    }
+    match header.protocol {
+        protocol::TCP => belongs(packet, header, IPV4, tcp(segment)?.into(), flows),
+        protocol::UDP => belongs(packet, header, IPV4, udp(segment, segment.len())?.into(), flows),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// Any packet, or what is none.
+#[cold]
+#[inline(never)]
+fn uncommon(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard, tables: &Tables) {
+    let bytes = packet.bytes_mut(slot).unwrap_or_default();
+    let placed = match dissect(packet, bytes, &shard.flows) {
+        Ok(()) => return,
+        Err(Undone::Refused(reason)) => Err(reason),
+        Err(Undone::Fragment) => fragment::place(packet, bytes, shard, tables),
+    };
+    if let Err(reason) = placed {
+        let component = tables.component_at(packet.key.link);
+        packet.meter = MeterId::NONE;
+        packet.verdict = Verdict::Drop { reason, component, answer: Answer::Silence };
     }
 }
 
@@ -51,132 +86,139 @@ impl From<Reason> for Undone {
     }
 }
 
-#[inline]
 fn dissect(packet: &mut Packet, bytes: &[u8], flows: &Flows) -> Result<(), Undone> {
     let header = Ipv4::of(bytes).ok_or(Reason::Malformed)?;
-    match header.version() {
-        4 => {}
-        6 => return Err(Reason::IpVersion.into()),
-        _ => return Err(Reason::Malformed.into()),
-    }
-    let transport = header.header_length();
-    let total = usize::from(header.total_length.get());
-    if transport < ipv4::HEADER || total < transport || total > bytes.len() {
-        return Err(Reason::Malformed.into());
-    }
-    // RFC 1812 s. 5.2.2 (2): what is not summed right is not looked at further.
-    let is_summed = match transport {
-        ipv4::HEADER => header.is_summed(),
-        _ => bytes.get(..transport).is_some_and(|header| Sum::of(header).fold() == 0xffff),
-    };
-    if !is_summed {
-        return Err(Reason::Malformed.into());
-    }
+    let length = check_header(header, bytes)?;
     if header.is_fragment() {
         return Err(Undone::Fragment);
     }
-    let segment = bytes.get(transport..total).ok_or(Reason::Malformed)?;
-    let found = transport_of(header.protocol, segment, segment.len())?;
-    check_offload(&packet.offload, header.protocol, transport)?;
-    if packet.offload.segmented().is_some() && total != packet.len {
-        return Err(Reason::Malformed.into());
-    }
-
     // Padding behind the packet is not its own.
-    packet.len = total;
-    packet.transport = u8::try_from(transport).map_err(|_| Reason::Malformed)?;
-    packet.payload = u16::try_from(transport + found.header).map_err(|_| Reason::Malformed)?;
-    packet.tcp_flags = found.tcp_flags;
-    packet.selector = found.selector;
-    let link = packet.key.link;
-    let (src, dst) = (Addr::v4(header.src()), Addr::v4(header.dst()));
-    let (src_port, dst_port) = found.ports;
-    let mut key = Key::new(link, header.protocol, (src, src_port), (dst, dst_port));
-    if let Some(quoted) = found.quoted {
-        // The answer to what is quoted comes the way that this error came.
-        key = quoted.reversed(link);
-        packet.kind = Kind::Error;
-        packet.outer = (src, dst);
+    let total = header.total_length.get();
+    let segment = bytes.get(length.into()..total.into()).ok_or(Reason::Malformed)?;
+    let transport = transport_of(header.protocol, segment, segment.len())?;
+    check_offload(packet, header.protocol, length.into(), total)?;
+    belongs(packet, header, length, transport, flows);
+    if header.protocol == protocol::ICMP {
+        let message = Icmpv4::of(segment).ok_or(Reason::Malformed)?;
+        packet.icmp = message.type_and_code();
+        if message.is_error() {
+            packet.kind = Kind::Error;
+            let quote = segment.get(icmpv4::HEADER..).unwrap_or_default();
+            packet.key = quoted(quote, packet.key.link)?;
+            packet.hash = flows.hash(&packet.key);
+        }
     }
-    // Hashed before it is stored: reading back at once what was stored in narrower pieces stalls.
-    packet.hash = flows.hash(&key);
-    packet.key = key;
     Ok(())
 }
 
+/// The length of a header of IPv4, in bytes.
+fn check_header(header: &Ipv4, bytes: &[u8]) -> Result<u8, Reason> {
+    match header.version() {
+        4 => {}
+        6 => return Err(Reason::IpVersion),
+        _ => return Err(Reason::Malformed),
+    }
+    let length = header.header_length();
+    let whole = bytes.get(..length).filter(|_| length >= ipv4::HEADER).ok_or(Reason::Malformed)?;
+    // RFC 1812 s. 5.2.2 (2): what is not summed right is not looked at further.
+    let is_summed = Sum::of(whole).fold() == 0xffff;
+    u8::try_from(length).ok().filter(|_| is_summed).ok_or(Reason::Malformed)
+}
+
+/// Says whose a packet is, `length` bytes of which are its header.
+#[inline(always)]
+fn belongs(packet: &mut Packet, ip: &Ipv4, length: u8, transport: Transport, flows: &Flows) {
+    let Transport { header, ports, tcp_flags } = transport;
+    packet.len = ip.total_length.get().into();
+    packet.transport = length;
+    packet.header = header;
+    packet.tcp_flags = tcp_flags;
+    let ends = (Addr::from_v4(ip.source), Addr::from_v4(ip.destination));
+    let key = Key::with_ports(packet.key.link, ip.protocol, ends, ports);
+    // Hashed before it is stored: reading back at once what was stored in narrower pieces stalls.
+    packet.hash = flows.hash(&key);
+    packet.key = key;
+}
+
 /// What a transport header says.
-#[derive(Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Transport {
     /// Its length, in bytes.
-    pub(super) header: usize,
-    /// Source and destination port; see [`Key`].
-    pub(super) ports: (u16, u16),
+    pub(super) header: u8,
+    /// See [`Key`].
+    pub(super) ports: PortPair,
     pub(super) tcp_flags: u8,
-    /// See [`Packet::selector`].
-    pub(super) selector: u16,
-    /// The packet that an ICMP error quotes, as it was sent.
-    pub(super) quoted: Option<Key>,
 }
 
 /// The transport header at the start of `segment`, of whose datagram there are `present` bytes, here
-/// or in other fragments. Inlined for whole packets: left out, it costs each some 30 instructions.
-#[inline(always)]
+/// or in other fragments.
 pub(super) fn transport_of(
     protocol: u8,
     segment: &[u8],
     present: usize,
 ) -> Result<Transport, Reason> {
-    match protocol {
-        protocol::TCP => {
-            let header = Tcp::of(segment).ok_or(Reason::Malformed)?;
-            let length = header.header_length();
-            if length < tcp::HEADER || length > segment.len() {
-                return Err(Reason::Malformed);
-            }
-            let ports = (header.source_port.get(), header.destination_port.get());
-            Ok(Transport {
-                header: length,
-                ports,
-                tcp_flags: header.flags,
-                selector: ports.1,
-                quoted: None,
-            })
-        }
-        protocol::UDP => {
-            let header = Udp::of(segment).ok_or(Reason::Malformed)?;
-            let length = usize::from(header.length.get());
-            if length < udp::HEADER || length > present {
-                return Err(Reason::Malformed);
-            }
-            let ports = (header.source_port.get(), header.destination_port.get());
-            Ok(Transport { header: udp::HEADER, ports, selector: ports.1, ..Transport::default() })
-        }
-        protocol::ICMP => {
-            let header = Icmpv4::of(segment).ok_or(Reason::Malformed)?;
-            let message = segment.get(icmpv4::HEADER..).unwrap_or_default();
-            Ok(Transport {
-                header: icmpv4::HEADER,
-                ports: icmp_ports(header),
-                tcp_flags: 0,
-                selector: u16::from_be_bytes([header.kind, header.code]),
-                quoted: if header.is_error() { Some(quoted(message)?) } else { None },
-            })
-        }
-        _ => Ok(Transport::default()),
+    let found = match protocol {
+        protocol::TCP => tcp(segment).map(Transport::from),
+        protocol::UDP => udp(segment, present).map(Transport::from),
+        protocol::ICMP => Icmpv4::of(segment).map(Transport::from),
+        _ => Some(Transport { header: 0, ports: PortPair::NONE, tcp_flags: 0 }),
+    };
+    found.ok_or(Reason::Malformed)
+}
+
+#[inline(always)]
+fn tcp(segment: &[u8]) -> Option<&Tcp> {
+    let header = Tcp::of(segment)?;
+    let length = usize::from(header.header_length());
+    (length >= tcp::HEADER && length <= segment.len()).then_some(header)
+}
+
+#[inline(always)]
+fn udp(segment: &[u8], present: usize) -> Option<&Udp> {
+    let header = Udp::of(segment)?;
+    let length = usize::from(header.length.get());
+    (length >= udp::HEADER && length <= present).then_some(header)
+}
+
+/// The length of a header, in bytes, as packets have it.
+#[expect(clippy::cast_possible_truncation, reason = "only of headers without options")]
+const fn short(header: usize) -> u8 {
+    header as u8
+}
+
+impl From<&Tcp> for Transport {
+    #[inline(always)]
+    fn from(tcp: &Tcp) -> Self {
+        Self { header: tcp.header_length(), ports: tcp.ports(), tcp_flags: tcp.flags }
+    }
+}
+
+impl From<&Udp> for Transport {
+    #[inline(always)]
+    fn from(udp: &Udp) -> Self {
+        Self { header: short(udp::HEADER), ports: udp.ports(), tcp_flags: 0 }
+    }
+}
+
+impl From<&Icmpv4> for Transport {
+    fn from(icmp: &Icmpv4) -> Self {
+        Self { header: short(icmpv4::HEADER), ports: icmp_ports(icmp), tcp_flags: 0 }
     }
 }
 
 /// The identifier of an echo stands for a port on the side that asked.
-fn icmp_ports(header: &Icmpv4) -> (u16, u16) {
+fn icmp_ports(header: &Icmpv4) -> PortPair {
     match header.kind {
-        icmpv4::kind::ECHO_REQUEST => (header.identifier.get(), 0),
-        icmpv4::kind::ECHO_REPLY => (0, header.identifier.get()),
-        _ => (0, 0),
+        icmpv4::kind::ECHO_REQUEST => PortPair::new(header.identifier.get(), 0),
+        icmpv4::kind::ECHO_REPLY => PortPair::new(0, header.identifier.get()),
+        _ => PortPair::NONE,
     }
 }
 
-/// The key of a quoted packet: its header and at least eight bytes of its payload (RFC 792).
-fn quoted(message: &[u8]) -> Result<Key, Reason> {
+/// The key of the packets that the one quoted in `message` answers: they come the way that the error
+/// came, by `link`. Its header is quoted, and at least eight bytes of its payload (RFC 792).
+#[cold]
+fn quoted(message: &[u8], link: LinkId) -> Result<Key, Reason> {
     let header = Ipv4::of(message).ok_or(Reason::Malformed)?;
     if header.version() != 4 || header.header_length() < ipv4::HEADER {
         return Err(Reason::Malformed);
@@ -188,10 +230,7 @@ fn quoted(message: &[u8]) -> Result<Key, Reason> {
     let segment = message.get(header.header_length()..).ok_or(Reason::Malformed)?;
     let ports = match header.protocol {
         // Both begin with the ports; a UDP header is all that must be quoted of either.
-        protocol::TCP | protocol::UDP => {
-            let header = Udp::of(segment).ok_or(Reason::Malformed)?;
-            (header.source_port.get(), header.destination_port.get())
-        }
+        protocol::TCP | protocol::UDP => Udp::of(segment).ok_or(Reason::Malformed)?.ports(),
         protocol::ICMP => {
             let header = Icmpv4::of(segment).ok_or(Reason::Malformed)?;
             // No error is sent about an error (RFC 1122 s. 3.2.2).
@@ -200,14 +239,21 @@ fn quoted(message: &[u8]) -> Result<Key, Reason> {
             }
             icmp_ports(header)
         }
-        _ => (0, 0),
+        _ => PortPair::NONE,
     };
-    let (src, dst) = (Addr::v4(header.src()), Addr::v4(header.dst()));
-    let link = crate::packet::LinkId::default();
-    Ok(Key::new(link, header.protocol, (src, ports.0), (dst, ports.1)))
+    let ends = (Addr::from_v4(header.source), Addr::from_v4(header.destination));
+    Ok(Key::with_ports(link, header.protocol, ends, ports).reversed(link))
 }
 
-fn check_offload(offload: &VirtioNetHdr, protocol: u8, transport: usize) -> Result<(), Reason> {
+/// Whether what is left to be done can be done.
+#[inline(never)]
+fn check_offload(
+    packet: &Packet,
+    protocol: u8,
+    transport: usize,
+    total: u16,
+) -> Result<(), Reason> {
+    let offload = &packet.offload;
     let checksum = match protocol {
         protocol::TCP => Some(tcp::CHECKSUM_OFFSET),
         protocol::UDP => Some(udp::CHECKSUM_OFFSET),
@@ -216,7 +262,7 @@ fn check_offload(offload: &VirtioNetHdr, protocol: u8, transport: usize) -> Resu
     let partial_is_sound = !offload.needs_csum()
         || (usize::from(offload.csum_start) == transport && checksum == Some(offload.csum_offset));
     // Each segment's checksum is made of the whole's partial one.
-    let can_be_cut = offload.needs_csum() && offload.gso_size > 0;
+    let can_be_cut = offload.needs_csum() && offload.gso_size > 0 && u32::from(total) == packet.len;
     let super_packet_is_sound = match offload.segmented() {
         None => true,
         Some(gso::TCPV4) => protocol == protocol::TCP && can_be_cut,

@@ -4,9 +4,11 @@
 //! the error must find in it what it sent: the quoted packet is given back the addresses, ports and
 //! checksums that it had.
 
+use zerocopy::network_endian::U16;
+
 use crate::packet::Packet;
-use crate::path::rewrite::{ttl_delta, udp_checksum};
-use crate::state::Hot;
+use crate::packet::batch::Outer;
+use crate::state::{Hot, hops_delta};
 use crate::wire::checksum::{Delta, Sum};
 use crate::wire::icmpv4::{self, Icmpv4};
 use crate::wire::ipv4::Ipv4;
@@ -15,16 +17,15 @@ use crate::wire::tcp;
 use crate::wire::udp::{self, Udp};
 
 /// Translates an ICMP error that belongs to a flow.
-pub(super) fn translate(packet: &Packet, bytes: &mut [u8], hot: &Hot) {
+pub(super) fn translate(packet: &Packet, bytes: &mut [u8], (src, dst): Outer, hot: &Hot) {
     let Some(header) = Ipv4::of_mut(bytes) else { return };
-    let (Some(src), Some(dst)) = (packet.outer.0.to_v4(), packet.outer.1.to_v4()) else { return };
     let addresses = |header: &Ipv4| Sum::of(&header.source).plus(Sum::of(&header.destination));
     let before = addresses(header);
-    header.source = src.octets();
-    header.destination = dst.octets();
+    header.source = src.low();
+    header.destination = dst.low();
     header.ttl -= hot.ttl_hops;
-    let change = Delta::between(before, addresses(header)).and(ttl_delta(hot.ttl_hops));
-    header.checksum.set(change.apply(header.checksum.get()));
+    let change = Delta::between(before, addresses(header)).and(hops_delta(hot.ttl_hops));
+    header.checksum = change.apply(header.checksum);
 
     let Some(message) = bytes.get_mut(usize::from(packet.transport)..) else { return };
     let before = Sum::of(message);
@@ -34,40 +35,38 @@ pub(super) fn translate(packet: &Packet, bytes: &mut [u8], hot: &Hot) {
     // Incremental, so that a message that came damaged leaves damaged.
     let change = Delta::between(before, Sum::of(message));
     if let Some(header) = Icmpv4::of_mut(message) {
-        header.checksum.set(change.apply(header.checksum.get()));
+        header.checksum = change.apply(header.checksum);
     }
 }
 
 fn restore(quoted: &mut [u8], packet: &Packet, hot: &Hot) {
     // What undoes one direction's translation is the other's.
-    let sent = hot.key(packet.direction.opposite());
-    let (addresses, transport) = hot.deltas(packet.direction);
+    let sent = hot.key(packet.direction().opposite());
+    let addresses = hot.address_delta(packet.direction());
+    let transport = hot.transport_delta(packet.direction());
     let Some(header) = Ipv4::of_mut(quoted) else { return };
-    let (Some(src), Some(dst)) = (sent.src.to_v4(), sent.dst.to_v4()) else { return };
-    header.source = src.octets();
-    header.destination = dst.octets();
-    header.checksum.set(addresses.apply(header.checksum.get()));
+    header.source = sent.src.low();
+    header.destination = sent.dst.low();
+    header.checksum = addresses.apply(header.checksum);
     let (protocol, length) = (header.protocol, header.header_length());
     let Some(segment) = quoted.get_mut(length..) else { return };
     match protocol {
         protocol::TCP | protocol::UDP => {
             // The ports stand at the same place in both.
             let Some(ports) = Udp::of_mut(segment) else { return };
-            ports.source_port.set(sent.src_port);
-            ports.destination_port.set(sent.dst_port);
+            ports.set_ports(sent.ports);
             let at =
                 if protocol == protocol::TCP { tcp::CHECKSUM_OFFSET } else { udp::CHECKSUM_OFFSET };
-            update(segment, at, |checksum| match (protocol, checksum) {
-                (protocol::UDP, 0) => 0,
-                (protocol::UDP, _) => udp_checksum(transport.apply(checksum)),
+            update(segment, at, |checksum| match protocol {
+                protocol::UDP => udp::apply(transport, checksum),
                 _ => transport.apply(checksum),
             });
         }
         protocol::ICMP => {
             let Some(echo) = Icmpv4::of_mut(segment) else { return };
             match echo.kind {
-                icmpv4::kind::ECHO_REQUEST => echo.identify(sent.src_port),
-                icmpv4::kind::ECHO_REPLY => echo.identify(sent.dst_port),
+                icmpv4::kind::ECHO_REQUEST => echo.identify(sent.src_port()),
+                icmpv4::kind::ECHO_REPLY => echo.identify(sent.dst_port()),
                 _ => {}
             }
         }
@@ -76,9 +75,9 @@ fn restore(quoted: &mut [u8], packet: &Packet, hot: &Hot) {
 }
 
 /// Changes the checksum at `offset`, where enough is quoted to hold one.
-fn update(segment: &mut [u8], offset: u16, change: impl FnOnce(u16) -> u16) {
+fn update(segment: &mut [u8], offset: u16, change: impl FnOnce(U16) -> U16) {
     let at = usize::from(offset);
     if let Some(field) = segment.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<2>()) {
-        *field = change(u16::from_be_bytes(*field)).to_be_bytes();
+        *field = change(U16::from_bytes(*field)).to_bytes();
     }
 }

@@ -37,7 +37,7 @@ impl Counters {
             self.answers -= 1;
         } else {
             self.forwarded -= 1;
-            self.forwarded_bytes -= packet.len as u64;
+            self.forwarded_bytes -= u64::from(packet.len);
             self.drop(reason, component);
         }
     }

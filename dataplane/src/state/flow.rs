@@ -3,9 +3,12 @@
 //! [`Hot`] is what a packet that belongs to a known flow needs, two cache lines of it. [`Cold`] is
 //! the rest, touched when a flow opens, changes its phase, is judged again, or ends.
 
-use arrayvec::ArrayVec;
+use std::mem::offset_of;
 
-use crate::packet::{Direction, EniId, Key, NatGatewayId, Packet};
+use arrayvec::ArrayVec;
+use zerocopy::FromZeros;
+
+use crate::packet::{Direction, EniId, Key, NatGatewayId, Wire};
 use crate::shared::{Entry, Lease};
 use crate::state::{MeterId, Phase};
 use crate::tables::Timers;
@@ -16,36 +19,39 @@ use crate::wire::protocol;
 /// The most devices that remember one flow: tracking at both ends, two translations between.
 pub const MAX_FACETS: usize = 4;
 
-/// What every packet of the flow needs.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
+/// What every packet of the flow needs: two cache lines, which are fetched at once.
+#[derive(Clone, Copy, Debug, FromZeros)]
+#[repr(C, align(128))]
 pub struct Hot {
-    /// The packets of each direction, as they come in. What leaves is the opposite key reversed:
-    /// the reply key is the translation.
-    keys: [Key; 2],
-    /// Adds the translation of the addresses to a sum, in the original direction.
-    addresses: Delta,
-    /// Adds the translation of all that the transport checksum covers.
+    /// The packets of the original direction, as they come in. What leaves is the opposite key
+    /// reversed: the reply key is the translation.
+    original: Key,
+    /// What the header's sum gains, by direction: the translation of the addresses, and hops.
+    header: [Delta; 2],
+    /// What the sum gains that the transport checksum is of, in the original direction.
     transport: Delta,
     /// MTU of the path, in bytes.
     pub(crate) mtu: u16,
     phase: Phase,
     /// Hops on the path that decrement the time to live.
     pub(crate) ttl_hops: u8,
+    /// The NAT gateways on its way.
+    pub(crate) meter: MeterId,
     /// The epoch of the tables that the flow was judged under, above a bit for each direction that
     /// was.
     judged: u32,
-    /// The NAT gateways on its way.
-    pub(crate) meter: MeterId,
     /// When the first facet expires, unless a packet comes before.
     deadline: Tick,
     /// The shortest idle time of all facets: what a packet restarts.
     idle: Span,
+    /// The packets of the reply direction, as they come in.
+    reply: Key,
     packets: [u32; 2],
     bytes: [u64; 2],
 }
 
 const _: () = assert!(size_of::<Hot>() == 128, "a flow's hot part is two cache lines");
+const _: () = assert!(offset_of!(Hot, reply) == 64, "a key lies in one cache line");
 
 /// What is needed only when something about the flow changes.
 #[derive(Debug, Default)]
@@ -140,9 +146,11 @@ impl Hot {
     pub(crate) fn new(translation: &Translation, phase: Phase) -> Self {
         let &Translation { original, reply, mtu, ttl_hops } = translation;
         let (addresses, transport) = deltas(&original, &reply);
+        let hops = hops_delta(ttl_hops);
         Self {
-            keys: [original, reply],
-            addresses,
+            original,
+            reply,
+            header: [addresses.and(hops), addresses.inverse().and(hops)],
             transport,
             mtu,
             phase,
@@ -160,7 +168,10 @@ impl Hot {
     #[must_use]
     #[inline]
     pub fn key(&self, direction: Direction) -> &Key {
-        &self.keys[direction as usize]
+        match direction {
+            Direction::Original => &self.original,
+            Direction::Reply => &self.reply,
+        }
     }
 
     /// How far the conversation has come.
@@ -175,15 +186,34 @@ impl Hot {
         self.deadline
     }
 
-    /// What a packet of `direction` adds to sums over its addresses, and over all that its
-    /// transport checksum covers.
+    /// What the sum over the IPv4 header of a packet of `direction` gains.
     #[must_use]
     #[inline]
-    pub const fn deltas(&self, direction: Direction) -> (Delta, Delta) {
+    pub const fn header_delta(&self, direction: Direction) -> Delta {
         match direction {
-            Direction::Original => (self.addresses, self.transport),
-            Direction::Reply => (self.addresses.inverse(), self.transport.inverse()),
+            Direction::Original => self.header[0],
+            Direction::Reply => self.header[1],
         }
+    }
+
+    /// What the sum over the addresses of a packet of `direction` gains.
+    #[must_use]
+    pub fn address_delta(&self, direction: Direction) -> Delta {
+        self.header_delta(direction).and(hops_delta(self.ttl_hops).inverse())
+    }
+
+    /// What the sum gains that the transport checksum of a packet of `direction` is of.
+    #[must_use]
+    #[inline]
+    pub fn transport_delta(&self, direction: Direction) -> Delta {
+        self.transport.inverse_if(direction == Direction::Reply)
+    }
+
+    /// Goes another way from now on, which leads to the same addresses.
+    pub(crate) fn reroute(&mut self, mtu: u16, ttl_hops: u8) {
+        let hops = hops_delta(ttl_hops).and(hops_delta(self.ttl_hops).inverse());
+        self.header = self.header.map(|delta| delta.and(hops));
+        (self.mtu, self.ttl_hops) = (mtu, ttl_hops);
     }
 
     /// Whether a packet may pass on what is known: judged under these tables, nothing expired.
@@ -199,18 +229,24 @@ impl Hot {
     #[inline]
     pub(crate) fn restart(&mut self, now: Tick) {
         if !self.phase.is_closed() {
-            self.deadline = now.after(self.idle);
+            self.renew(now);
         }
     }
 
-    /// Counts a packet; `true` when the packet counter has wrapped.
-    #[inline]
-    pub(crate) fn count(&mut self, direction: Direction, packet: &Packet) -> bool {
+    /// The same, of a conversation that is known not to be over.
+    #[inline(always)]
+    pub(crate) fn renew(&mut self, now: Tick) {
+        self.deadline = now.after(self.idle);
+    }
+
+    /// Counts a packet that goes over a wire as `wire`; `true` when the packet counter has wrapped.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a packet is at most 65,535 segments")]
+    pub(crate) fn count(&mut self, direction: Direction, len: u32, wire: &Wire) -> bool {
         let at = direction as usize;
-        let packets = u32::try_from(packet.wire().packets).unwrap_or(u32::MAX);
-        let (sum, wrapped) = self.packets[at].overflowing_add(packets);
+        let (sum, wrapped) = self.packets[at].overflowing_add(wire.packets as u32);
         self.packets[at] = sum;
-        self.bytes[at] += packet.len as u64;
+        self.bytes[at] += u64::from(len);
         wrapped
     }
 
@@ -227,8 +263,9 @@ impl Hot {
     }
 
     pub(crate) fn park(&mut self) {
-        self.keys[1] = self.keys[0].parked();
-        (self.addresses, self.transport) = (Delta::NONE, Delta::NONE);
+        self.reply = self.original.parked();
+        self.header = [hops_delta(self.ttl_hops); 2];
+        self.transport = Delta::NONE;
         self.doubt();
     }
 
@@ -299,14 +336,16 @@ impl Cold {
     }
 }
 
+/// What decrementing the time to live adds to the header's sum.
+pub(crate) const fn hops_delta(hops: u8) -> Delta {
+    Delta::adding([hops, 0]).inverse()
+}
+
 /// The change of a packet of the original direction on its way: to a sum over its addresses, and to
 /// one over all that its transport checksum covers.
 fn deltas(original: &Key, reply: &Key) -> (Delta, Delta) {
-    let sum_of = |words: [u64; 2]| {
-        words.into_iter().fold(Sum::ZERO, |sum, word| sum.plus(Sum::of(&word.to_be_bytes())))
-    };
-    let addresses = |key: &Key| sum_of(key.src.words()).plus(sum_of(key.dst.words()));
-    let ports = |key: &Key| Sum::ZERO.word(key.src_port).word(key.dst_port);
+    let addresses = |key: &Key| Sum::of(&key.src.octets()).plus(Sum::of(&key.dst.octets()));
+    let ports = |key: &Key| Sum::ZERO.word(key.src_port()).word(key.dst_port());
     let by_address = Delta::between(addresses(original), addresses(reply));
     let by_port = Delta::between(ports(original), ports(reply));
     let transport = match original.protocol {

@@ -4,12 +4,17 @@
 //! [`Flows::reuse`], which the worker calls between batches: what a packet of the present batch
 //! found stays true to its end.
 
+use std::ops::Range;
+
 use foldhash::fast::FixedState;
 
+use crate::io::pages::{HUGE, Pages};
 use crate::packet::{Batch, Direction, Key};
+use crate::state::chunks::{CHUNK, Chunks};
 use crate::state::flow::{Cold, Hot};
 use crate::state::index::Index;
 use crate::state::prefetch;
+use crate::state::slots::Slots;
 use crate::state::wheel::Wheel;
 use crate::time::Tick;
 
@@ -23,15 +28,20 @@ impl FlowId {
     }
 }
 
-/// A flow and a direction in one word that is not zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A flow and a direction in one word: twice the slot and two, and one more for replies; zero for
+/// neither.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct FlowRef(u32);
 
 impl FlowRef {
+    /// No flow: its slot is none.
+    pub(crate) const NONE: Self = Self(0);
+
     pub(crate) const fn new(flow: FlowId, direction: Direction) -> Self {
-        Self((flow.0 << 1 | direction as u32) + 1)
+        Self((flow.0 + 1) << 1 | direction as u32)
     }
 
+    #[inline]
     pub(crate) const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
@@ -40,12 +50,14 @@ impl FlowRef {
         self.0
     }
 
+    #[inline]
     pub(crate) const fn flow(self) -> FlowId {
-        FlowId((self.0 - 1) >> 1)
+        FlowId((self.0 >> 1).wrapping_sub(1))
     }
 
+    #[inline]
     pub(crate) const fn direction(self) -> Direction {
-        if (self.0 - 1) & 1 == 0 { Direction::Original } else { Direction::Reply }
+        if self.0 & 1 == 0 { Direction::Original } else { Direction::Reply }
     }
 }
 
@@ -54,14 +66,15 @@ impl FlowRef {
 pub struct Flows {
     seed: FixedState,
     index: Index,
-    hot: Vec<Hot>,
-    cold: Vec<Cold>,
+    hot: Pages<Hot>,
+    cold: Chunks<Cold>,
     wheel: Wheel,
-    /// Slots that may be used.
-    free: Vec<u32>,
+    /// Slots that hold a flow, or held one during this batch.
+    taken: Slots,
+    /// A bit for each slot that holds a flow, up to the highest that ever did.
+    live: Vec<u64>,
     /// Slots that were given up during this batch.
     given_up: Vec<u32>,
-    live: Vec<bool>,
     limit: usize,
 }
 
@@ -74,9 +87,14 @@ pub(crate) enum Refused {
     Taken(Box<Cold>, FlowId),
 }
 
+/// Slots whose hot parts fill a huge page.
+const BLOCK: usize = HUGE / size_of::<Hot>();
+
+const _: () = assert!(BLOCK.is_multiple_of(CHUNK));
+
 impl Flows {
     /// The most flows that slots can be numbered for.
-    pub const MAX: usize = (u32::MAX >> 1) as usize - 1 - Self::SPARE;
+    pub const MAX: usize = (u32::MAX >> 1) as usize - 2 - Self::SPARE;
 
     /// Slots beyond the limit, for those that were given up and cannot be used again within the
     /// batch: each packet may take the place of the flows that hold its two keys.
@@ -90,13 +108,13 @@ impl Flows {
         let slots = limit + Self::SPARE;
         Self {
             seed: FixedState::with_seed(seed),
-            index: Index::new(),
-            hot: Vec::with_capacity(slots),
-            cold: Vec::with_capacity(slots),
+            index: Index::new(2 * limit),
+            hot: Pages::zeroed(slots),
+            cold: Chunks::new(),
             wheel: Wheel::new(now),
-            free: Vec::new(),
+            taken: Slots::new(slots),
+            live: Vec::new(),
             given_up: Vec::new(),
-            live: Vec::with_capacity(slots),
             limit,
         }
     }
@@ -121,7 +139,7 @@ impl Flows {
 
     /// Hashes a key as this table does.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn hash(&self, key: &Key) -> u64 {
         key.hash(&self.seed)
     }
@@ -134,13 +152,13 @@ impl Flows {
 
     /// The first flow whose key may hash to `hash`, brought into cache.
     #[inline]
-    pub(crate) fn candidate(&self, hash: u64) -> Option<FlowRef> {
-        let found = self.index.find(hash, |_| true)?;
+    pub(crate) fn candidate(&self, hash: u64) -> FlowRef {
+        let found = self.index.first(hash);
         if let Some(hot) = self.hot.get(found.flow().index()) {
             prefetch::read(hot);
             prefetch::read(hot.key(Direction::Reply));
         }
-        Some(found)
+        found
     }
 
     /// Whether `found` bears `key`.
@@ -152,8 +170,13 @@ impl Flows {
     /// The flow and direction that bear `key`.
     #[inline]
     pub(crate) fn find(&self, hash: u64, key: &Key) -> Option<(FlowId, Direction)> {
-        let found = self.index.find(hash, |flow| self.bears(flow, key))?;
+        let found = self.find_ref(hash, key)?;
         Some((found.flow(), found.direction()))
+    }
+
+    /// The same in one word.
+    pub(crate) fn find_ref(&self, hash: u64, key: &Key) -> Option<FlowRef> {
+        self.index.find(hash, |flow| self.bears(flow, key))
     }
 
     /// A flow's hot part; also that of a flow given up in this batch.
@@ -192,24 +215,15 @@ impl Flows {
         if self.len() >= self.limit {
             return Err(Refused::Full(Box::new(cold)));
         }
+        let Some(slot) = self.taken.take() else { return Err(Refused::Full(Box::new(cold))) };
+        let flow = FlowId(u32::try_from(slot).expect("slots are numbered below 2^31"));
         let deadline = hot.deadline();
-        let flow = match self.free.pop() {
-            Some(slot) => {
-                let flow = FlowId(slot);
-                self.hot[flow.index()] = hot;
-                self.cold[flow.index()] = cold;
-                self.live[flow.index()] = true;
-                flow
-            }
-            None if self.hot.len() < self.limit + Self::SPARE => {
-                let slot = u32::try_from(self.hot.len()).expect("slots are numbered below 2^31");
-                self.hot.push(hot);
-                self.cold.push(cold);
-                self.live.push(true);
-                FlowId(slot)
-            }
-            None => return Err(Refused::Full(Box::new(cold))),
-        };
+        self.hot[slot] = hot;
+        self.cold.set(slot, cold);
+        if slot / 64 >= self.live.len() {
+            self.live.resize(slot / 64 + 1, 0);
+        }
+        self.live[slot / 64] |= 1 << (slot % 64);
         self.index.insert(hashes[0], FlowRef::new(flow, Direction::Original));
         self.index.insert(hashes[1], FlowRef::new(flow, Direction::Reply));
         self.wheel.schedule(flow.0, deadline);
@@ -218,15 +232,18 @@ impl Flows {
 
     /// Takes a flow out and gives its cold part; `None` if it is gone already.
     pub(crate) fn remove(&mut self, flow: FlowId) -> Option<Cold> {
-        if !std::mem::replace(self.live.get_mut(flow.index())?, false) {
+        let slot = flow.index();
+        let live = self.live.get_mut(slot / 64)?;
+        if *live & 1 << (slot % 64) == 0 {
             return None;
         }
+        *live &= !(1 << (slot % 64));
         for direction in [Direction::Original, Direction::Reply] {
             self.unindex(flow, direction);
         }
         self.wheel.cancel(flow.0);
         self.given_up.push(flow.0);
-        Some(std::mem::take(&mut self.cold[flow.index()]))
+        self.cold.get_mut(slot).map(std::mem::take)
     }
 
     /// Makes the flow unreachable from the outside: its translation is over, its original key
@@ -269,17 +286,45 @@ impl Flows {
         self.wheel.open_present();
     }
 
-    /// Lets the slots be used again that were given up since the last call.
+    /// Lets the slots be used again that were given up since the last call, and gives back the memory
+    /// of many that nobody uses.
     pub(crate) fn reuse(&mut self) {
-        self.free.append(&mut self.given_up);
+        while let Some(slot) = self.given_up.pop() {
+            let slot = slot as usize;
+            self.taken.free(slot);
+            let chunk = slot / CHUNK * CHUNK;
+            if self.taken.is_free(chunk..chunk + CHUNK) {
+                self.cold.release(slot);
+                self.release(slot / BLOCK);
+            }
+        }
+    }
+
+    /// Gives back the hot parts of a block that nobody uses, or of the next one: of neighbours that
+    /// are both unused the first stays, so that what comes and goes around a boundary costs nothing.
+    fn release(&mut self, block: usize) {
+        let range = |block: usize| block * BLOCK..(block + 1) * BLOCK;
+        let is_free = |block: usize| self.taken.is_free(range(block));
+        if !is_free(block) {
+            return;
+        }
+        let next = is_free(block + 1).then_some(block + 1);
+        let own = (block > 0 && is_free(block - 1)).then_some(block);
+        for Range { start, end } in [next, own].into_iter().flatten().map(range) {
+            let len = self.hot.len();
+            self.hot.release(start.min(len)..end.min(len));
+        }
     }
 
     /// The slots from `from` on that hold a live flow.
     pub fn live_from(&self, from: usize) -> impl Iterator<Item = (usize, FlowId)> {
-        let slots = self.live.iter().enumerate().skip(from);
-        slots.filter(|&(_, &live)| live).map(|(slot, _)| {
-            (slot, FlowId(u32::try_from(slot).expect("slots are numbered below 2^31")))
-        })
+        let words = self.live.iter().enumerate().skip(from / 64).filter(|(_, bits)| **bits != 0);
+        let slots = words.flat_map(|(word, &bits)| {
+            (0..64).filter(move |bit| bits & 1 << bit != 0).map(move |bit| word * 64 + bit)
+        });
+        slots
+            .skip_while(move |&slot| slot < from)
+            .map(|slot| (slot, FlowId(u32::try_from(slot).expect("slots are numbered below 2^31"))))
     }
 
     fn unindex(&mut self, flow: FlowId, direction: Direction) {

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::FixedState;
 
-use crate::packet::{Component, Key, LinkId};
+use crate::packet::{Component, Key, LinkId, PortPair};
 use crate::time::{Span, Tick};
 
 /// How long a datagram's fragments are awaited (RFC 791 s. 3.2 proposes 15 s, Linux takes 30 s).
@@ -23,9 +23,9 @@ const WAITING: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
     /// Source and destination; see [`Key`].
-    pub ports: (u16, u16),
-    /// See [`Packet::selector`](crate::packet::Packet::selector).
-    pub selector: u16,
+    pub ports: PortPair,
+    /// See [`Packet::icmp`](crate::packet::Packet::icmp).
+    pub icmp: u16,
 }
 
 /// A fragment that came before the first one of its datagram.

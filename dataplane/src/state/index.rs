@@ -1,40 +1,68 @@
 //! From the hash of a key to the flows that may bear it.
 //!
-//! Open addressing over buckets of one cache line: eight tags, eight references. A tag is the high
-//! half of the hash and also says which bucket is home, so the table doubles without looking at a
-//! flow: bucket *i* splits into 2*i* and 2*i* + 1. An entry stands in the first bucket from its
-//! home on that had room; a look-up ends at a bucket that is not full. Removal moves displaced
-//! entries back, so there are no tombstones.
+//! Linear hashing (Litwin 1980) over buckets of one cache line: seven tags, references, and halves of
+//! hashes. The half says which bucket is home, so the table grows and shrinks without looking at a
+//! flow, one home at a time: no turn waits for a table that is made anew. An entry stands in the first
+//! bucket from its home on that had room; a look-up ends at a bucket that is not full. Removal moves
+//! displaced entries back, so there are no tombstones.
 
+use zerocopy::FromZeros;
+
+use crate::io::pages::{HUGE, Pages};
 use crate::state::{FlowRef, prefetch};
 
-const WAYS: usize = 8;
+const WAYS: usize = 7;
 
-/// Tags and references, apart so that eight tags are compared at once. A tag of zero is an empty
-/// place: the tag of an entry is odd.
-#[derive(Clone, Copy, Debug, Default)]
+/// A byte for each place, all of which are compared at once in one word; the eighth is nobody's. A tag
+/// of zero is an empty place.
+#[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C, align(64))]
 struct Bucket {
-    tags: [u32; WAYS],
+    tags: u64,
     flows: [u32; WAYS],
+    halves: [u32; WAYS],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
+/// What is kept of a hash: a tag, which is not zero, and its high half.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    tag: u8,
+    half: u32,
+}
+
 /// References to flows by the hash of their keys.
 #[derive(Debug)]
 pub(crate) struct Index {
-    buckets: Vec<Bucket>,
-    bits: u32,
+    /// As many as there will ever be: a power of two, of which the first [`Index::homes`] are homes.
+    buckets: Pages<Bucket>,
+    homes: usize,
+    /// The greatest power of two that is at most `homes`.
+    round: usize,
     len: usize,
+    /// Entries on their way to another home.
+    moving: Vec<(Mark, u32)>,
 }
 
 impl Index {
-    /// An empty index.
-    pub(crate) fn new() -> Self {
-        let bits = 5;
-        Self { buckets: vec![Bucket::default(); 1 << bits], bits, len: 0 }
+    const LEAST_HOMES: usize = 32;
+
+    /// An empty index, with room for so many entries.
+    pub(crate) fn new(entries: usize) -> Self {
+        let homes = entries.div_ceil(Self::FULLEST).max(Self::LEAST_HOMES);
+        Self {
+            buckets: Pages::zeroed(homes.next_power_of_two()),
+            homes: Self::LEAST_HOMES,
+            round: Self::LEAST_HOMES,
+            len: 0,
+            moving: Vec::new(),
+        }
     }
+
+    /// More entries a home than this, and there is a home more: look-ups then seldom leave their home,
+    /// also where it is yet to be split.
+    const FULLEST: usize = 3;
 
     /// Entries in it.
     pub(crate) fn len(&self) -> usize {
@@ -42,26 +70,39 @@ impl Index {
     }
 
     /// Brings the home of `hash` into cache.
+    #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
-        if let Some(bucket) = self.buckets.get(self.home(tag(hash))) {
+        if let Some(bucket) = self.buckets.get(self.home(Mark::of(hash).half)) {
             prefetch::read(bucket);
         }
     }
 
-    /// The first flow under `hash` that `bears` the key.
+    /// The first flow that may stand under `hash`.
     #[inline]
+    pub(crate) fn first(&self, hash: u64) -> FlowRef {
+        let mark = Mark::of(hash);
+        let Some(bucket) = self.buckets.get(self.home(mark.half)) else { return FlowRef::NONE };
+        let matches = bucket.matches(mark.tag);
+        if matches == 0 && bucket.is_full() {
+            return self.find(hash, |_| true).unwrap_or_default();
+        }
+        bucket.flows.get(place(matches)).map_or(FlowRef::NONE, |&bits| FlowRef::from_bits(bits))
+    }
+
+    /// The first flow under `hash` that `bears` the key.
+    #[inline(never)]
     pub(crate) fn find(
         &self,
         hash: u64,
         mut bears: impl FnMut(FlowRef) -> bool,
     ) -> Option<FlowRef> {
-        let tag = tag(hash);
-        let mut at = self.home(tag);
+        let mark = Mark::of(hash);
+        let mut at = self.home(mark.half);
         loop {
             let bucket = self.buckets.get(at)?;
-            let mut matches = bucket.matches(tag);
+            let mut matches = bucket.matches(mark.tag);
             while matches != 0 {
-                let way = matches.trailing_zeros() as usize;
+                let way = place(matches);
                 let flow = FlowRef::from_bits(*bucket.flows.get(way)?);
                 if bears(flow) {
                     return Some(flow);
@@ -75,53 +116,109 @@ impl Index {
         }
     }
 
-    /// Adds an entry. The same flow may stand under several hashes, and several under one.
+    /// Adds an entry, of no more than there is room for. The same flow may stand under several hashes, and several under one.
     pub(crate) fn insert(&mut self, hash: u64, flow: FlowRef) {
-        // At most half full: look-ups then seldom leave the home bucket.
-        if (self.len + 1) * 2 > self.buckets.len() * WAYS {
-            self.double();
+        if self.len >= self.homes * Self::FULLEST && self.homes < self.buckets.len() {
+            self.grow();
         }
-        self.place(tag(hash), flow.to_bits());
+        self.place(Mark::of(hash), flow.to_bits());
         self.len += 1;
     }
 
     /// Removes the entry of `flow` under `hash`; `false` if there is none.
     pub(crate) fn remove(&mut self, hash: u64, flow: FlowRef) -> bool {
-        let tag = tag(hash);
-        let mut at = self.home(tag);
+        let mark = Mark::of(hash);
+        let mut at = self.home(mark.half);
         loop {
-            let bucket = &mut self.buckets[at];
-            let was_full = bucket.is_full();
-            if let Some(way) = bucket.way_of(tag, flow.to_bits()) {
-                bucket.tags[way] = 0;
+            let bucket = &self.buckets[at];
+            if let Some(way) = bucket.way_of(mark, flow.to_bits()) {
+                self.clear(at, way);
                 self.len -= 1;
-                if was_full {
-                    self.refill(at);
+                // Far from where it grows, so that it does not do both in turn.
+                if self.len < self.homes && self.homes > Self::LEAST_HOMES {
+                    self.shrink();
                 }
                 return true;
             }
-            if !was_full {
+            if !bucket.is_full() {
                 return false;
             }
             at = self.next(at);
         }
     }
 
-    /// Bucket `hole` was full and lost an entry: entries behind it that would rather stand there, or
+    /// One home more: some of the entries of an older one get it.
+    fn grow(&mut self) {
+        self.take(self.homes - self.round);
+        self.homes += 1;
+        if self.homes == 2 * self.round {
+            self.round = self.homes;
+        }
+        self.put_back();
+    }
+
+    /// One home less: its entries go back to where they came from.
+    fn shrink(&mut self) {
+        self.take(self.homes - 1);
+        self.homes -= 1;
+        if self.homes < self.round {
+            self.round /= 2;
+        }
+        self.put_back();
+        const BLOCK: usize = HUGE / size_of::<Bucket>();
+        let unused = self.homes + BLOCK;
+        // Entries displaced from the last homes stand behind them, without a gap.
+        if self.homes.is_multiple_of(BLOCK)
+            && unused < self.buckets.len()
+            && self.buckets[unused - 1].tags == 0
+        {
+            self.buckets.release(unused..(unused + BLOCK).min(self.buckets.len()));
+        }
+    }
+
+    /// Takes out all entries whose home is `home`.
+    fn take(&mut self, home: usize) {
+        let mut at = home;
+        loop {
+            let bucket = &self.buckets[at];
+            let own = bucket.taken().find(|&way| self.home(bucket.halves[way]) == home);
+            if let Some(way) = own {
+                self.moving.push((bucket.mark(way), bucket.flows[way]));
+                self.clear(at, way);
+            } else if bucket.is_full() {
+                at = self.next(at);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn put_back(&mut self) {
+        while let Some((mark, flow)) = self.moving.pop() {
+            self.place(mark, flow);
+        }
+    }
+
+    /// Empties a place. If its bucket was full, entries behind it that would rather stand there, or
     /// that a look-up would no longer reach, move up.
-    fn refill(&mut self, mut hole: usize) {
-        let mut at = hole;
+    fn clear(&mut self, at: usize, way: usize) {
+        let was_full = self.buckets[at].is_full();
+        self.buckets[at].empty(way);
+        if !was_full {
+            return;
+        }
+        let (mut hole, mut at) = (at, at);
         loop {
             at = self.next(at);
             let was_full = self.buckets[at].is_full();
-            let moved = (0..WAYS).find(|&way| {
-                let bucket = &self.buckets[at];
-                bucket.tags[way] != 0 && self.is_between(self.home(bucket.tags[way]), hole, at)
-            });
+            let bucket = &self.buckets[at];
+            let moved = bucket
+                .taken()
+                .find(|&way| self.is_between(self.home(bucket.halves[way]), hole, at));
             if let Some(way) = moved {
-                let (tag, flow) = (self.buckets[at].tags[way], self.buckets[at].flows[way]);
-                self.buckets[at].tags[way] = 0;
-                self.buckets[hole].put(tag, flow);
+                let (mark, flow) = (bucket.mark(way), bucket.flows[way]);
+                self.buckets[at].empty(way);
+                self.buckets[hole].put(mark, flow);
                 if !was_full {
                     return;
                 }
@@ -139,28 +236,19 @@ impl Index {
         at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask
     }
 
-    fn double(&mut self) {
-        let old = std::mem::take(&mut self.buckets);
-        self.bits += 1;
-        self.buckets = vec![Bucket::default(); 1 << self.bits];
-        for bucket in old {
-            for (tag, flow) in bucket.tags.into_iter().zip(bucket.flows) {
-                if tag != 0 {
-                    self.place(tag, flow);
-                }
-            }
-        }
-    }
-
-    fn place(&mut self, tag: u32, flow: u32) {
-        let mut at = self.home(tag);
-        while !self.buckets[at].put(tag, flow) {
+    fn place(&mut self, mark: Mark, flow: u32) {
+        let mut at = self.home(mark.half);
+        while !self.buckets[at].put(mark, flow) {
             at = self.next(at);
         }
     }
 
-    fn home(&self, tag: u32) -> usize {
-        ((u64::from(tag) << self.bits) >> 32) as usize
+    /// By one bit more of the hash where that is a home already.
+    #[inline]
+    fn home(&self, half: u32) -> usize {
+        let half = half as usize;
+        let wide = half & (2 * self.round - 1);
+        if wide < self.homes { wide } else { half & (self.round - 1) }
     }
 
     fn next(&self, at: usize) -> usize {
@@ -168,38 +256,75 @@ impl Index {
     }
 }
 
+/// The lowest bit of each byte.
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+
+/// The highest bit of the byte of each place.
+const PLACES: u64 = u64::MAX >> 8 & ONES << 7;
+
 impl Bucket {
-    /// A bit for each place that bears `tag`.
+    /// A bit in the byte of each place that bears `tag`, and perhaps of places behind such.
     #[inline]
-    fn matches(&self, tag: u32) -> u32 {
-        let mut matches = 0;
-        for (way, &other) in self.tags.iter().enumerate() {
-            matches |= u32::from(other == tag) << way;
+    const fn matches(&self, tag: u8) -> u64 {
+        zeros(self.tags ^ (tag as u64 * ONES))
+    }
+
+    #[inline]
+    const fn is_full(&self) -> bool {
+        zeros(self.tags) == 0
+    }
+
+    fn taken(&self) -> impl Iterator<Item = usize> {
+        (0..WAYS).filter(|&way| self.tag(way) != 0)
+    }
+
+    fn tag(&self, way: usize) -> u8 {
+        self.tags.to_le_bytes()[way]
+    }
+
+    fn mark(&self, way: usize) -> Mark {
+        Mark { tag: self.tag(way), half: self.halves[way] }
+    }
+
+    fn way_of(&self, mark: Mark, flow: u32) -> Option<usize> {
+        self.taken().find(|&way| self.flows[way] == flow && self.halves[way] == mark.half)
+    }
+
+    fn put(&mut self, mark: Mark, flow: u32) -> bool {
+        let way = place(zeros(self.tags));
+        if way >= WAYS {
+            return false;
         }
-        matches
-    }
-
-    #[inline]
-    fn is_full(&self) -> bool {
-        self.tags.iter().all(|&tag| tag != 0)
-    }
-
-    fn way_of(&self, tag: u32, flow: u32) -> Option<usize> {
-        (0..WAYS).find(|&way| self.flows[way] == flow && self.tags[way] == tag)
-    }
-
-    fn put(&mut self, tag: u32, flow: u32) -> bool {
-        let Some(way) = self.tags.iter().position(|&tag| tag == 0) else { return false };
-        self.tags[way] = tag;
+        self.tags |= u64::from(mark.tag) << (8 * way);
         self.flows[way] = flow;
+        self.halves[way] = mark.half;
         true
+    }
+
+    fn empty(&mut self, way: usize) {
+        self.tags &= !(0xff << (8 * way));
     }
 }
 
-/// The high half of a hash, its lowest bit set: that bit says nothing about the home in any table
-/// that memory can hold.
-const fn tag(hash: u64) -> u32 {
-    (hash >> 32) as u32 | 1
+impl Mark {
+    #[inline]
+    const fn of(hash: u64) -> Self {
+        let [tag, ..] = hash.to_le_bytes();
+        Self { tag: tag + (tag == 0) as u8, half: (hash >> 32) as u32 }
+    }
+}
+
+/// A bit in each byte that is zero, and perhaps in ones behind such (Warren, Hacker's Delight s. 6-1);
+/// of places alone.
+#[inline]
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & PLACES
+}
+
+/// The place of the first bit; [`WAYS`] or more if there is none.
+#[inline]
+const fn place(bits: u64) -> usize {
+    bits.trailing_zeros() as usize / 8
 }
 
 #[cfg(test)]
@@ -211,15 +336,19 @@ mod tests {
     proptest! {
         /// Against a set of pairs, with hashes chosen so that buckets overflow and wrap.
         #[test]
-        fn agrees_with_a_set(steps in prop::collection::vec((any::<bool>(), 0_u64..40, 0_u32..60), 1..600)) {
-            let mut index = Index::new();
+        fn agrees_with_a_set(
+            entries in 90_usize..300,
+            steps in prop::collection::vec((any::<bool>(), 0_u64..80, 0_u32..60), 1..600),
+        ) {
+            let mut index = Index::new(entries);
             let mut model = HashSet::new();
             for (insert, home, flow) in steps {
-                // Forty homes, most of them in the last two buckets of the table.
-                let hash = (0xffff_fff0_u64.wrapping_add(home << 26) & 0xffff_ffff) << 32;
-                let flow = FlowRef::from_bits(flow + 1);
+                // Ten homes, five of them the last ones of 32, apart by higher bits.
+                let half = (home % 10 + 27) | ((home / 10) << 5);
+                let hash = (half << 32) | (home / 20);
+                let flow = FlowRef::from_bits(flow + 2);
                 if insert {
-                    if model.insert((hash, flow)) {
+                    if model.len() < entries && model.insert((hash, flow)) {
                         index.insert(hash, flow);
                     }
                 } else {
@@ -235,19 +364,22 @@ mod tests {
 
     #[test]
     fn grows_to_many_and_shrinks_to_none() {
-        let mut index = Index::new();
+        let mut index = Index::new(200_000);
         let seed = foldhash::fast::FixedState::with_seed(7);
         let hash = |n: u32| std::hash::BuildHasher::hash_one(&seed, n);
-        for n in 1..100_000 {
+        for n in 2..200_000 {
             index.insert(hash(n), FlowRef::from_bits(n));
         }
-        for n in 1..100_000 {
+        let longest = index.buckets.iter().filter(|bucket| bucket.is_full()).count();
+        assert!(longest < index.homes / 20, "{longest} of {} are full", index.homes);
+        assert!(index.homes > 60_000);
+        for n in 2..200_000 {
             assert!(index.find(hash(n), |flow| flow.to_bits() == n).is_some());
         }
-        for n in 1..100_000 {
+        for n in 2..200_000 {
             assert!(index.remove(hash(n), FlowRef::from_bits(n)));
         }
-        assert_eq!(index.len(), 0);
-        assert!(index.buckets.iter().all(|bucket| bucket.tags == [0; WAYS]));
+        assert_eq!((index.len(), index.homes), (0, Index::LEAST_HOMES));
+        assert!(index.buckets.iter().all(|bucket| bucket.tags == 0));
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
+use zerocopy::FromZeros;
 
 use crate::packet::{Component, Direction, NatGatewayId, Packet, Reason, Wire};
 use crate::shared::connections::{Active, Connections};
@@ -21,7 +22,7 @@ use crate::time::{Period, Span, Tick};
 use crate::wire::protocol;
 
 /// A way, by its place among those of this worker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
 pub struct MeterId(u16);
 
 impl MeterId {
@@ -135,14 +136,14 @@ impl Meters {
     pub(crate) fn first(&mut self, packet: &Packet, gateways: usize) -> MeterId {
         let mut first = Way::default();
         self.way(packet).gateways().take(gateways).for_each(|(id, side)| first.push(id, side));
-        self.of(first, packet.direction)
+        self.of(first, packet.direction())
     }
 
     /// A packet has come through.
-    #[inline]
-    pub(crate) fn pass(&mut self, packet: &Packet, wire: &Wire) {
-        if let Some(Traffic(traffic)) = self.traffic.get_mut(usize::from(packet.meter.0)) {
-            let volume = &mut traffic[packet.direction as usize];
+    #[inline(always)]
+    pub(crate) fn pass(&mut self, (meter, direction): (MeterId, Direction), wire: &Wire) {
+        if let Some(Traffic(traffic)) = self.traffic.get_mut(usize::from(meter.0)) {
+            let volume = &mut traffic[direction as usize];
             volume.packets += wire.packets as u64;
             volume.bytes += wire.bytes as u64;
         }
@@ -152,7 +153,7 @@ impl Meters {
     pub(crate) fn lose(&mut self, packet: &Packet) {
         if let Some(Traffic(traffic)) = self.traffic.get_mut(usize::from(packet.meter.0)) {
             let wire = packet.wire();
-            let volume = &mut traffic[packet.direction as usize];
+            let volume = &mut traffic[packet.direction() as usize];
             volume.packets -= wire.packets as u64;
             volume.bytes -= wire.bytes as u64;
         }
@@ -271,7 +272,7 @@ impl Meters {
     /// The gateways that a packet comes to, in its own order.
     fn way(&self, packet: &Packet) -> Way {
         let way = self.ways.get(usize::from(packet.meter.0)).copied().unwrap_or_default();
-        way.towards(packet.direction)
+        way.towards(packet.direction())
     }
 
     fn gateway(&mut self, id: NatGatewayId) -> &mut Gateway {

@@ -4,6 +4,7 @@
 //! generator is seeded by it. A test can drive many shards from one thread, and cross five days in
 //! a millisecond.
 
+mod chunks;
 mod counters;
 mod flow;
 mod flows;
@@ -13,6 +14,7 @@ mod meters;
 mod minute;
 mod phase;
 mod prefetch;
+mod slots;
 mod tally;
 mod wheel;
 
@@ -27,6 +29,7 @@ use crate::tables::Timers;
 use crate::time::Tick;
 
 pub use counters::Counters;
+pub(crate) use flow::hops_delta;
 pub use flow::{Cold, Device, Facet, Facets, Hot, MAX_FACETS, Translation};
 pub use flows::{FlowId, Flows};
 pub(crate) use flows::{FlowRef, Refused};
@@ -334,14 +337,16 @@ impl Shard {
     /// Counts a packet of a flow; a super-packet as the packets that it stands for.
     #[inline]
     pub(crate) fn count(&mut self, flow: FlowId, direction: Direction, packet: &Packet) {
-        if self.flows.hot_mut(flow).is_some_and(|hot| hot.count(direction, packet)) {
+        let wire = packet.wire();
+        let Some(hot) = self.flows.hot_mut(flow) else { return };
+        if hot.count(direction, packet.len, &wire) {
             self.wrap(flow, direction);
         }
     }
 
     /// A flow's packet counter has wrapped.
     #[cold]
-    fn wrap(&mut self, flow: FlowId, direction: Direction) {
+    pub(crate) fn wrap(&mut self, flow: FlowId, direction: Direction) {
         if let Some((_, cold)) = self.flows.parts_mut(flow) {
             cold.wrap(direction);
         }

@@ -4,12 +4,14 @@
 //! numbers. UDP counts what AWS calls transactions (AWS "Security group connection tracking":
 //! "UDP stream" is a flow of more than one request and response). Anything else has one phase.
 
+use zerocopy::FromZeros;
+
 use crate::packet::Direction;
 use crate::wire::protocol;
 use crate::wire::tcp::flags;
 
 /// How far a conversation has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromZeros)]
 #[repr(u8)]
 pub enum Phase {
     /// None of TCP, UDP and ICMP.
@@ -61,6 +63,13 @@ impl Phase {
     pub fn step(self, direction: Direction, tcp_flags: u8) -> Self {
         let class = usize::from(CLASS[usize::from(tcp_flags & 0x17)]);
         STEPS[self as usize][direction as usize][class]
+    }
+
+    /// Whether one more packet restarts the clocks, and changes nothing else.
+    #[must_use]
+    #[inline]
+    pub fn stays(self, direction: Direction, tcp_flags: u8) -> bool {
+        STAYS[self as usize][direction as usize] >> (tcp_flags & 0x17) & 1 != 0
     }
 
     /// The phase after a packet that tracking begins anew with: UDP counts its transactions from
@@ -206,6 +215,24 @@ static STEPS: [[[Phase; 4]; 2]; Phase::COUNT] = {
     steps
 };
 
+/// For each phase and direction a bit for each combination of control bits that [`Phase::stays`].
+static STAYS: [[u32; 2]; Phase::COUNT] = {
+    let mut stays = [[0; 2]; Phase::COUNT];
+    let mut at = 0;
+    while at < 2 * Phase::COUNT {
+        let mut bits = 0;
+        while bits < CLASS.len() {
+            let next = STEPS[at / 2][at % 2][CLASS[bits] as usize];
+            if next as usize == at / 2 && !next.is_closed() {
+                stays[at / 2][at % 2] |= 1 << bits;
+            }
+            bits += 1;
+        }
+        at += 1;
+    }
+    stays
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +265,21 @@ mod tests {
         for phase in [Phase::SynSent, Phase::SynReceived, Phase::Established, Phase::OriginalFin] {
             assert_eq!(phase.step(Original, flags::RST), Phase::Closed);
             assert_eq!(phase.step(Reply, flags::RST | flags::ACK), Phase::Closed);
+        }
+    }
+
+    #[test]
+    fn stays_where_a_step_leads_nowhere_and_clocks_restart() {
+        for first in [0, flags::SYN, flags::FIN, flags::RST] {
+            for protocol in [protocol::TCP, protocol::UDP, protocol::ICMP, 47] {
+                let phase = Phase::first(protocol, first);
+                for direction in [Original, Reply] {
+                    for tcp_flags in 0..=u8::MAX {
+                        let same = phase.step(direction, tcp_flags) == phase;
+                        assert_eq!(phase.stays(direction, tcp_flags), same && !phase.is_closed());
+                    }
+                }
+            }
         }
     }
 

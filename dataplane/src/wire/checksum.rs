@@ -4,6 +4,9 @@
 //! checksum field holds the complement of such a sum; with a partial checksum (virtio
 //! `NEEDS_CSUM`) it holds the sum of the pseudo-header itself, uncomplemented.
 
+use zerocopy::FromZeros;
+use zerocopy::network_endian::U16;
+
 /// A ones' complement sum of 16-bit big-endian words.
 ///
 /// The accumulator is wide enough for 2^48 words before it must be folded.
@@ -66,8 +69,9 @@ impl Sum {
 
 /// What a rewrite adds to a sum: new words minus old ones, in ones' complement (RFC 1624 s. 3).
 ///
-/// Worked out once for a flow and then applied to each of its packets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Worked out once for a flow and then applied to each of its packets. It is kept as it would stand in
+/// a packet, because sums are the same in any byte order (RFC 1071 s. 2 (B)): nothing is swapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
 pub struct Delta(u16);
 
 impl Delta {
@@ -77,32 +81,56 @@ impl Delta {
     /// The delta that turns a sum over `old` into the sum over `new`.
     #[must_use]
     pub const fn between(old: Sum, new: Sum) -> Self {
-        Self(add(new.fold(), !old.fold()))
+        Self(add(new.fold(), !old.fold()).to_be())
+    }
+
+    /// The delta that adds a word, as it stands in a packet.
+    #[must_use]
+    #[inline]
+    pub const fn adding(word: [u8; 2]) -> Self {
+        Self(u16::from_ne_bytes(word))
     }
 
     /// Both changes, one after the other.
     #[must_use]
+    #[inline]
     pub const fn and(self, other: Self) -> Self {
         Self(add(self.0, other.0))
     }
 
     /// The delta that undoes this one.
     #[must_use]
+    #[inline]
     pub const fn inverse(self) -> Self {
         Self(!self.0)
     }
 
-    /// Updates a checksum field: `HC' = ~(~HC + delta)` (RFC 1624 eqn. 3).
+    /// This one, or its inverse.
     #[must_use]
-    pub const fn apply(self, checksum: u16) -> u16 {
-        !add(!checksum, self.0)
+    #[inline]
+    pub const fn inverse_if(self, inverse: bool) -> Self {
+        Self(self.0 ^ 0_u16.wrapping_sub(inverse as u16))
+    }
+
+    /// Updates a checksum field: `HC' = ~(~HC + delta)` (RFC 1624 eqn. 3), which is `HC - delta`.
+    #[must_use]
+    #[inline]
+    pub const fn apply(self, checksum: U16) -> U16 {
+        let (difference, borrow) = word(checksum).overflowing_sub(self.0);
+        U16::from_bytes(difference.wrapping_sub(borrow as u16).to_ne_bytes())
     }
 
     /// Updates a field that holds an uncomplemented sum, as a partial checksum does.
     #[must_use]
-    pub const fn apply_partial(self, sum: u16) -> u16 {
-        add(sum, self.0)
+    #[inline]
+    pub const fn apply_partial(self, sum: U16) -> U16 {
+        U16::from_bytes(add(word(sum), self.0).to_ne_bytes())
     }
+}
+
+/// A field as the word that it is to this machine.
+const fn word(field: U16) -> u16 {
+    u16::from_ne_bytes(field.to_bytes())
 }
 
 /// The sum of two words, the carry added where it left (RFC 1071 s. 2).
@@ -131,7 +159,7 @@ mod tests {
     fn updates_as_the_example_of_rfc_1624() {
         // Section 4: the field 0x5555 becomes 0x3285 in a header whose checksum was 0xdd2f.
         let delta = Delta::between(Sum::ZERO.word(0x5555), Sum::ZERO.word(0x3285));
-        assert_eq!(delta.apply(0xdd2f), 0x0000);
-        assert_eq!(delta.inverse().apply(0x0000), 0xdd2f);
+        assert_eq!(delta.apply(U16::new(0xdd2f)), U16::new(0x0000));
+        assert_eq!(delta.inverse().apply(U16::new(0x0000)), U16::new(0xdd2f));
     }
 }

@@ -48,13 +48,19 @@ pub mod kind {
 pub const FRAGMENTATION_NEEDED: u8 = 4;
 
 impl Icmpv4 {
+    /// Type and code in one word.
+    #[must_use]
+    pub const fn type_and_code(&self) -> u16 {
+        u16::from_be_bytes([self.kind, self.code])
+    }
+
     /// Gives an echo another identifier, and the checksum that goes with it (RFC 1624): one that
     /// came damaged stays damaged.
     pub fn identify(&mut self, identifier: u16) {
         let word = |value| Sum::ZERO.word(value);
         let change = Delta::between(word(self.identifier.get()), word(identifier));
         self.identifier.set(identifier);
-        self.checksum.set(change.apply(self.checksum.get()));
+        self.checksum = change.apply(self.checksum);
     }
 
     /// Whether the message is an error, which quotes the packet that caused it (RFC 1122 s. 3.2.2).

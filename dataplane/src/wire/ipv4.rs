@@ -8,6 +8,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// Length of a header without options, in bytes.
 pub const HEADER: usize = 20;
 
+/// The first byte of a header without options.
+pub const PLAIN: u8 = 0x45;
+
 /// The header without its options (RFC 791 s. 3.1).
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -56,17 +59,15 @@ impl Ipv4 {
         (self.version_ihl & 0x0f) as usize * 4
     }
 
-    /// Whether the checksum of a header without options is right.
+    /// Whether the checksum of a header without options is right. Asked of one that says its version.
     #[must_use]
+    #[inline]
     pub fn is_summed(&self) -> bool {
-        // The sum of all words in any byte order is all ones, or none of them is right (RFC 1071
-        // s. 2 (B)).
-        let words: [[u8; 4]; HEADER / 4] = zerocopy::transmute!(*self);
+        // The ones' complement sum of all words is all ones: it is a multiple of 0xffff, and not zero,
+        // as the version is not; in any byte order, or in none (RFC 1071 s. 2 (B)).
+        let words: &[[u8; 4]; HEADER / 4] = zerocopy::transmute_ref!(self);
         let sum: u64 = words.iter().map(|&word| u64::from(u32::from_ne_bytes(word))).sum();
-        let sum = (sum >> 32) + (sum & 0xffff_ffff);
-        let sum = (sum >> 16) + (sum & 0xffff);
-        let sum = (sum >> 16) + (sum & 0xffff);
-        sum == 0xffff
+        sum.is_multiple_of(0xffff)
     }
 
     /// Whether the sender forbids fragmentation.
@@ -77,6 +78,7 @@ impl Ipv4 {
 
     /// Whether this is a fragment: more follow, or some came before.
     #[must_use]
+    #[inline]
     pub fn is_fragment(&self) -> bool {
         self.flags_offset.get() & (MORE_FRAGMENTS | OFFSET) != 0
     }

@@ -3,6 +3,7 @@
 use zerocopy::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::packet::PortPair;
 use crate::wire::checksum::{Delta, Sum};
 
 /// Length of a header without options, in bytes.
@@ -54,10 +55,24 @@ pub mod flags {
 }
 
 impl Tcp {
+    /// Source and destination port.
+    #[must_use]
+    #[inline]
+    pub fn ports(&self) -> PortPair {
+        PortPair::from_bytes(zerocopy::transmute!([self.source_port, self.destination_port]))
+    }
+
+    /// Changes source and destination port.
+    #[inline]
+    pub fn set_ports(&mut self, ports: PortPair) {
+        [self.source_port, self.destination_port] = zerocopy::transmute!(ports);
+    }
+
     /// Header length with options, in bytes: 0 to 60, believed as it stands.
     #[must_use]
-    pub const fn header_length(&self) -> usize {
-        (self.data_offset >> 4) as usize * 4
+    #[inline]
+    pub const fn header_length(&self) -> u8 {
+        (self.data_offset >> 4) * 4
     }
 }
 
@@ -65,7 +80,7 @@ impl Tcp {
 /// checksum does not cover it.
 pub fn clamp_mss(segment: &mut [u8], most: u16, partial: bool) {
     let Some(length) = Tcp::of(segment).map(Tcp::header_length) else { return };
-    let Some(options) = segment.get_mut(HEADER..length) else { return };
+    let Some(options) = segment.get_mut(HEADER..length.into()) else { return };
     let before = Sum::of(options);
     let Some(value) = mss(options) else { return };
     if u16::from_be_bytes(*value) <= most {
@@ -76,7 +91,7 @@ pub fn clamp_mss(segment: &mut [u8], most: u16, partial: bool) {
     if let Some(header) = Tcp::of_mut(segment)
         && !partial
     {
-        header.checksum.set(change.apply(header.checksum.get()));
+        header.checksum = change.apply(header.checksum);
     }
 }
 

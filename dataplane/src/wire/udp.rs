@@ -3,6 +3,9 @@
 use zerocopy::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::packet::PortPair;
+use crate::wire::checksum::Delta;
+
 /// Length of the header, in bytes.
 pub const HEADER: usize = 8;
 
@@ -22,5 +25,34 @@ pub struct Udp {
 
 view!(Udp, HEADER);
 
+impl Udp {
+    /// Source and destination port.
+    #[must_use]
+    #[inline]
+    pub fn ports(&self) -> PortPair {
+        PortPair::from_bytes(zerocopy::transmute!([self.source_port, self.destination_port]))
+    }
+
+    /// Changes source and destination port.
+    #[inline]
+    pub fn set_ports(&mut self, ports: PortPair) {
+        [self.source_port, self.destination_port] = zerocopy::transmute!(ports);
+    }
+}
+
 /// Where the checksum stands in the header, in bytes.
 pub const CHECKSUM_OFFSET: u16 = 6;
+
+/// Updates a checksum: none stays none, and a computed zero is sent as all ones, since zero says that
+/// there is none (RFC 768).
+#[must_use]
+#[inline]
+pub fn apply(delta: Delta, checksum: U16) -> U16 {
+    if checksum == U16::ZERO {
+        return checksum;
+    }
+    match delta.apply(checksum) {
+        U16::ZERO => U16::MAX_VALUE,
+        changed => changed,
+    }
+}

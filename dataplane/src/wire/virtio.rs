@@ -70,6 +70,13 @@ impl VirtioNetHdr {
         self.flags & NEEDS_CSUM != 0
     }
 
+    /// Whether nothing is left to be done: the packet is as it goes over a wire.
+    #[must_use]
+    #[inline]
+    pub const fn is_finished(&self) -> bool {
+        self.gso_type == gso::NONE && !self.needs_csum()
+    }
+
     /// Whether the fields fit a packet of `len` bytes: a partial checksum lies inside it, and a
     /// super-packet is of a kind we know, has segments of some size and a partial checksum, as
     /// s. 5.1.6.2 demands of who sends it.

@@ -179,9 +179,7 @@ impl Turner {
                 fragment::learn(link, &bytes, ports, &mut self.shard);
             }
             self.batch.push_bytes(link, &bytes, offload);
-            if let Some(packet) = self.batch.packets_mut().last_mut() {
-                packet.handed = true;
-            }
+            self.batch.mark_handed();
         }
         // More may wait than the batch has room for.
         mailbox.wake();
@@ -209,7 +207,7 @@ impl Turner {
         while let Some(slot) = self.batch.next_slot() {
             let Some(Some(link)) = self.links.get_mut(id.index()) else { return };
             match link.receive(slot) {
-                Ok(Some(frame)) => self.batch.push(Packet::received(id, frame)),
+                Ok(Some(frame)) => self.batch.push(id, frame),
                 Ok(None) => return,
                 Err(_) => {
                     // The device is gone, with its namespace; it will not come back.
@@ -238,7 +236,7 @@ impl Turner {
                 }
                 Verdict::HandOver(owner) => {
                     let Some(mailbox) = self.mailboxes.get(usize::from(owner.0)) else { continue };
-                    let bytes = slot.get(packet.start..packet.start + packet.len);
+                    let bytes = slot.get(packet.range());
                     let handed = Handed {
                         link: packet.key.link,
                         sender: self.tables.load().component_at(packet.key.link),

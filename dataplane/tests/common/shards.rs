@@ -42,7 +42,9 @@ impl Shards {
         for handed in 0..6 {
             self.batch.clear();
             self.batch.push_bytes(link, bytes, VirtioNetHdr::PLAIN);
-            self.batch.packets_mut()[0].handed = came || handed > 0;
+            if came || handed > 0 {
+                self.batch.mark_handed();
+            }
             let shard = &mut self.shards[at];
             let before = shard.counters.clone();
             path::run(&mut self.batch, shard, &self.tables);

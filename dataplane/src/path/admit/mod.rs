@@ -17,11 +17,12 @@ use crate::packet::{
 use crate::path::recall::{begins, reopens};
 use crate::shared::WorkerId;
 use crate::state::{
-    Cold, Device, Facet, Facets, FlowId, Hot, MAX_FACETS, MeterId, NotOpened, Phase, Shard,
-    Translation,
+    Cold, Device, Facet, Facets, FlowId, FlowRef, Hot, MAX_FACETS, MeterId, NotOpened, Phase,
+    Shard, Translation,
 };
 use crate::tables::{Choices, NatGateway, Tables};
 use crate::time::Tick;
+use crate::wire::ipv4::Ipv4;
 use crate::wire::tcp::flags;
 
 pub use record::{Hop, HopStage, HopVerdict, Recorder, Rule};
@@ -29,21 +30,28 @@ use walk::{Memory, Walk};
 
 /// Judges each packet that no flow answers for.
 pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
-    for packet in batch.packets_mut().iter_mut().filter(|packet| packet.is_pending()) {
-        match admit(&Headers::of(packet), packet.hash, shard, tables, &mut ()) {
-            Ok(Admitted { flow, direction, meter, outer }) => {
+    if batch.left == 0 {
+        return;
+    }
+    for (packet, slot, outer) in batch.lanes_mut() {
+        if !packet.is_pending() {
+            continue;
+        }
+        let bytes = packet.bytes_mut(slot).unwrap_or_default();
+        match admit(&Headers::of(packet, bytes), packet.hash, shard, tables, &mut ()) {
+            Ok(admitted) => {
+                let Admitted { flow, direction, meter, .. } = admitted;
                 if packet.kind != Kind::Error {
                     shard.count(flow, direction, packet);
                 }
-                packet.flow = flow;
-                packet.direction = direction;
+                packet.found = FlowRef::new(flow, direction);
                 packet.meter = meter;
-                packet.outer = outer;
+                *outer = admitted.outer;
                 packet.verdict = Verdict::Forward;
             }
             Err(Refusal::Elsewhere(owner)) => packet.verdict = Verdict::HandOver(owner),
             Err(Refusal::Denied(Denial { reason, component, answer, meter })) => {
-                packet.meter = meter;
+                (packet.meter, packet.found) = (meter, FlowRef::NONE);
                 let component = component.unwrap_or_else(|| tables.component_at(packet.key.link));
                 packet.verdict = Verdict::Drop { reason, component, answer };
             }
@@ -69,12 +77,13 @@ pub struct Headers {
 impl Headers {
     /// A packet's headers.
     #[must_use]
-    pub fn of(packet: &Packet) -> Self {
+    pub fn of(packet: &Packet, bytes: &[u8]) -> Self {
+        let own = Ipv4::of(bytes).filter(|_| packet.kind == Kind::Error);
         Self {
             key: packet.key,
-            selector: packet.selector,
+            selector: packet.selector(),
             tcp_flags: packet.tcp_flags,
-            error: (packet.kind == Kind::Error).then_some(packet.outer),
+            error: own.map(|ip| (Addr::from_v4(ip.source), Addr::from_v4(ip.destination))),
             fragment: packet.kind.is_fragment(),
         }
     }
@@ -247,8 +256,7 @@ fn revisit<R: Recorder>(
             if direction == Direction::Reply {
                 cold.facets.reverse();
             }
-            hot.mtu = found.mtu;
-            hot.ttl_hops = found.ttl_hops;
+            hot.reroute(found.mtu, found.ttl_hops);
             hot.meter = meter;
             hot.enter(phase);
             hot.judge(direction, epoch_for(direction, &cold.facets, tables));

@@ -75,7 +75,7 @@ impl<'a> Memory<'a> {
         let (hot, cold, _) = self.flow?;
         let before = cold.facets.get(..place)?.iter().rev().find_map(|facet| facet.lease.as_ref());
         let key = hot.key(Direction::Original);
-        Some(before.map_or((key.src, key.src_port), |lease| (lease.address(), lease.port())))
+        Some(before.map_or((key.src, key.src_port()), |lease| (lease.address(), lease.port())))
     }
 }
 
@@ -121,7 +121,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     ) -> Self {
         let key = &headers.key;
         let (protocol, src, dst) = match headers.error {
-            None => (key.protocol, (key.src, key.src_port), (key.dst, key.dst_port)),
+            None => (key.protocol, (key.src, key.src_port()), (key.dst, key.dst_port())),
             Some((src, dst)) => (protocol::ICMP, (src, 0), (dst, 0)),
         };
         Self {

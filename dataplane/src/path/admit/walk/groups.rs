@@ -144,9 +144,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
         let is_egress = stage == HopStage::SecurityGroupEgress;
         let (own, remote, peer) = if is_egress {
-            (key.src_port, key.dst_port, self.dst.0)
+            (key.src_port(), key.dst_port(), self.dst.0)
         } else {
-            (key.dst_port, key.src_port, self.src.0)
+            (key.dst_port(), key.src_port(), self.src.0)
         };
         let began_here = is_egress == (self.memory.direction == Direction::Original);
         let (there, back, port) = if began_here {

@@ -1,0 +1,210 @@
+//! One packet of a batch: where its bytes lie, and what the stages found.
+
+use std::ops::Range;
+
+use crate::io::{Frame, SLOT};
+use crate::packet::{Addr, Direction, Key, LinkId, PortPair, Verdict};
+use crate::state::{FlowId, FlowRef, MeterId};
+use crate::wire::protocol;
+use crate::wire::virtio::VirtioNetHdr;
+
+/// One packet of a batch. As small as it can be: all of a batch stay in the first-level cache beside
+/// headers and flows. Descriptors are used again, so what is valid only from some stage on holds
+/// anything before.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet {
+    /// The key of the flow that it belongs to; that of the flow it quotes, if
+    /// [`Kind::Error`]. Valid iff parsed, but for the link: the verdict is not a drop by parse.
+    pub key: Key,
+    /// The key's hash; valid iff parsed.
+    pub hash: u64,
+    /// First byte of the IP header in the slot.
+    pub start: u32,
+    /// Bytes of the packet.
+    pub len: u32,
+    /// What the sender left to be done.
+    pub offload: VirtioNetHdr,
+    /// The NAT gateways that it has come to, in the order of packets of the original direction. Valid
+    /// iff it is judged.
+    pub meter: MeterId,
+    /// Its flow and the direction it goes in; valid iff the verdict is `Forward`.
+    pub(crate) found: FlowRef,
+    /// What becomes of it.
+    pub verdict: Verdict,
+    /// How it belongs to its flow.
+    pub kind: Kind,
+    /// Whether another worker handed it over: it stays here, whoever owns its flow by now.
+    pub(crate) handed: bool,
+    /// Whether it is the answer to a packet that was dropped, in that packet's slot.
+    pub answers: bool,
+    /// Offset of the transport header from `start`; valid iff parsed.
+    pub transport: u8,
+    /// Length of the transport header, in bytes; zero where there is none. Valid iff parsed.
+    pub header: u8,
+    /// TCP control bits, zero for other protocols; valid iff parsed.
+    pub tcp_flags: u8,
+    /// ICMP type and code in one word; valid iff it is ICMP.
+    pub icmp: u16,
+}
+
+/// How a packet belongs to its flow. All but whole ones are judged one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It is one of the conversation.
+    Whole,
+    /// An ICMP error: it quotes one of the conversation.
+    Error,
+    /// The first fragment of one, with the transport header.
+    FirstFragment,
+    /// A further fragment of one, without any header but IP's.
+    LaterFragment,
+}
+
+impl Kind {
+    /// Whether it is a fragment.
+    #[must_use]
+    pub const fn is_fragment(self) -> bool {
+        matches!(self, Self::FirstFragment | Self::LaterFragment)
+    }
+}
+
+const _: () = assert!(size_of::<Packet>() <= 96);
+
+impl Packet {
+    /// What stands in the place of a packet before there is one.
+    pub(super) const NONE: Self = Self {
+        key: Key::with_ports(LinkId(0), 0, (Addr::UNSPECIFIED, Addr::UNSPECIFIED), PortPair::NONE),
+        hash: 0,
+        start: 0,
+        len: 0,
+        offload: VirtioNetHdr::PLAIN,
+        meter: MeterId::NONE,
+        found: FlowRef::NONE,
+        verdict: Verdict::Pending,
+        kind: Kind::Whole,
+        handed: false,
+        answers: false,
+        transport: 0,
+        header: 0,
+        tcp_flags: 0,
+        icmp: 0,
+    };
+
+    /// Makes this a packet as it comes in.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a slot is far shorter than 4 GiB")]
+    pub(super) fn receive(&mut self, link: LinkId, frame: Frame) {
+        self.key.link = link;
+        self.start = frame.start as u32;
+        self.len = frame.len as u32;
+        self.offload = frame.offload;
+        self.verdict = Verdict::Pending;
+        self.kind = Kind::Whole;
+        self.handed = false;
+        self.answers = false;
+    }
+
+    /// Whether no stage has judged it yet.
+    #[must_use]
+    pub const fn is_pending(&self) -> bool {
+        matches!(self.verdict, Verdict::Pending)
+    }
+
+    /// Its flow; valid iff the verdict is `Forward`.
+    #[must_use]
+    #[inline]
+    pub const fn flow(&self) -> FlowId {
+        self.found.flow()
+    }
+
+    /// The direction that it goes in; valid iff the verdict is `Forward`.
+    #[must_use]
+    #[inline]
+    pub const fn direction(&self) -> Direction {
+        self.found.direction()
+    }
+
+    /// Whether it goes on, rewritten as its flow says.
+    #[must_use]
+    #[inline]
+    pub const fn is_forwarded(&self) -> bool {
+        matches!(self.verdict, Verdict::Forward)
+    }
+
+    /// Offset of the payload behind the transport header from `start`; valid iff parsed.
+    #[must_use]
+    pub const fn payload(&self) -> usize {
+        self.transport as usize + self.header as usize
+    }
+
+    /// What rules select by: of TCP and UDP the destination port, of ICMP type and code.
+    #[must_use]
+    pub fn selector(&self) -> u16 {
+        match self.key.protocol {
+            protocol::TCP | protocol::UDP if self.kind != Kind::Error => self.key.dst_port(),
+            _ => self.icmp,
+        }
+    }
+
+    /// Its bytes in its slot.
+    #[must_use]
+    #[inline(always)]
+    pub fn bytes_mut<'s>(&self, slot: &'s mut [u8; SLOT]) -> Option<&'s mut [u8]> {
+        slot.get_mut(self.range())
+    }
+
+    /// The frame that a link sends.
+    #[must_use]
+    pub const fn frame(&self) -> Frame {
+        let Range { start, end } = self.range();
+        Frame { start, len: end - start, offload: self.offload }
+    }
+
+    /// Where it lies in its slot.
+    #[must_use]
+    #[inline]
+    pub const fn range(&self) -> Range<usize> {
+        let start = self.start as usize;
+        start..start + self.len as usize
+    }
+
+    /// What it is on the wire: itself, or the segments of a super-packet.
+    #[must_use]
+    #[inline]
+    pub fn wire(&self) -> Wire {
+        match self.offload.segmented() {
+            None => Wire::one(self.len),
+            Some(_) => self.segments(),
+        }
+    }
+
+    /// Out of line, so that packets that come one by one do not pay for it.
+    #[cold]
+    #[inline(never)]
+    fn segments(&self) -> Wire {
+        let (headers, size) = (self.payload(), usize::from(self.offload.gso_size));
+        let payload = (self.len as usize).saturating_sub(headers);
+        let packets = payload.div_ceil(size.max(1)).max(1);
+        let bytes = self.len as usize + (packets - 1) * headers;
+        Wire { packets, bytes, longest: headers + size }
+    }
+}
+
+/// What a packet is on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// How many packets.
+    pub packets: usize,
+    /// Their bytes in all, each with its headers.
+    pub bytes: usize,
+    /// Bytes of the longest, or what that may have.
+    pub longest: usize,
+}
+
+impl Wire {
+    /// One packet of so many bytes.
+    #[inline(always)]
+    pub(crate) const fn one(len: u32) -> Self {
+        Self { packets: 1, bytes: len as usize, longest: len as usize }
+    }
+}
