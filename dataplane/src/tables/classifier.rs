@@ -4,6 +4,7 @@
 //! searches. Every cell knows the first rule in order that applies, so the same structure serves
 //! security groups (any rule allows; the first is named) and network ACLs (the first decides).
 
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
@@ -151,10 +152,7 @@ impl Nets {
     fn compile(nets: &[(IpNet, u32)]) -> Self {
         let mut blocks: Vec<(Addr, Option<Addr>, u32)> = nets
             .iter()
-            .map(|&(net, place)| {
-                let first = Addr::from(net.network());
-                (first, Addr::from(net.broadcast()).successor(), place)
-            })
+            .flat_map(|&(net, place)| parts(net).map(move |(first, end)| (first, end, place)))
             .collect();
         // Outer blocks before the inner ones that begin with them.
         blocks.sort_unstable_by_key(|&(first, end, _)| {
@@ -179,18 +177,47 @@ impl Nets {
     }
 }
 
+/// The addresses of a block, as ranges that end before their second bound. IPv4 has its own among those
+/// of IPv6 ([`Addr`]), of which a block of IPv6 says nothing.
+fn parts(net: IpNet) -> impl Iterator<Item = (Addr, Option<Addr>)> {
+    let (first, last) = (Addr::from(net.network()), Addr::from(net.broadcast()));
+    let whole = (first, last.successor());
+    let (first_v4, last_v4) = (Addr::v4(Ipv4Addr::UNSPECIFIED), Addr::v4(Ipv4Addr::BROADCAST));
+    if first < first_v4 && last_v4 < last {
+        [Some((first, Some(first_v4))), last_v4.successor().map(|after| (after, whole.1))]
+    } else {
+        [Some(whole), None]
+    }
+    .into_iter()
+    .flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::net::Ipv4Addr;
+    use std::net::Ipv6Addr;
 
     fn net() -> impl Strategy<Value = IpNet> {
         // Few distinct bits, so that blocks nest and meet.
-        (any::<u8>(), 24_u8..=32, any::<bool>()).prop_map(|(low, len, all)| {
+        (any::<u8>(), 24_u8..=32, any::<bool>(), any::<bool>()).prop_map(|(low, len, all, v6)| {
             let len = if all { 0 } else { len };
-            IpNet::new(Ipv4Addr::new(10, 0, 0, low).into(), len).unwrap().trunc()
+            let (address, len) = match v6 {
+                false => (v4(low).into(), len),
+                true => (v6_of(low).into(), if all { 0 } else { 96 + len }),
+            };
+            IpNet::new(address, len).unwrap().trunc()
         })
+    }
+
+    fn v4(low: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 0, 0, low)
+    }
+
+    /// On either side of where IPv4 lies among the addresses of IPv6.
+    fn v6_of(low: u8) -> Ipv6Addr {
+        let high = if low & 1 == 0 { 0 } else { 0x2001 };
+        Ipv6Addr::new(high, 0, 0, 0, 0, 0, 0, low.into())
     }
 
     fn terms() -> impl Strategy<Value = Terms<usize>> {
@@ -221,35 +248,41 @@ mod tests {
         #[test]
         fn agrees_with_a_scan_of_the_rules(
             mut terms in prop::collection::vec(terms(), 0..30),
-            packets in prop::collection::vec((0_u8..20, prop_oneof![0_u16..9, Just(u16::MAX)], any::<u8>(), prop::option::of(0_u16..4)), 1..60),
+            packets in prop::collection::vec((0_u8..20, prop_oneof![0_u16..9, Just(u16::MAX)], any::<u8>(), any::<bool>(), prop::option::of(0_u16..4)), 1..60),
         ) {
             for (place, t) in terms.iter_mut().enumerate() {
                 t.rule = place;
             }
             let compiled = Classifier::compile(&terms);
-            for (protocol, port, low, group) in packets {
+            for (protocol, port, low, is_v6, group) in packets {
                 let groups: Vec<_> = group.map(GroupId).into_iter().collect();
-                let peer = PeerOf { addr: Addr::v4(Ipv4Addr::new(10, 0, 0, low)), groups: &groups };
+                let addr = if is_v6 { v6_of(low).into() } else { v4(low).into() };
+                let peer = PeerOf { addr, groups: &groups };
                 prop_assert_eq!(compiled.first(protocol, port, peer), scan(&terms, protocol, port, peer));
             }
         }
     }
 
     #[test]
-    fn an_ipv4_block_says_nothing_of_ipv6() {
-        let all: IpNet = "0.0.0.0/0".parse().unwrap();
-        let terms = [Terms {
-            selector: Selector { protocol: None, ports: 0..=u16::MAX },
-            peer: Peer::Net(all),
-            rule: (),
-        }];
-        let compiled = Classifier::compile(&terms);
-        let peer = |text: &str| PeerOf {
-            addr: text.parse::<std::net::IpAddr>().unwrap().into(),
-            groups: &[],
+    fn a_block_of_one_family_says_nothing_of_the_other() {
+        let allows = |block: &str, peer: &str| {
+            let terms = [Terms {
+                selector: Selector { protocol: None, ports: 0..=u16::MAX },
+                peer: Peer::Net(block.parse().unwrap()),
+                rule: (),
+            }];
+            let addr = peer.parse::<std::net::IpAddr>().unwrap().into();
+            Classifier::compile(&terms).first(6, 80, PeerOf { addr, groups: &[] }).is_some()
         };
-        assert!(compiled.first(6, 80, peer("255.255.255.255")).is_some());
-        assert!(compiled.first(6, 80, peer("2001:db8::1")).is_none());
-        assert!(compiled.first(6, 80, peer("::1")).is_none());
+        let (v4, v6) =
+            (["0.0.0.0", "10.0.0.1", "255.255.255.255"], ["::1", "::1:0:0:0", "2001:db8::1"]);
+        for address in v4 {
+            assert!(allows("0.0.0.0/0", address) && !allows("::/0", address), "{address}");
+            assert!(!allows("::/64", address), "{address}");
+        }
+        for address in v6 {
+            assert!(allows("::/0", address) && !allows("0.0.0.0/0", address), "{address}");
+        }
+        assert!(allows("::/64", "::1") && !allows("::/64", "2001:db8::1"));
     }
 }
