@@ -128,6 +128,9 @@ keys! {
     nat_unsolicited_counts_as_drop sets choices.nat_counts_unsolicited,
         "whether `PacketsDropCount` counts what comes to a NAT gateway unsolicited",
         "undocumented; AWS takes that metric for a sign of trouble";
+    eigw_idle_timeout (1..=432_000) sets timers.egress_only_idle,
+        "seconds until an egress-only internet gateway forgets a silent flow",
+        "undocumented; as NAT gateways do";
     igw_hairpin sets choices.igw_hairpin,
         "whether an interface reaches itself by its own public address",
         "undocumented; reports disagree";

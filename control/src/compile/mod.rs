@@ -150,6 +150,7 @@ impl Compiler<'_> {
         Subnet {
             vpc: self.ids.vpcs[subnet.vpc.0],
             router: Addr::v4(router),
+            ipv6_router: None,
             route_table: self.ids.route_tables[subnet.route_table.0],
             network_acl: self.ids.network_acls[subnet.network_acl.0],
         }

@@ -30,6 +30,7 @@ pub struct Names {
     /// As AWS would call them, by index.
     nat_gateway_ids: Vec<String>,
     internet_gateways: Kind,
+    egress_only_internet_gateways: Kind,
     internet_hosts: Kind,
 }
 
@@ -132,6 +133,9 @@ impl Names {
             Component::NatGateway(id) => ("nat-gateway", &self.nat_gateways, id.index()),
             Component::InternetGateway(id) => {
                 ("internet-gateway", &self.internet_gateways, id.index())
+            }
+            Component::EgressOnlyInternetGateway(id) => {
+                ("egress-only-internet-gateway", &self.egress_only_internet_gateways, id.index())
             }
             Component::InternetHost(id) => ("internet-host", &self.internet_hosts, id.index()),
         };

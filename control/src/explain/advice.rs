@@ -58,6 +58,11 @@ pub(super) fn advice(
         Reason::ForwardingLoop => format!(
             "give the subnet of the gateway another route table than {name}: one that leads to an internet gateway"
         ),
+        Reason::NoPublicAddress if !src.is_v4() => {
+            "send from an address of the VPC's `ipv6_cidr_block`, which is to be of 2000::/3: \
+            the internet knows no other"
+                .to_owned()
+        }
         Reason::NoPublicAddress => {
             "give the sender a `public_ip`, or route its subnet by a public NAT gateway \
             (a private one has no public address)"
@@ -70,6 +75,10 @@ pub(super) fn advice(
             format!("set `source_dest_check: false` on {name}, if it is to forward for others")
         }
         Reason::Spoofed => format!("add {src} to the `addresses` of {name}"),
+        Reason::EgressOnly => format!(
+            "let the inside begin, or route ::/0 of the receiver's subnet by an internet gateway \
+            instead of {name}"
+        ),
         Reason::ProtocolRestricted => {
             "carry it in TCP or UDP (IPsec: NAT traversal, UDP 4500), or give the \
             sender a `public_ip` and a route to the internet gateway"

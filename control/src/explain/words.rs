@@ -48,6 +48,7 @@ pub(crate) fn protocol_name(number: u8) -> String {
         protocol::ICMP => "icmp".to_owned(),
         protocol::TCP => "tcp".to_owned(),
         protocol::UDP => "udp".to_owned(),
+        protocol::ICMPV6 => "icmpv6".to_owned(),
         other => other.to_string(),
     }
 }
@@ -88,11 +89,19 @@ pub(super) fn detail(
         (Reason::NoPath, _) => {
             format!("{device} leads to {dst}, but nothing there has that address")
         }
+        (Reason::NoPublicAddress, _) if !src.is_v4() => {
+            format!(
+                "{src} is no address of this VPC on the internet, so {device} does not let it out"
+            )
+        }
         (Reason::NoPublicAddress, _) => {
             format!("the source has no public address, so {device} does not let it out")
         }
         (Reason::NotPublic, _) => format!("{dst} is no public address of any VPC or internet host"),
         (Reason::NatUnsolicited, _) => format!("{device} has no mapping for a packet from {src}"),
+        (Reason::EgressOnly, _) => {
+            format!("{device} lets in answers alone, and {dst} has not asked {src}")
+        }
         (Reason::ProtocolRestricted, _) => {
             format!("{device} carries TCP, UDP and ICMP echo, not {what}")
         }

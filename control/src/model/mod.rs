@@ -264,6 +264,8 @@ record! {
         optional nat_path_mtu_discovery: bool,
         /// Whether `PacketsDropCount` counts what comes to a NAT gateway unsolicited; false by default.
         optional nat_unsolicited_counts_as_drop: bool,
+        /// How long an egress-only internet gateway remembers a silent flow; 350 by default.
+        optional eigw_idle_timeout: u32,
         /// Whether an interface reaches itself by its own public address; true by default.
         optional igw_hairpin: bool,
         /// How long a TCP connection that opens or closes is tracked; 120 by default.

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 
 use dataplane::io::Offloads;
 use dataplane::packet::{Component, Direction, Reason};
-use dataplane::state::{Device, Flows, Shard};
+use dataplane::state::{Device, Facet, Flows, Shard};
 use dataplane::tables::Tables;
 use dataplane::time::Tick;
 use dataplane::worker::Gone;
@@ -278,11 +278,13 @@ fn flow(
     };
     let memories = cold.memories(hot, &tables.timers);
     // An interface that lets the flow pass untracked remembers nothing that counts.
-    let memories = memories.filter(|(facet, _)| facet.lease.is_some() || facet.entry.is_some());
+    let counts = |facet: &Facet| facet.entry.is_some() || !matches!(facet.device, Device::Eni(_));
+    let memories = memories.filter(|(facet, _)| counts(facet));
     let facets = memories.map(|(facet, forgets)| FacetOfFlow {
         component: names.component(match facet.device {
             Device::Eni(id) => Component::Eni(id),
             Device::NatGateway(id) => Component::NatGateway(id),
+            Device::EgressOnlyInternetGateway(id) => Component::EgressOnlyInternetGateway(id),
         }),
         port: facet.lease.as_ref().map(dataplane::shared::Lease::port),
         expires_in: forgets.left(now).as_secs_f64(),

@@ -45,6 +45,8 @@ ids! {
     VpcId,
     /// An internet gateway.
     InternetGatewayId,
+    /// An egress-only internet gateway.
+    EgressOnlyInternetGatewayId,
     /// A NAT gateway.
     NatGatewayId,
     /// A host on the simulated internet.
@@ -68,6 +70,8 @@ pub enum Component {
     NatGateway(NatGatewayId),
     /// An internet gateway.
     InternetGateway(InternetGatewayId),
+    /// An egress-only internet gateway.
+    EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
     /// A host on the simulated internet.
     InternetHost(HostId),
 }

@@ -49,6 +49,7 @@ reasons! {
     ForwardingLoop = "FORWARDING_LOOP": "the routes lead back to a gateway that was passed already",
     NoPublicAddress = "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS": "a private source without public address at an internet gateway",
     NotPublic = "IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS": "from the internet to a public address that belongs to nothing, or to a private one",
+    EgressOnly = "EIGW_UNSOLICITED": "from the internet to an address behind an egress-only internet gateway, which did not ask",
     ProtocolRestricted = "PROTOCOL_RESTRICTION": "a gateway that does not carry the protocol",
     NatUnsolicited = "NAT_UNSOLICITED": "an outside packet at a NAT address without a live mapping",
     NatFragment = "NAT_FRAGMENT": "an IP fragment of TCP or ICMP at a NAT gateway, which carries those of UDP alone",

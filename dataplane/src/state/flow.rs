@@ -8,7 +8,7 @@ use std::mem::offset_of;
 use arrayvec::ArrayVec;
 use zerocopy::FromZeros;
 
-use crate::packet::{Direction, EniId, Key, NatGatewayId, Wire};
+use crate::packet::{Direction, EgressOnlyInternetGatewayId, EniId, Key, NatGatewayId, Wire};
 use crate::shared::{Entry, Lease};
 use crate::state::{MeterId, Phase};
 use crate::tables::Timers;
@@ -89,6 +89,9 @@ pub enum Device {
     Eni(EniId),
     /// A mapping at a NAT gateway (AWS "NAT gateway basics").
     NatGateway(NatGatewayId),
+    /// An egress-only internet gateway (AWS "Enable outbound IPv6 traffic using an egress-only
+    /// internet gateway").
+    EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
 }
 
 impl Device {
@@ -104,6 +107,7 @@ impl Device {
                 Phase::Icmp => timers.nat_icmp_idle,
                 _ => timers.nat_tcp_idle,
             },
+            Self::EgressOnlyInternetGateway(_) => timers.egress_only_idle,
             Self::Eni(id) => {
                 let own = timers.enis.get(id);
                 match phase {

@@ -52,7 +52,7 @@ impl Phase {
             protocol::TCP if tcp_flags & flags::FIN != 0 => Self::OriginalFin,
             protocol::TCP => Self::Established,
             protocol::UDP => Self::Request,
-            protocol::ICMP => Self::Icmp,
+            protocol::ICMP | protocol::ICMPV6 => Self::Icmp,
             _ => Self::Other,
         }
     }

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use crate::packet::{
-    AclId, Addr, Component, EniId, GroupId, HostId, InternetGatewayId, LinkId, NatGatewayId,
-    RouteTableId, SubnetId, VpcId,
+    AclId, Addr, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId,
+    LinkId, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 use crate::shared::PortRange;
 use crate::time::{Span, Tick};
@@ -106,8 +106,11 @@ pub struct Eni {
 pub struct Subnet {
     /// The VPC.
     pub vpc: VpcId,
-    /// The implicit router: base address plus one (AWS "Subnet CIDR blocks").
+    /// The implicit router: base address plus one (AWS "Subnet CIDR blocks"). Of IPv4, or of IPv6 where
+    /// the subnet has no IPv4.
     pub router: Addr,
+    /// Its address of IPv6, where the subnet has that.
+    pub ipv6_router: Option<Addr>,
     /// Its route table.
     pub route_table: RouteTableId,
     /// Its network ACL.
@@ -148,12 +151,12 @@ pub enum Holder {
     NatGateway(NatGatewayId),
 }
 
-/// An internet gateway: a stateless 1:1 translation (AWS "Internet gateways").
+/// An internet gateway: for IPv4 a stateless 1:1 translation, for IPv6 none (AWS "Internet gateways").
 #[derive(Debug)]
 pub struct InternetGateway {
     /// The VPC that it is attached to.
     pub vpc: VpcId,
-    /// The public address of each private one that has one.
+    /// The public address of each private one of IPv4 that has one.
     pub public: AddrMap<Addr>,
 }
 
@@ -220,6 +223,22 @@ pub enum Public {
         /// The private address that it stands for.
         private: Addr,
     },
+    /// An address of IPv6 of a VPC, which is its own on the internet too.
+    Ipv6 {
+        /// The VPC.
+        vpc: VpcId,
+        /// Whence packets from the internet come in, where the routes of the subnet do not say so.
+        gateway: Gateway,
+    },
+}
+
+/// By what a VPC is connected to the internet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gateway {
+    /// An internet gateway.
+    Internet(InternetGatewayId),
+    /// An egress-only internet gateway, and none that lets anybody in.
+    EgressOnly(EgressOnlyInternetGatewayId),
 }
 
 /// How long devices remember a silent flow.
@@ -234,6 +253,8 @@ pub struct Timers {
     /// A port whose connection is over (derived from AWS's 900 connections a second to one
     /// destination: 55,000 / 900 = 61 s).
     pub nat_port_rest: Span,
+    /// A flow at an egress-only internet gateway (undocumented).
+    pub egress_only_idle: Span,
     /// Tracking of an established TCP connection (AWS "Security group connection tracking": five
     /// days).
     pub tracking_tcp_established: Span,
@@ -273,6 +294,7 @@ impl Default for Timers {
             nat_udp_idle: Span::seconds(350),
             nat_icmp_idle: Span::seconds(350),
             nat_port_rest: Span::seconds(60),
+            egress_only_idle: Span::seconds(350),
             tracking_tcp_established: Span::seconds(432_000),
             tracking_tcp_transitory: Span::seconds(120),
             tracking_udp: Span::seconds(30),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
 
-use crate::packet::{Addr, InternetGatewayId, NatGatewayId};
+use crate::packet::{Addr, EgressOnlyInternetGatewayId, InternetGatewayId, NatGatewayId};
 
 /// Where a route leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Target {
     Local,
     /// An internet gateway.
     InternetGateway(InternetGatewayId),
+    /// An egress-only internet gateway; of destinations in IPv6.
+    EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
     /// A NAT gateway.
     NatGateway(NatGatewayId),
     /// Nowhere: the target is gone.

@@ -29,13 +29,14 @@ macro_rules! view {
 
 pub mod checksum;
 pub mod icmpv4;
+pub mod icmpv6;
 pub mod ipv4;
 pub mod ipv6;
 pub mod tcp;
 pub mod udp;
 pub mod virtio;
 
-/// Protocol numbers of the IPv4 header (IANA "Assigned Internet Protocol Numbers").
+/// Protocol numbers of the IP headers (IANA "Assigned Internet Protocol Numbers").
 pub mod protocol {
     /// RFC 792.
     pub const ICMP: u8 = 1;
@@ -43,4 +44,6 @@ pub mod protocol {
     pub const TCP: u8 = 6;
     /// RFC 768.
     pub const UDP: u8 = 17;
+    /// RFC 4443.
+    pub const ICMPV6: u8 = 58;
 }

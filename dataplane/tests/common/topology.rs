@@ -134,6 +134,7 @@ impl Topology {
         let subnet = |third: u8, index: u16| Subnet {
             vpc: VpcId(0),
             router: Addr::v4(Ipv4Addr::new(10, 0, third, 1)),
+            ipv6_router: None,
             route_table: RouteTableId(index),
             network_acl: AclId(index),
         };

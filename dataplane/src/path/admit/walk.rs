@@ -7,6 +7,7 @@
 //! gives the reason.
 
 mod groups;
+mod ipv6;
 
 use arrayvec::ArrayVec;
 use ipnet::IpNet;
@@ -55,9 +56,10 @@ impl<'a> Memory<'a> {
         self.flow.is_some()
     }
 
-    /// Whether a NAT gateway translates the flow.
-    fn is_translated(&self) -> bool {
-        self.flow.is_some_and(|(_, cold, _)| cold.facets.iter().any(|facet| facet.lease.is_some()))
+    /// Whether a gateway on the flow's way has it tracked, whatever the rules say.
+    fn is_automatic(&self) -> bool {
+        let tracks = |facet: &Facet| !matches!(facet.device, Device::Eni(_));
+        self.flow.is_some_and(|(_, cold, _)| cold.facets.iter().any(tracks))
     }
 
     /// The facet of `device`, if it has not expired.
@@ -104,6 +106,8 @@ pub(super) struct Walk<'a, R> {
     pub(super) translators: arrayvec::ArrayVec<NatGatewayId, 2>,
     pub(super) passed: Passage,
     undecided: ArrayVec<Undecided, 2>,
+    /// Whether an egress-only internet gateway was passed.
+    egress_only: bool,
     /// NAT gateways come to.
     pub(super) way: Way,
 }
@@ -122,7 +126,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let key = &headers.key;
         let (protocol, src, dst) = match headers.error {
             None => (key.protocol, (key.src, key.src_port()), (key.dst, key.dst_port())),
-            Some((src, dst)) => (protocol::ICMP, (src, 0), (dst, 0)),
+            Some((src, dst)) if src.is_v4() => (protocol::ICMP, (src, 0), (dst, 0)),
+            Some((src, dst)) => (protocol::ICMPV6, (src, 0), (dst, 0)),
         };
         Self {
             tables,
@@ -143,6 +148,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             translators: arrayvec::ArrayVec::new(),
             passed: Passage::new(),
             undecided: ArrayVec::new(),
+            egress_only: false,
             way: Way::default(),
         }
     }
@@ -226,6 +232,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 self.acl(subnet, HopStage::NetworkAclEgress)?;
                 self.leave_vpc(gateway)
             }
+            Target::EgressOnlyInternetGateway(gateway) => {
+                self.pass(at, HopVerdict::Forward);
+                self.acl(subnet, HopStage::NetworkAclEgress)?;
+                self.leave_egress_only(here.vpc, gateway)
+            }
             Target::NatGateway(gateway) => {
                 if self.translators.contains(&gateway) || self.translators.is_full() {
                     return self.deny(at, Reason::ForwardingLoop);
@@ -279,6 +290,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// Out through an internet gateway: the private source becomes its public address.
     fn leave_vpc(&mut self, id: InternetGatewayId) -> Judged<LinkId> {
+        if !self.src.0.is_v4() {
+            return self.leave_untranslated(id);
+        }
         let component = Component::InternetGateway(id);
         let Some(&public) = self.tables.internet_gateway(id).public.get(&self.src.0) else {
             return self.deny((component, HopStage::Gateway, None), Reason::NoPublicAddress);
@@ -304,6 +318,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 Ok(self.tables.host(id).link)
             }
             Public::Vpc { gateway, private } => self.enter_vpc(gateway, private),
+            Public::Ipv6 { vpc, gateway } => self.enter_untranslated(vpc, gateway),
         }
     }
 
@@ -332,7 +347,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     fn selector(&self) -> u16 {
         match self.protocol {
             protocol::TCP | protocol::UDP => self.dst.1,
-            protocol::ICMP => self.icmp,
+            protocol::ICMP | protocol::ICMPV6 => self.icmp,
             _ => 0,
         }
     }

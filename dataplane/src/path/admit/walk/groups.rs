@@ -2,7 +2,8 @@
 //!
 //! AWS "Amazon EC2 security group connection tracking": a TCP or UDP flow is untracked if a rule for
 //! everywhere allows it in the direction in which it began, and one allows all ports to and from
-//! everywhere in the other; unless it is tracked automatically, as what passes a NAT gateway is. Only
+//! everywhere in the other; unless it is tracked automatically, as what passes a NAT gateway or an
+//! egress-only internet gateway is. Only
 //! the end of a walk tells that, so what is undecided until then is kept in [`Walk::undecided`].
 
 use crate::packet::{Addr, Component, Direction, EniId, GroupId, Reason, SubnetId};
@@ -14,7 +15,7 @@ use crate::state::{Device, Facet};
 use crate::tables::{Allowed, Eni, Holder, IcmpErrors, PeerOf};
 use crate::wire::protocol;
 
-/// A passage of an ENI whose flow is untracked there unless it turns out to pass a NAT gateway.
+/// A passage of an ENI whose flow is untracked there unless it turns out to be tracked automatically.
 pub(super) struct Undecided {
     eni: EniId,
     component: Component,
@@ -72,9 +73,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         Ok(())
     }
 
-    /// Tracks what passes a NAT gateway, and forgets what is untracked.
+    /// Tracks what passes a gateway that has it so, and forgets what is untracked.
     pub(super) fn decide(&mut self) -> Judged<()> {
-        let is_automatic = !self.translators.is_empty();
+        let is_automatic = self.egress_only || !self.translators.is_empty();
         for undecided in std::mem::take(&mut self.undecided) {
             let Undecided { eni, component, stage, place, tracked } = undecided;
             let facet = match (is_automatic, tracked) {
@@ -116,7 +117,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         tracked: bool,
         untracked: bool,
     ) -> Judged<()> {
-        let is_automatic = self.memory.is_translated();
+        let is_automatic = self.memory.is_automatic();
         let passes = match self.tables.choices.tracking_icmp_errors {
             IcmpErrors::All => tracked,
             IcmpErrors::Documented => tracked && is_automatic,
@@ -136,7 +137,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         Ok(())
     }
 
-    /// Whether the rules let the flow pass the ENI untracked, if it passes no NAT gateway.
+    /// Whether the rules let the flow pass the ENI untracked, if nothing has it tracked.
     fn is_untracked(&self, eni: &Eni, stage: HopStage) -> bool {
         let key = &self.key;
         if !matches!(key.protocol, protocol::TCP | protocol::UDP) {
