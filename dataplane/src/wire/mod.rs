@@ -27,6 +27,7 @@ macro_rules! view {
     };
 }
 
+pub mod chain;
 pub mod checksum;
 pub mod icmpv4;
 pub mod icmpv6;
@@ -36,14 +37,48 @@ pub mod tcp;
 pub mod udp;
 pub mod virtio;
 
-/// Protocol numbers of the IP headers (IANA "Assigned Internet Protocol Numbers").
+/// Protocol numbers of IPv4 and IPv6 headers (IANA "Assigned Internet Protocol Numbers").
 pub mod protocol {
-    /// RFC 792.
+    /// Hop-by-hop options (RFC 8200 s. 4.3); IPv6 only.
+    pub const HOP_BY_HOP: u8 = 0;
+    /// RFC 792; IPv4 only.
     pub const ICMP: u8 = 1;
+    /// RFC 9776; IPv4 only.
+    pub const IGMP: u8 = 2;
     /// RFC 9293.
     pub const TCP: u8 = 6;
     /// RFC 768.
     pub const UDP: u8 = 17;
-    /// RFC 4443.
+    /// Routing header (RFC 8200 s. 4.4); IPv6 only.
+    pub const ROUTING: u8 = 43;
+    /// Fragment header (RFC 8200 s. 4.5); IPv6 only.
+    pub const FRAGMENT: u8 = 44;
+    /// Encapsulating security payload (RFC 4303).
+    pub const ESP: u8 = 50;
+    /// Authentication header (RFC 4302).
+    pub const AUTHENTICATION: u8 = 51;
+    /// RFC 4443; IPv6 only.
     pub const ICMPV6: u8 = 58;
+    /// Nothing follows (RFC 8200 s. 4.7).
+    pub const NO_NEXT: u8 = 59;
+    /// Destination options (RFC 8200 s. 4.6); IPv6 only.
+    pub const DESTINATION_OPTIONS: u8 = 60;
+
+    /// Whether IPv6 has an extension header of this number (IANA "IPv6 Extension Header Types"). Not
+    /// counted is ESP, behind which nothing can be read.
+    #[must_use]
+    pub const fn is_extension(number: u8) -> bool {
+        matches!(
+            number,
+            HOP_BY_HOP
+                | ROUTING
+                | FRAGMENT
+                | AUTHENTICATION
+                | DESTINATION_OPTIONS
+                // Mobility (RFC 6275), host identity (RFC 7401), Shim6 (RFC 5533).
+                | 135
+                | 139
+                | 140
+        )
+    }
 }
