@@ -11,8 +11,8 @@ use dataplane::io::{Frame, HEADROOM, SLOT};
 use dataplane::wire::virtio::{NEEDS_CSUM, VirtioNetHdr, gso};
 use etherparse::defrag::IpDefragPool;
 use etherparse::{
-    IpHeaders, IpNumber, Ipv4Header, Ipv4Options, Ipv6Header, NetSlice, PacketBuilder,
-    SlicedPacket, TcpHeader, TransportSlice,
+    IpFragOffset, IpHeaders, IpNumber, Ipv4Header, Ipv4Options, Ipv6Extensions, Ipv6FragmentHeader,
+    Ipv6Header, NetSlice, PacketBuilder, SlicedPacket, TcpHeader, TransportSlice,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -55,6 +55,20 @@ proptest! {
             fragments.iter().flat_map(|fragment| fragment_all(fragment, again)).collect();
         judge_fragments(&packet, &fragments, mtu);
         judge_fragments(&packet, &refragmented, again);
+    }
+
+    #[test]
+    fn fragments_of_ipv6_reassemble(
+        payload in vec(any::<u8>(), 1..20_000),
+        identification in any::<u32>(),
+        mtu in 1280_usize..3000,
+        again in 1280_usize..1500,
+    ) {
+        let whole = with_fragment_header(&payload, identification);
+        let fragments = fragment_all(&whole, mtu);
+        let refragmented = fragments.iter().flat_map(|it| fragment_all(it, again));
+        judge_fragments_of_ipv6(&payload, identification, &fragments, mtu);
+        judge_fragments_of_ipv6(&payload, identification, &refragmented.collect::<Vec<_>>(), again);
     }
 
     #[test]
@@ -222,6 +236,39 @@ fn datagram_with(options: &[u8], payload: &[u8], identification: u16) -> Vec<u8>
     let ip = IpHeaders::Ipv4(header, Default::default());
     PacketBuilder::ip(ip).udp(4000, 53).write(&mut packet, payload).unwrap();
     packet
+}
+
+/// A whole UDP datagram over IPv6 that is to be fragmented.
+fn with_fragment_header(payload: &[u8], identification: u32) -> Vec<u8> {
+    let header = Ipv6Header { source: [0x20; 16], destination: [0x30; 16], ..Default::default() };
+    let fragment = IpFragOffset::ZERO;
+    let extensions = Ipv6Extensions {
+        fragment: Some(Ipv6FragmentHeader::new(IpNumber::UDP, fragment, false, identification)),
+        ..Default::default()
+    };
+    let mut packet = Vec::new();
+    let ip = IpHeaders::Ipv6(header, extensions);
+    PacketBuilder::ip(ip).udp(4000, 53).write(&mut packet, payload).unwrap();
+    packet
+}
+
+fn judge_fragments_of_ipv6(payload: &[u8], identification: u32, all: &[Vec<u8>], mtu: usize) {
+    let mut pool = IpDefragPool::<(), ()>::new();
+    let mut whole = None;
+    for fragment in all {
+        assert!(fragment.len() <= mtu);
+        let sliced = SlicedPacket::from_ip(fragment).unwrap();
+        let Some(NetSlice::Ipv6(ip)) = &sliced.net else { panic!("{sliced:?}") };
+        let (extensions, ..) =
+            Ipv6Extensions::from_slice(ip.header().next_header(), &fragment[40..]).unwrap();
+        assert_eq!(extensions.fragment.unwrap().identification, identification);
+        if all.len() == 1 {
+            return;
+        }
+        assert!(whole.is_none(), "complete before the last fragment");
+        whole = pool.process_sliced_packet(&sliced, (), ()).unwrap();
+    }
+    assert_eq!(whole.expect("fragments are missing").payload[8..], *payload);
 }
 
 fn in_slot(packet: &[u8], offload: VirtioNetHdr) -> (Vec<u8>, Frame) {

@@ -16,8 +16,9 @@ pub struct Sent {
 
 /// Sends the packet that `frame` describes in `slot`, and may destroy it thereby.
 ///
-/// `mtu` is the longest IPv4 packet to leave, in bytes, for a packet that may be fragmented (DF=0);
-/// it is compared with the segments of a super-packet. `None` does not look at lengths.
+/// `mtu` is the longest packet to leave, in bytes, for one that may be fragmented (IPv4 with DF=0, IPv6
+/// with a fragment header); it is compared with the segments of a super-packet. `None` does not look
+/// at lengths.
 ///
 /// A super-packet that the link refuses although it said to take it is sent again in segments
 /// (kernels between e269d79c7d35 and 89add40066f9 do so).
