@@ -41,6 +41,13 @@ impl Sum {
         Self(self.0 + word as u64)
     }
 
+    /// Adds as many words of twice the size: a carry between their halves is one like all others.
+    #[must_use]
+    #[inline]
+    pub fn words<const N: usize>(self, words: [u32; N]) -> Self {
+        words.into_iter().fold(self, |Self(sum), word| Self(sum + u64::from(word)))
+    }
+
     /// Adds another sum.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
@@ -153,6 +160,13 @@ mod tests {
     #[test]
     fn pads_an_odd_byte() {
         assert_eq!(Sum::of(&[0x12, 0x34, 0x56]).fold(), 0x1234 + 0x5600);
+    }
+
+    #[test]
+    fn sums_words_of_twice_the_size_as_their_halves() {
+        let words = [0xffff_fffe, 0x8000_0001, 0x1234_5678];
+        let bytes = words.map(u32::to_be_bytes);
+        assert_eq!(Sum::ZERO.words(words).fold(), Sum::of(bytes.as_flattened()).fold());
     }
 
     #[test]

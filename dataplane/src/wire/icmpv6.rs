@@ -51,6 +51,12 @@ pub mod kind {
 }
 
 impl Icmpv6 {
+    /// Type and code in one word.
+    #[must_use]
+    pub const fn type_and_code(&self) -> u16 {
+        u16::from_be_bytes([self.kind, self.code])
+    }
+
     /// Gives an echo another identifier, and the checksum that goes with it (RFC 1624): one that
     /// came damaged stays damaged.
     pub fn identify(&mut self, identifier: u16) {

@@ -34,6 +34,7 @@ pub mod icmpv6;
 pub mod ipv4;
 pub mod ipv6;
 pub mod rfc6052;
+pub mod rfc7915;
 pub mod tcp;
 pub mod udp;
 pub mod virtio;

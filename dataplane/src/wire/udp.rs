@@ -43,16 +43,16 @@ impl Udp {
 /// Where the checksum stands in the header, in bytes.
 pub const CHECKSUM_OFFSET: u16 = 6;
 
-/// Updates a checksum: none stays none, and a computed zero is sent as all ones, since zero says that
-/// there is none (RFC 768).
+/// A computed zero is sent as all ones: zero says that there is no checksum (RFC 768).
+#[must_use]
+#[inline]
+pub fn transmitted(computed: U16) -> U16 {
+    if computed == U16::ZERO { U16::MAX_VALUE } else { computed }
+}
+
+/// Updates a checksum: none stays none.
 #[must_use]
 #[inline]
 pub fn apply(delta: Delta, checksum: U16) -> U16 {
-    if checksum == U16::ZERO {
-        return checksum;
-    }
-    match delta.apply(checksum) {
-        U16::ZERO => U16::MAX_VALUE,
-        changed => changed,
-    }
+    if checksum == U16::ZERO { checksum } else { transmitted(delta.apply(checksum)) }
 }

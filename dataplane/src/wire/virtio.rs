@@ -94,6 +94,28 @@ impl VirtioNetHdr {
         }
     }
 
+    /// The same for a packet whose network header has become `growth` bytes longer and is now of the
+    /// family in which TCP super-packets are of kind `tcp`: what is counted from the start of the
+    /// packet moves along, and segments stay as long as they were.
+    #[must_use]
+    #[inline]
+    pub const fn translated(self, tcp: u8, growth: i16) -> Self {
+        // A super-packet's is partial, too.
+        if !self.needs_csum() {
+            return self;
+        }
+        let gso_type = match self.gso_type & !gso::ECN {
+            gso::TCPV4 | gso::TCPV6 => tcp | self.gso_type & gso::ECN,
+            _ => self.gso_type,
+        };
+        let hdr_len = match self.hdr_len {
+            0 => 0,
+            length => length.wrapping_add_signed(growth),
+        };
+        let csum_start = self.csum_start.wrapping_add_signed(growth);
+        Self { gso_type, hdr_len, csum_start, ..self }
+    }
+
     /// Whether this is a super-packet, and of what kind (without [`gso::ECN`]).
     #[must_use]
     pub const fn segmented(&self) -> Option<u8> {
@@ -124,6 +146,17 @@ mod tests {
         assert!(!TSO.fits(37), "checksum beyond the end");
         assert!(VirtioNetHdr { gso_type: gso::TCPV6 | gso::ECN, ..TSO }.fits(38));
         assert!(VirtioNetHdr { gso_type: gso::UDP_L4, ..TSO }.fits(38));
+    }
+
+    #[test]
+    fn moves_with_the_network_header() {
+        let v6 = VirtioNetHdr { gso_type: gso::TCPV6, hdr_len: 60, csum_start: 40, ..TSO };
+        assert_eq!((TSO.translated(gso::TCPV6, 20), v6.translated(gso::TCPV4, -20)), (v6, TSO));
+        let ecn = VirtioNetHdr { gso_type: gso::TCPV4 | gso::ECN, ..TSO };
+        assert_eq!(ecn.translated(gso::TCPV6, 20).gso_type, gso::TCPV6 | gso::ECN);
+        let udp = VirtioNetHdr { gso_type: gso::UDP_L4, ..TSO };
+        assert_eq!(udp.translated(gso::TCPV6, 20).gso_type, gso::UDP_L4);
+        assert_eq!(VirtioNetHdr::PLAIN.translated(gso::TCPV6, 20), VirtioNetHdr::PLAIN);
     }
 
     #[test]

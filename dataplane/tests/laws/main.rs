@@ -9,8 +9,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod both_families;
 mod checksums;
 mod histories;
 mod random_packets;
 mod super_packets;
+mod translated_errors;
+mod translation;
 mod wire_sums;
