@@ -124,7 +124,9 @@ pub(super) fn advice(
             or lower its MTU"
                 .to_owned()
         }
-        Reason::IpVersion => "use IPv4: IPv6 is not supported yet".to_owned(),
+        Reason::ExtensionHeaders => "send it with at most eight extension headers, whole and in the order of RFC 8200 s. 4.1".to_owned(),
+        Reason::Nat64Destination => "ask for the IPv4 address of a host: what stands in the last 32 bits is nobody's".to_owned(),
+        Reason::Untranslatable => "use TCP, UDP with a checksum, or echoes: nothing else changes its family".to_owned(),
         Reason::Malformed => "look at the sender: its packet contradicts itself".to_owned(),
         Reason::FlowTableFull
         | Reason::WorkerOverrun

@@ -141,6 +141,15 @@ impl From<IpAddr> for Addr {
     }
 }
 
+/// The address, if it is none of IPv4, which is given back.
+impl TryFrom<Addr> for Ipv6Addr {
+    type Error = Ipv4Addr;
+
+    fn try_from(addr: Addr) -> Result<Self, Ipv4Addr> {
+        addr.to_v4().map_or_else(|| Ok(addr.octets().into()), Err)
+    }
+}
+
 impl From<Addr> for IpAddr {
     fn from(addr: Addr) -> Self {
         match addr.to_v4() {

@@ -160,6 +160,19 @@ impl Packet {
         Frame { start, len: end - start, offload: self.offload }
     }
 
+    /// Begins elsewhere in its slot from now on, behind another network header.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a slot is far shorter than 4 GiB, headers than 256"
+    )]
+    pub(crate) fn place(&mut self, frame: Frame) {
+        // Where the transport header stands in the slot, it stays.
+        let transport = self.start + u32::from(self.transport);
+        (self.start, self.len) = (frame.start as u32, frame.len as u32);
+        self.transport = transport.wrapping_sub(self.start) as u8;
+        self.offload = frame.offload;
+    }
+
     /// Where it lies in its slot.
     #[must_use]
     #[inline]

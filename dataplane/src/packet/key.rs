@@ -83,7 +83,8 @@ pub struct Key {
     pub link: LinkId,
     /// IP protocol number.
     pub protocol: u8,
-    /// Zero, but for a key that no whole packet bears; see [`Key::parked`] and [`Key::datagram`].
+    /// Bits: [`SIX`], and those of keys that no whole packet bears; see [`Key::parked`] and
+    /// [`Key::datagram`].
     special: u8,
 }
 
@@ -91,6 +92,8 @@ const _: () = assert!(size_of::<Key>() == 40);
 
 const PARKED: u8 = 1;
 const DATAGRAM: u8 = 2;
+/// Its addresses are of IPv6.
+const SIX: u8 = 4;
 
 impl Key {
     /// A key of these parts.
@@ -113,7 +116,8 @@ impl Key {
         (src, dst): (Addr, Addr),
         ports: PortPair,
     ) -> Self {
-        Self { src, dst, ports, link, protocol, special: 0 }
+        let special = if src.is_v4() { 0 } else { SIX };
+        Self { src, dst, ports, link, protocol, special }
     }
 
     /// Source port.
@@ -139,19 +143,30 @@ impl Key {
     /// while `self` is.
     #[must_use]
     pub const fn parked(&self) -> Self {
-        Self { special: PARKED, ..self.reversed(self.link) }
+        let reversed = self.reversed(self.link);
+        Self { special: reversed.special | PARKED, ..reversed }
     }
 
     /// Whether this is the reply key of a flow that has lost its translation.
     #[must_use]
     pub const fn is_parked(&self) -> bool {
-        self.special == PARKED
+        self.special & PARKED != 0
     }
 
-    /// What the fragments of one datagram have in common (RFC 791 s. 3.2), in the place of ports.
+    /// What the fragments of one datagram have in common (RFC 791 s. 3.2, RFC 8200 s. 4.5), in the
+    /// place of ports.
     #[must_use]
-    pub const fn datagram(link: LinkId, protocol: u8, src: Addr, dst: Addr, id: u16) -> Self {
-        Self { special: DATAGRAM, ..Self::new(link, protocol, (src, id), (dst, 0)) }
+    pub const fn datagram(link: LinkId, protocol: u8, ends: (Addr, Addr), id: u32) -> Self {
+        let ports = PortPair::from_bytes(id.to_be_bytes());
+        let key = Self::with_ports(link, protocol, ends, ports);
+        Self { special: key.special | DATAGRAM, ..key }
+    }
+
+    /// Whether its addresses are of IPv6.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_v6(&self) -> bool {
+        self.special & SIX != 0
     }
 
     /// A hash that differs from instance to instance.

@@ -33,7 +33,7 @@ macro_rules! reasons {
 reasons! {
     WorkerOverrun = "WORKER_OVERRUN": "the emulator did not read the sender's device in time, and the kernel dropped what did not fit",
     Malformed = "MALFORMED_PACKET": "lengths or offsets in the packet contradict each other, or the IP header's checksum is wrong",
-    IpVersion = "IP_VERSION_UNSUPPORTED": "not IPv4; IPv6 is not supported yet",
+    ExtensionHeaders = "EXTENSION_HEADERS": "IPv6 extension headers that are cut off or out of place, or too many to be walked",
     FragmentIncomplete = "FRAGMENT_INCOMPLETE": "an IP fragment whose datagram's first fragment, which names the ports, did not come in time",
     IcmpUnmatched = "ICMP_ERROR_UNMATCHED": "an ICMP error that quotes a packet of no live flow, or of one that is no longer tracked and that no rule lets pass",
     SourceDestCheck = "ENI_SOURCE_DEST_CHECK_RESTRICTION": "neither address is the ENI's",
@@ -51,6 +51,8 @@ reasons! {
     NotPublic = "IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS": "from the internet to a public address that belongs to nothing, or to a private one",
     EgressOnly = "EIGW_UNSOLICITED": "from the internet to an address behind an egress-only internet gateway, which did not ask",
     ProtocolRestricted = "PROTOCOL_RESTRICTION": "a gateway that does not carry the protocol",
+    Nat64Destination = "NAT64_DESTINATION_RESTRICTION": "under 64:ff9b::/96, but with an IPv4 address that is nobody's: of 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16 or from 224.0.0.0 on",
+    Untranslatable = "NAT64_UNTRANSLATABLE": "what the other family has no counterpart for: an ICMP type, a fragment of ICMP, a source route, a UDP datagram without checksum that is not whole",
     NatUnsolicited = "NAT_UNSOLICITED": "an outside packet at a NAT address without a live mapping",
     NatFragment = "NAT_FRAGMENT": "an IP fragment of TCP or ICMP at a NAT gateway, which carries those of UDP alone",
     NatIdleTimeout = "NAT_IDLE_TIMEOUT": "an inside TCP segment other than SYN without a mapping; answered by RST",

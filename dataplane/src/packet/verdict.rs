@@ -21,6 +21,8 @@ pub enum Verdict {
     },
     /// A fragment that waits for the first of its datagram; it comes again by itself.
     Held,
+    /// Never was to leave its link, as what neighbours of IPv6 tell each other.
+    Ignored,
     /// Ends here.
     Drop {
         /// Why.
@@ -48,6 +50,13 @@ pub enum Answer {
         by: Teller,
         /// Next-hop MTU, in bytes.
         mtu: u16,
+    },
+    /// ICMPv6 "parameter problem": an erroneous header field (RFC 4443 s. 3.4).
+    ParameterProblem {
+        /// Who tells.
+        by: Teller,
+        /// Where the field stands in the packet, in bytes.
+        pointer: u16,
     },
     /// ICMP "time exceeded in transit" (RFC 792).
     TimeExceeded {

@@ -1,22 +1,24 @@
 //! What the sender of a rejected packet is told: a reset, or an ICMP error.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use etherparse::PacketBuilder;
-use etherparse::icmpv4::{DestUnreachableHeader, TimeExceededCode};
-use etherparse::{Icmpv4Type, err::packet::BuildWriteError};
+use etherparse::err::packet::BuildWriteError;
+use etherparse::icmpv4::{self, DestUnreachableHeader};
+use etherparse::{Icmpv4Type, Icmpv6Type, IpHeaders, PacketBuilder, PacketBuilderStep, icmpv6};
 
 use crate::packet::{Addr, Answer, Packet, SubnetId, Teller};
+use crate::path::headers::{Message, Network};
 use crate::tables::{AclRule, Classifier, PeerOf, Place, Tables};
-use crate::wire::icmpv4::Icmpv4;
 use crate::wire::ipv4::Ipv4;
-use crate::wire::protocol;
+use crate::wire::ipv6::{Ipv6, MINIMUM_MTU};
+use crate::wire::rfc6052::Prefix;
 use crate::wire::tcp::{Tcp, flags};
 
 /// Time to live of what the emulator itself sends (RFC 1700).
 const TTL: u8 = 64;
 
-/// An ICMP error is at most so long, in bytes (RFC 1812 s. 4.3.2.3).
+/// An ICMP error of IPv4 is at most so long, in bytes (RFC 1812 s. 4.3.2.3); one of IPv6 as long as what
+/// every link carries (RFC 4443 s. 2.4 (c)).
 const LONGEST_ERROR: usize = 576;
 
 /// The answer to the packet in `slot`, untranslated as it came.
@@ -27,28 +29,37 @@ pub(super) fn compose(
     tables: &Tables,
 ) -> Option<Vec<u8>> {
     let bytes = slot.get(packet.range())?;
-    let header = Ipv4::of(bytes)?;
-    let (src, dst) = (header.src(), header.dst());
-    let error = |by, kind| error(bytes, address(by, tables).to_v4()?, src, kind).ok();
+    let (src, dst) = ends(bytes)?;
+    let error = |by, kind| error(bytes, (address(by, src, tables)?, src), kind).ok();
     match answer {
         Answer::Silence => None,
-        Answer::Reset { .. } => reset(packet, bytes, src, dst).ok(),
-        Answer::FragmentationNeeded { by, mtu } => {
-            let kind = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu };
-            error(by, Icmpv4Type::DestinationUnreachable(kind))
-        }
-        Answer::TimeExceeded { by } => {
-            error(by, Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit))
-        }
+        Answer::Reset { .. } => reset(packet, bytes, (src, dst)).ok(),
+        Answer::FragmentationNeeded { by, mtu } => error(by, Told::TooLarge(mtu)),
+        Answer::ParameterProblem { by, pointer } => error(by, Told::Erroneous(pointer)),
+        Answer::TimeExceeded { by } => error(by, Told::TooFar),
     }
 }
 
-/// The address that tells.
-fn address(by: Teller, tables: &Tables) -> Addr {
-    match by {
-        Teller::Router(subnet) => tables.subnet(subnet).router,
-        Teller::NatGateway(id) => tables.nat_gateway(id).primary(),
+/// Source and destination of a packet.
+fn ends(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    match bytes.first()? >> 4 {
+        4 => Ipv4::of(bytes).map(|header| (header.src().into(), header.dst().into())),
+        _ => Ipv6::of(bytes).map(|header| (header.src().into(), header.dst().into())),
     }
+}
+
+/// The address that tells `to`.
+fn address(by: Teller, to: IpAddr, tables: &Tables) -> Option<IpAddr> {
+    let address = match (by, to) {
+        (Teller::Router(subnet), IpAddr::V4(_)) => tables.subnet(subnet).router,
+        (Teller::Router(subnet), IpAddr::V6(_)) => tables.subnet(subnet).ipv6_router?,
+        (Teller::NatGateway(id), IpAddr::V4(_)) => tables.nat_gateway(id).primary(),
+        // As what it has translated would come from there.
+        (Teller::NatGateway(id), IpAddr::V6(_)) => {
+            Prefix::WELL_KNOWN.embed(tables.nat_gateway(id).primary().to_v4()?).into()
+        }
+    };
+    Some(address.into())
 }
 
 /// The subnet that an answer comes from.
@@ -56,7 +67,9 @@ fn origin(answer: Answer, tables: &Tables) -> Option<SubnetId> {
     match answer {
         Answer::Silence => None,
         Answer::Reset { from } => Some(from),
-        Answer::FragmentationNeeded { by, .. } | Answer::TimeExceeded { by } => Some(match by {
+        Answer::FragmentationNeeded { by, .. }
+        | Answer::ParameterProblem { by, .. }
+        | Answer::TimeExceeded { by } => Some(match by {
             Teller::Router(subnet) => subnet,
             Teller::NatGateway(id) => tables.nat_gateway(id).subnet,
         }),
@@ -72,33 +85,44 @@ pub(super) fn arrives(packet: &Packet, told: &[u8], answer: Answer, tables: &Tab
         return true;
     };
     let to = tables.eni(eni).subnet;
-    let Some(header) = Ipv4::of(told).filter(|_| from != to) else { return true };
-    let segment = told.get(header.header_length()..).unwrap_or_default();
-    let selector = match header.protocol {
-        protocol::TCP => Tcp::of(segment).map(|it| it.destination_port.get()),
-        _ => Icmpv4::of(segment).map(|it| u16::from_be_bytes([it.kind, it.code])),
+    let Ok(network) = Network::of(told) else { return true };
+    if from == to {
+        return true;
+    }
+    let segment = network.payload(told).unwrap_or_default();
+    let selector = match Message::of(network.protocol, segment) {
+        Some(message) => message.type_and_code(),
+        None => Tcp::of(segment).map_or(0, |header| header.destination_port.get()),
     };
-    let passes = |rules: &Classifier<AclRule>, peer: Ipv4Addr| {
-        let peer = PeerOf { addr: Addr::v4(peer), groups: &[] };
-        let rule = rules.first(header.protocol, selector.unwrap_or(0), peer);
+    let passes = |rules: &Classifier<AclRule>, peer: Addr| {
+        let rule = rules.first(network.protocol, selector, PeerOf { addr: peer, groups: &[] });
         rule.is_some_and(|rule| rule.allow)
     };
     let acl = |subnet| tables.network_acl(tables.subnet(subnet).network_acl);
-    passes(&acl(from).egress, header.dst()) && passes(&acl(to).ingress, header.src())
+    let (src, dst) = network.ends;
+    passes(&acl(from).egress, dst) && passes(&acl(to).ingress, src)
+}
+
+/// A packet from one address to another, without transport header.
+fn packet_between(src: IpAddr, dst: IpAddr) -> Option<PacketBuilderStep<IpHeaders>> {
+    Some(match (src, dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => PacketBuilder::ipv4(src.octets(), dst.octets(), TTL),
+        (IpAddr::V6(src), IpAddr::V6(dst)) => PacketBuilder::ipv6(src.octets(), dst.octets(), TTL),
+        _ => return None,
+    })
 }
 
 /// As the destination would reset a connection that does not exist (RFC 9293 s. 3.10.7.1).
 fn reset(
     packet: &Packet,
     bytes: &[u8],
-    src: Ipv4Addr,
-    dst: Ipv4Addr,
+    (src, dst): (IpAddr, IpAddr),
 ) -> Result<Vec<u8>, BuildWriteError> {
     let empty = [0_u8; crate::wire::tcp::HEADER];
     let segment = bytes.get(usize::from(packet.transport)..).unwrap_or(&empty);
     let Some(tcp) = Tcp::of(segment).or_else(|| Tcp::of(&empty)) else { return Ok(Vec::new()) };
     let (from, to) = (tcp.destination_port.get(), tcp.source_port.get());
-    let ip = PacketBuilder::ipv4(dst.octets(), src.octets(), TTL);
+    let Some(ip) = packet_between(dst, src) else { return Ok(Vec::new()) };
     let builder = if tcp.flags & flags::ACK != 0 {
         ip.tcp(from, to, tcp.acknowledgment.get(), 0).rst()
     } else {
@@ -113,15 +137,65 @@ fn reset(
     Ok(told)
 }
 
+/// What an ICMP error tells.
+enum Told {
+    /// More bytes than this do not go on.
+    TooLarge(u16),
+    /// A header field is wrong that stands there.
+    Erroneous(u16),
+    /// The time to live has ended.
+    TooFar,
+}
+
 fn error(
     bytes: &[u8],
-    router: Ipv4Addr,
-    to: Ipv4Addr,
-    kind: Icmpv4Type,
+    (from, to): (IpAddr, IpAddr),
+    told: Told,
 ) -> Result<Vec<u8>, BuildWriteError> {
-    let builder = PacketBuilder::ipv4(router.octets(), to.octets(), TTL).icmpv4(kind);
-    let quoted = bytes.get(..LONGEST_ERROR - builder.size(0)).unwrap_or(bytes);
-    let mut told = Vec::with_capacity(builder.size(quoted.len()));
-    builder.write(&mut told, quoted)?;
-    Ok(told)
+    let Some(ip) = packet_between(from, to) else { return Ok(Vec::new()) };
+    // A builder of either kind, which no type is for.
+    macro_rules! written {
+        ($builder:expr, $longest:expr) => {{
+            let builder = $builder;
+            let quoted = bytes.get(..$longest - builder.size(0)).unwrap_or(bytes);
+            let mut told = Vec::with_capacity(builder.size(quoted.len()));
+            builder.write(&mut told, quoted)?;
+            Ok(told)
+        }};
+    }
+    match from {
+        IpAddr::V4(_) => written!(ip.icmpv4(told.v4()), LONGEST_ERROR),
+        IpAddr::V6(_) => written!(ip.icmpv6(told.v6()), usize::from(MINIMUM_MTU)),
+    }
+}
+
+impl Told {
+    fn v4(&self) -> Icmpv4Type {
+        use icmpv4::{ParameterProblemHeader, TimeExceededCode};
+        match *self {
+            Self::TooLarge(next_hop_mtu) => {
+                Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded {
+                    next_hop_mtu,
+                })
+            }
+            Self::Erroneous(pointer) => {
+                let [_, pointer] = pointer.to_be_bytes();
+                let problem = ParameterProblemHeader::PointerIndicatesError(pointer);
+                Icmpv4Type::ParameterProblem(problem)
+            }
+            Self::TooFar => Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit),
+        }
+    }
+
+    fn v6(&self) -> Icmpv6Type {
+        use icmpv6::{ParameterProblemCode, ParameterProblemHeader, TimeExceededCode};
+        match *self {
+            Self::TooLarge(mtu) => Icmpv6Type::PacketTooBig { mtu: mtu.into() },
+            Self::Erroneous(pointer) => Icmpv6Type::ParameterProblem(ParameterProblemHeader {
+                code: ParameterProblemCode::ErroneousHeaderField,
+                pointer: pointer.into(),
+            }),
+            Self::TooFar => Icmpv6Type::TimeExceeded(TimeExceededCode::HopLimitExceeded),
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! rejected packet owes, in that packet's own slot. All drops are counted here.
 
 use crate::io::HEADROOM;
-use crate::packet::{Answer, Batch, Direction, Packet, Verdict};
+use crate::packet::{Answer, Batch, Direction, Packet, Verdict, Wire};
 use crate::path::answer;
 use crate::state::{Hot, Shard};
 use crate::tables::Tables;
@@ -19,22 +19,35 @@ pub fn emit(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         match packet.verdict {
             Verdict::Emit { .. } => {}
             Verdict::Forward => {
-                let Some(hot) = shard.flows.hot(packet.flow()) else { continue };
+                let Some(&hot) = shard.flows.hot(packet.flow()) else { continue };
                 let wire = packet.wire();
-                let fragment = (wire.longest > usize::from(hot.mtu)).then_some(hot.mtu);
-                packet.verdict = leave((hot, packet.direction()), fragment);
-                shard.counters.forwarded += 1;
-                shard.counters.forwarded_bytes += u64::from(packet.len);
-                shard.meters.pass((packet.meter, packet.direction()), &wire);
+                let mtu = hot.mtu_of(packet.key.is_v6());
+                let fragment = (wire.longest > usize::from(mtu)).then_some(mtu);
+                leave(packet, &hot, fragment, &wire, shard);
             }
             _ => stop(packet, slot, shard, tables),
         }
     }
 }
 
+/// Sends a packet on its way, which was `wire` as it came.
+pub(super) fn leave(
+    packet: &mut Packet,
+    hot: &Hot,
+    fragment: Option<u16>,
+    wire: &Wire,
+    shard: &mut Shard,
+) {
+    let direction = packet.direction();
+    packet.verdict = exit((hot, direction), fragment);
+    shard.counters.forwarded += 1;
+    shard.counters.forwarded_bytes += u64::from(packet.len);
+    shard.meters.pass((packet.meter, direction), wire);
+}
+
 /// By the exit link of the flow, in this direction.
 #[inline(always)]
-pub(super) fn leave((hot, direction): (&Hot, Direction), fragment: Option<u16>) -> Verdict {
+pub(super) fn exit((hot, direction): (&Hot, Direction), fragment: Option<u16>) -> Verdict {
     Verdict::Emit { link: hot.key(direction.opposite()).link, fragment }
 }
 
@@ -49,6 +62,7 @@ fn stop(packet: &mut Packet, slot: &mut [u8], shard: &mut Shard, tables: &Tables
         }
         Verdict::HandOver(_) => shard.counters.handed_over += 1,
         Verdict::Held => {}
+        Verdict::Ignored => shard.counters.ignored += 1,
         Verdict::Pending | Verdict::Forward | Verdict::Emit { .. } => {
             debug_assert!(false, "admit judges every packet that recall left");
         }

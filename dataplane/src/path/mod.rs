@@ -18,6 +18,8 @@ pub mod recall;
 pub mod rewrite;
 
 mod answer;
+mod headers;
+mod nat64;
 mod quote;
 
 use crate::packet::Batch;

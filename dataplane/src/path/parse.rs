@@ -5,17 +5,15 @@
 //! a partial checksum and a super-packet must be of the packet that they come with.
 
 use crate::io::SLOT;
-use crate::packet::{Addr, Answer, Batch, Key, Kind, LinkId, Packet, PortPair, Reason, Verdict};
+use crate::packet::{Addr, Answer, Batch, Key, Kind, Packet, Reason, Verdict};
 use crate::path::fragment;
+use crate::path::headers::{Message, Network, Transport, quoted, short, tcp, udp};
 use crate::state::{Flows, MeterId, Shard};
 use crate::tables::Tables;
-use crate::wire::checksum::Sum;
-use crate::wire::icmpv4::{self, Icmpv4};
 use crate::wire::ipv4::{self, Ipv4};
-use crate::wire::protocol;
-use crate::wire::tcp::{self, Tcp};
-use crate::wire::udp::{self, Udp};
+use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::virtio::gso;
+use crate::wire::{icmpv4, protocol, tcp, udp};
 
 /// Finds headers and key of each packet, or drops it; what the key is looked up in is on its way into
 /// cache meanwhile.
@@ -30,26 +28,56 @@ pub fn parse(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     }
 }
 
-/// Length of an IPv4 header without options, in bytes; see [`Packet::transport`].
+/// Lengths of headers without options or extensions, in bytes; see [`Packet::transport`].
 const IPV4: u8 = short(ipv4::HEADER);
+const IPV6: u8 = short(ipv6::HEADER);
 
-/// What most packets are: TCP or UDP over IPv4 without options, whole and sound. `None` for any other,
-/// and for those that are none of anything.
+/// What most packets are: TCP or UDP over IPv4 without options, or IPv6 without extension headers,
+/// whole and sound. `None` for any other, and for those that are none of anything.
 #[inline(always)]
 fn common(packet: &mut Packet, slot: &mut [u8; SLOT], flows: &Flows) -> Option<()> {
     let bytes = packet.bytes_mut(slot)?;
-    let header = Ipv4::of(bytes).filter(|header| header.version_ihl == ipv4::PLAIN)?;
+    let header = Ipv4::of(bytes)?;
+    if header.version_ihl != ipv4::PLAIN {
+        return common_v6(packet, bytes, flows);
+    }
     if !header.is_summed() || header.is_fragment() {
         return None;
     }
     let total = header.total_length.get();
     let segment = bytes.get(ipv4::HEADER..usize::from(total))?;
     if !packet.offload.is_finished() {
-        check_offload(packet, header.protocol, ipv4::HEADER, total).ok()?;
+        check_offload(packet, (gso::TCPV4, header.protocol), ipv4::HEADER, total.into()).ok()?;
     }
+    let ends = (Addr::from_v4(header.source), Addr::from_v4(header.destination));
+    (packet.len, packet.transport) = (total.into(), IPV4);
     match header.protocol {
-        protocol::TCP => belongs(packet, header, IPV4, tcp(segment)?.into(), flows),
-        protocol::UDP => belongs(packet, header, IPV4, udp(segment, segment.len())?.into(), flows),
+        protocol::TCP => belongs(packet, ends, header.protocol, tcp(segment)?.into(), flows),
+        protocol::UDP => {
+            belongs(packet, ends, header.protocol, udp(segment, segment.len())?.into(), flows);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// The same of IPv6; out of line, so that each family costs the other a comparison and no more.
+#[inline(never)]
+fn common_v6(packet: &mut Packet, bytes: &[u8], flows: &Flows) -> Option<()> {
+    let header = Ipv6::of(bytes).filter(|header| header.version() == 6)?;
+    let total = u32::from(header.payload_length.get()) + u32::from(IPV6);
+    let segment = bytes.get(ipv6::HEADER..total as usize)?;
+    if !packet.offload.is_finished() {
+        check_offload(packet, (gso::TCPV6, header.next_header), ipv6::HEADER, total).ok()?;
+    }
+    let ends = (header.source.into(), header.destination.into());
+    (packet.len, packet.transport) = (total, IPV6);
+    let protocol = header.next_header;
+    match protocol {
+        protocol::TCP => belongs(packet, ends, protocol, tcp(segment)?.into(), flows),
+        protocol::UDP => {
+            belongs(packet, ends, protocol, udp(segment, segment.len())?.into(), flows);
+        }
         _ => return None,
     }
     Some(())
@@ -60,11 +88,10 @@ fn common(packet: &mut Packet, slot: &mut [u8; SLOT], flows: &Flows) -> Option<(
 #[inline(never)]
 fn uncommon(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard, tables: &Tables) {
     let bytes = packet.bytes_mut(slot).unwrap_or_default();
-    let placed = match dissect(packet, bytes, &shard.flows) {
-        Ok(()) => return,
-        Err(Undone::Refused(reason)) => Err(reason),
-        Err(Undone::Fragment) => fragment::place(packet, bytes, shard, tables),
-    };
+    let placed = Network::of(bytes).and_then(|network| match network.part {
+        Some(part) => fragment::place(packet, bytes, (&network, part), shard, tables),
+        None => dissect(packet, bytes, &network, &shard.flows),
+    });
     if let Err(reason) = placed {
         let component = tables.component_at(packet.key.link);
         packet.meter = MeterId::NONE;
@@ -72,36 +99,24 @@ fn uncommon(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard, table
     }
 }
 
-/// Why a packet is not yet what later stages believe.
-enum Undone {
-    /// It cannot be trusted.
-    Refused(Reason),
-    /// It may be a part of what can.
-    Fragment,
-}
-
-impl From<Reason> for Undone {
-    fn from(reason: Reason) -> Self {
-        Self::Refused(reason)
-    }
-}
-
-fn dissect(packet: &mut Packet, bytes: &[u8], flows: &Flows) -> Result<(), Undone> {
-    let header = Ipv4::of(bytes).ok_or(Reason::Malformed)?;
-    let length = check_header(header, bytes)?;
-    if header.is_fragment() {
-        return Err(Undone::Fragment);
-    }
-    // Padding behind the packet is not its own.
-    let total = header.total_length.get();
-    let segment = bytes.get(length.into()..total.into()).ok_or(Reason::Malformed)?;
-    let transport = transport_of(header.protocol, segment, segment.len())?;
-    check_offload(packet, header.protocol, length.into(), total)?;
-    belongs(packet, header, length, transport, flows);
-    if header.protocol == protocol::ICMP {
-        let message = Icmpv4::of(segment).ok_or(Reason::Malformed)?;
+fn dissect(
+    packet: &mut Packet,
+    bytes: &[u8],
+    network: &Network,
+    flows: &Flows,
+) -> Result<(), Reason> {
+    let &Network { ends, protocol, transport, total, .. } = network;
+    let segment = network.payload(bytes)?;
+    let header = Transport::of(protocol, segment, segment.len())?;
+    let tcp = if ends.0.is_v4() { gso::TCPV4 } else { gso::TCPV6 };
+    check_offload(packet, (tcp, protocol), transport.into(), total)?;
+    (packet.len, packet.transport) = (total, transport);
+    belongs(packet, ends, protocol, header, flows);
+    if let Some(message) = Message::of(protocol, segment) {
         packet.icmp = message.type_and_code();
-        if message.is_error() {
+        if message.is_link_local() {
+            packet.verdict = Verdict::Ignored;
+        } else if message.is_error() {
             packet.kind = Kind::Error;
             let quote = segment.get(icmpv4::HEADER..).unwrap_or_default();
             packet.key = quoted(quote, packet.key.link)?;
@@ -111,147 +126,32 @@ fn dissect(packet: &mut Packet, bytes: &[u8], flows: &Flows) -> Result<(), Undon
     Ok(())
 }
 
-/// The length of a header of IPv4, in bytes.
-fn check_header(header: &Ipv4, bytes: &[u8]) -> Result<u8, Reason> {
-    match header.version() {
-        4 => {}
-        6 => return Err(Reason::IpVersion),
-        _ => return Err(Reason::Malformed),
-    }
-    let length = header.header_length();
-    let whole = bytes.get(..length).filter(|_| length >= ipv4::HEADER).ok_or(Reason::Malformed)?;
-    // RFC 1812 s. 5.2.2 (2): what is not summed right is not looked at further.
-    let is_summed = Sum::of(whole).fold() == 0xffff;
-    u8::try_from(length).ok().filter(|_| is_summed).ok_or(Reason::Malformed)
-}
-
-/// Says whose a packet is, `length` bytes of which are its header.
+/// Says whose a packet is.
 #[inline(always)]
-fn belongs(packet: &mut Packet, ip: &Ipv4, length: u8, transport: Transport, flows: &Flows) {
+fn belongs(
+    packet: &mut Packet,
+    ends: (Addr, Addr),
+    protocol: u8,
+    transport: Transport,
+    flows: &Flows,
+) {
     let Transport { header, ports, tcp_flags } = transport;
-    packet.len = ip.total_length.get().into();
-    packet.transport = length;
     packet.header = header;
     packet.tcp_flags = tcp_flags;
-    let ends = (Addr::from_v4(ip.source), Addr::from_v4(ip.destination));
-    let key = Key::with_ports(packet.key.link, ip.protocol, ends, ports);
+    let key = Key::with_ports(packet.key.link, protocol, ends, ports);
     // Hashed before it is stored: reading back at once what was stored in narrower pieces stalls.
     packet.hash = flows.hash(&key);
     packet.key = key;
 }
 
-/// What a transport header says.
-#[derive(Clone, Copy)]
-pub(super) struct Transport {
-    /// Its length, in bytes.
-    pub(super) header: u8,
-    /// See [`Key`].
-    pub(super) ports: PortPair,
-    pub(super) tcp_flags: u8,
-}
-
-/// The transport header at the start of `segment`, of whose datagram there are `present` bytes, here
-/// or in other fragments.
-pub(super) fn transport_of(
-    protocol: u8,
-    segment: &[u8],
-    present: usize,
-) -> Result<Transport, Reason> {
-    let found = match protocol {
-        protocol::TCP => tcp(segment).map(Transport::from),
-        protocol::UDP => udp(segment, present).map(Transport::from),
-        protocol::ICMP => Icmpv4::of(segment).map(Transport::from),
-        _ => Some(Transport { header: 0, ports: PortPair::NONE, tcp_flags: 0 }),
-    };
-    found.ok_or(Reason::Malformed)
-}
-
-#[inline(always)]
-fn tcp(segment: &[u8]) -> Option<&Tcp> {
-    let header = Tcp::of(segment)?;
-    let length = usize::from(header.header_length());
-    (length >= tcp::HEADER && length <= segment.len()).then_some(header)
-}
-
-#[inline(always)]
-fn udp(segment: &[u8], present: usize) -> Option<&Udp> {
-    let header = Udp::of(segment)?;
-    let length = usize::from(header.length.get());
-    (length >= udp::HEADER && length <= present).then_some(header)
-}
-
-/// The length of a header, in bytes, as packets have it.
-#[expect(clippy::cast_possible_truncation, reason = "only of headers without options")]
-const fn short(header: usize) -> u8 {
-    header as u8
-}
-
-impl From<&Tcp> for Transport {
-    #[inline(always)]
-    fn from(tcp: &Tcp) -> Self {
-        Self { header: tcp.header_length(), ports: tcp.ports(), tcp_flags: tcp.flags }
-    }
-}
-
-impl From<&Udp> for Transport {
-    #[inline(always)]
-    fn from(udp: &Udp) -> Self {
-        Self { header: short(udp::HEADER), ports: udp.ports(), tcp_flags: 0 }
-    }
-}
-
-impl From<&Icmpv4> for Transport {
-    fn from(icmp: &Icmpv4) -> Self {
-        Self { header: short(icmpv4::HEADER), ports: icmp_ports(icmp), tcp_flags: 0 }
-    }
-}
-
-/// The identifier of an echo stands for a port on the side that asked.
-fn icmp_ports(header: &Icmpv4) -> PortPair {
-    match header.kind {
-        icmpv4::kind::ECHO_REQUEST => PortPair::new(header.identifier.get(), 0),
-        icmpv4::kind::ECHO_REPLY => PortPair::new(0, header.identifier.get()),
-        _ => PortPair::NONE,
-    }
-}
-
-/// The key of the packets that the one quoted in `message` answers: they come the way that the error
-/// came, by `link`. Its header is quoted, and at least eight bytes of its payload (RFC 792).
-#[cold]
-fn quoted(message: &[u8], link: LinkId) -> Result<Key, Reason> {
-    let header = Ipv4::of(message).ok_or(Reason::Malformed)?;
-    if header.version() != 4 || header.header_length() < ipv4::HEADER {
-        return Err(Reason::Malformed);
-    }
-    // A later fragment quotes no ports.
-    if header.fragment_offset() != 0 {
-        return Err(Reason::IcmpUnmatched);
-    }
-    let segment = message.get(header.header_length()..).ok_or(Reason::Malformed)?;
-    let ports = match header.protocol {
-        // Both begin with the ports; a UDP header is all that must be quoted of either.
-        protocol::TCP | protocol::UDP => Udp::of(segment).ok_or(Reason::Malformed)?.ports(),
-        protocol::ICMP => {
-            let header = Icmpv4::of(segment).ok_or(Reason::Malformed)?;
-            // No error is sent about an error (RFC 1122 s. 3.2.2).
-            if header.is_error() {
-                return Err(Reason::IcmpUnmatched);
-            }
-            icmp_ports(header)
-        }
-        _ => PortPair::NONE,
-    };
-    let ends = (Addr::from_v4(header.source), Addr::from_v4(header.destination));
-    Ok(Key::with_ports(link, header.protocol, ends, ports).reversed(link))
-}
-
-/// Whether what is left to be done can be done.
+/// Whether what is left to be done can be done; `tcp` is the kind of super-packets of TCP over this
+/// family.
 #[inline(never)]
 fn check_offload(
     packet: &Packet,
-    protocol: u8,
+    (tcp, protocol): (u8, u8),
     transport: usize,
-    total: u16,
+    total: u32,
 ) -> Result<(), Reason> {
     let offload = &packet.offload;
     let checksum = match protocol {
@@ -262,12 +162,11 @@ fn check_offload(
     let partial_is_sound = !offload.needs_csum()
         || (usize::from(offload.csum_start) == transport && checksum == Some(offload.csum_offset));
     // Each segment's checksum is made of the whole's partial one.
-    let can_be_cut = offload.needs_csum() && offload.gso_size > 0 && u32::from(total) == packet.len;
+    let can_be_cut = offload.needs_csum() && offload.gso_size > 0 && total == packet.len;
     let super_packet_is_sound = match offload.segmented() {
         None => true,
-        Some(gso::TCPV4) => protocol == protocol::TCP && can_be_cut,
         Some(gso::UDP_L4) => protocol == protocol::UDP && can_be_cut,
-        Some(_) => false,
+        Some(kind) => kind == tcp && protocol == protocol::TCP && can_be_cut,
     };
     if partial_is_sound && super_packet_is_sound { Ok(()) } else { Err(Reason::Malformed) }
 }

@@ -35,13 +35,12 @@ pub fn recall(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         let Some(packets) = std::mem::replace(&mut ahead, next.next()) else { break };
         fetch(ahead.as_deref_mut(), shard);
         for (packet, slot) in packets.iter_mut().zip(slots) {
-            let len = u64::from(packet.len);
             let carried = match packet.offload.segmented() {
                 None => carry(packet, slot, shard, tables, Wire::one(packet.len)),
                 Some(_) => carry_segments(packet, slot, shard, tables),
             };
             if carried {
-                bytes += len;
+                bytes += u64::from(packet.len);
             } else {
                 consider(packet, shard, tables);
                 left += 1;
@@ -85,13 +84,11 @@ fn carry(
         return false;
     }
     let len = packet.len;
-    let Some(bytes) = packet.bytes_mut(slot) else { return false };
-    if !rewrite::is_common(packet, bytes, hot, &wire) {
+    if !rewrite::carry(packet, slot, (hot, direction), &wire, &mut shard.identification) {
         return false;
     }
-    rewrite::translate(packet, bytes, (hot, direction));
     packet.meter = hot.meter;
-    packet.verdict = emit::leave((hot, direction), None);
+    packet.verdict = emit::exit((hot, direction), None);
     shard.meters.pass((hot.meter, direction), &wire);
     hot.renew(now);
     if hot.count(direction, len, &wire) {

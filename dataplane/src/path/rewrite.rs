@@ -5,16 +5,19 @@
 //! that cannot go on as it is (time to live, MTU) is refused before its bytes are touched, so that
 //! the answer can quote it.
 
+use crate::io::SLOT;
 use crate::packet::batch::Outer;
 use crate::packet::{
     Answer, Batch, Component, Direction, Kind, NatGatewayId, Packet, Reason, Teller, Verdict, Wire,
 };
-use crate::path::quote;
+use crate::path::{emit, nat64, quote};
 use crate::state::{Device, Hot, MeterId, Shard};
 use crate::tables::{NAT_GATEWAY_MTU, NatGateway, Place, Tables};
 use crate::wire::icmpv4::{self, Icmpv4};
 use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv6::Ipv6;
 use crate::wire::protocol;
+use crate::wire::rfc7915::Refusal;
 use crate::wire::tcp::{self, Tcp};
 use crate::wire::udp::{self, Udp};
 
@@ -24,43 +27,139 @@ pub fn rewrite(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         return;
     }
     for (packet, slot, outer) in batch.lanes_mut() {
-        if packet.is_forwarded()
-            && let Some(bytes) = packet.bytes_mut(slot)
-        {
-            change(packet, bytes, *outer, shard, tables);
+        if packet.is_forwarded() {
+            change(packet, slot, *outer, shard, tables);
         }
     }
 }
 
-/// Whether a packet is sure to go on, and no more than translated.
+/// Translates a packet that is sure to go on, and needs nothing more; whether it was one.
 #[inline(always)]
-pub(super) fn is_common(packet: &Packet, bytes: &[u8], hot: &Hot, wire: &Wire) -> bool {
-    Ipv4::of(bytes).is_some_and(|header| header.ttl > hot.ttl_hops)
-        && wire.longest <= usize::from(hot.mtu)
-        && packet.tcp_flags & tcp::flags::SYN == 0
+pub(super) fn carry(
+    packet: &mut Packet,
+    slot: &mut [u8; SLOT],
+    (hot, direction): (&Hot, Direction),
+    wire: &Wire,
+    identification: &mut u16,
+) -> bool {
+    if packet.key.is_v6() || hot.key(direction.opposite()).is_v6() {
+        return carry_v6(packet, slot, (hot, direction), wire, identification);
+    }
+    let Some(bytes) = packet.bytes_mut(slot) else { return false };
+    let goes_on = Ipv4::of(bytes).is_some_and(|header| header.ttl > hot.ttl_hops)
+        && wire.longest <= usize::from(hot.mtu_of(false))
+        && !announces(packet);
+    if goes_on {
+        translate(packet, bytes, (hot, direction));
+    }
+    goes_on
 }
 
-fn change(packet: &mut Packet, bytes: &mut [u8], outer: Outer, shard: &mut Shard, tables: &Tables) {
-    let Some(hot) = shard.flows.hot(packet.flow()) else { return };
-    let Some(header) = Ipv4::of(bytes) else { return };
-    let ttl = header.ttl;
-    let is_too_far = ttl <= hot.ttl_hops && hot.ttl_hops > 0;
-    let is_too_large = packet.wire().longest > usize::from(hot.mtu) && header.dont_fragment();
-    if is_too_far || is_too_large {
-        let verdict = match is_too_far {
-            true => too_far(packet, ttl, shard, tables),
-            false => too_large(packet, hot.mtu, shard, tables),
-        };
-        packet.meter = meter_of(packet, ttl, verdict, shard, tables);
-        packet.verdict = verdict;
-    } else if packet.kind == Kind::Error {
-        quote::translate(packet, bytes, outer, hot);
-    } else {
-        if packet.tcp_flags & tcp::flags::SYN != 0 && hot.ttl_hops > 0 {
-            clamp(packet, bytes, tables.choices.nat_mss_clamp);
-        }
-        translate(packet, bytes, (hot, packet.direction()));
+/// The same of a packet that is of IPv6, or becomes one.
+#[inline(never)]
+fn carry_v6(
+    packet: &mut Packet,
+    slot: &mut [u8; SLOT],
+    (hot, direction): (&Hot, Direction),
+    wire: &Wire,
+    identification: &mut u16,
+) -> bool {
+    let Some(bytes) = packet.bytes_mut(slot) else { return false };
+    let is_v6 = packet.key.is_v6();
+    let hops = match is_v6 {
+        true => Ipv6::of(bytes).map(|header| header.hop_limit),
+        false => Ipv4::of(bytes).map(|header| header.ttl),
+    };
+    if hops.is_none_or(|hops| hops <= hot.ttl_hops)
+        || wire.longest > usize::from(hot.mtu_of(is_v6))
+        || announces(packet)
+    {
+        return false;
     }
+    // Without a change of family, IPv6 is not translated.
+    !hot.crosses() || nat64::carry(packet, slot, (hot, direction), identify(identification, wire))
+}
+
+/// Whether a packet tells how long segments may be.
+#[inline(always)]
+const fn announces(packet: &Packet) -> bool {
+    packet.tcp_flags & tcp::flags::SYN != 0
+}
+
+/// The next identification for a packet of IPv4 that comes from one of IPv6; as many as there will be
+/// packets (RFC 7915 s. 5.1).
+fn identify(next: &mut u16, wire: &Wire) -> u16 {
+    let packets = u16::try_from(wire.packets).unwrap_or(1);
+    std::mem::replace(next, next.wrapping_add(packets))
+}
+
+fn change(
+    packet: &mut Packet,
+    slot: &mut [u8; SLOT],
+    outer: Outer,
+    shard: &mut Shard,
+    tables: &Tables,
+) {
+    let Some(&hot) = shard.flows.hot(packet.flow()) else { return };
+    let Some(bytes) = packet.bytes_mut(slot) else { return };
+    let (is_v6, wire) = (packet.key.is_v6(), packet.wire());
+    // IPv6 is fragmented by who sends it, and by nobody else (RFC 8200 s. 5).
+    let limits = match is_v6 {
+        true => Ipv6::of(bytes).map(|header| (header.hop_limit, true)),
+        false => Ipv4::of(bytes).map(|header| (header.ttl, header.dont_fragment())),
+    };
+    let Some((ttl, stays_whole)) = limits else { return };
+    let mtu = hot.mtu_of(is_v6);
+    if ttl <= hot.ttl_hops && hot.ttl_hops > 0 {
+        let verdict = too_far(packet, ttl, shard, tables);
+        return stop(packet, ttl, verdict, shard, tables);
+    }
+    if wire.longest > usize::from(mtu) && stays_whole {
+        let verdict = too_large(packet, mtu, shard, tables);
+        return stop(packet, ttl, verdict, shard, tables);
+    }
+    if announces(packet) && hot.ttl_hops > 0 {
+        // What it announces is good for either family.
+        let shorter = if hot.crosses() { 20 } else { 0 };
+        clamp(packet, bytes, tables.choices.nat_mss_clamp.saturating_sub(shorter));
+    }
+    if hot.crosses() {
+        let identification = identify(&mut shard.identification, &wire);
+        match nat64::change(packet, slot, outer, &hot, identification) {
+            Ok(fragment) => emit::leave(packet, &hot, fragment, &wire, shard),
+            Err(refusal) => {
+                let verdict = untranslatable(packet, refusal, shard, tables);
+                stop(packet, ttl, verdict, shard, tables);
+            }
+        }
+    } else if !is_v6 {
+        match packet.kind {
+            Kind::Error => quote::translate(packet, bytes, outer, &hot),
+            _ => translate(packet, bytes, (&hot, packet.direction())),
+        }
+    }
+}
+
+/// Ends a packet on its way.
+fn stop(packet: &mut Packet, ttl: u8, verdict: Verdict, shard: &mut Shard, tables: &Tables) {
+    packet.meter = meter_of(packet, ttl, verdict, shard, tables);
+    packet.verdict = verdict;
+}
+
+/// A packet that the NAT gateway cannot translate (RFC 7915 s. 5.1: only a routing header that is not
+/// used up is told).
+fn untranslatable(packet: &Packet, refusal: Refusal, shard: &Shard, tables: &Tables) -> Verdict {
+    let translator = translator(packet, 0, shard, tables).map(|(id, _)| id);
+    let component =
+        translator.map_or_else(|| tables.component_at(packet.key.link), Component::NatGateway);
+    let answer = match (refusal, translator) {
+        (Refusal::RoutingHeader { pointer }, Some(id)) if is_told(packet, tables) => {
+            let pointer = u16::try_from(pointer).unwrap_or(0);
+            Answer::ParameterProblem { by: Teller::NatGateway(id), pointer }
+        }
+        _ => Answer::Silence,
+    };
+    Verdict::Drop { reason: nat64::reason(refusal), component, answer }
 }
 
 /// The gateways that count a refused packet as received.
@@ -153,7 +252,7 @@ fn clamp(packet: &Packet, bytes: &mut [u8], most: u16) {
 
 /// Translates a packet, in all of its headers; of a later fragment in the only one that it has.
 #[inline(always)]
-pub(super) fn translate(packet: &Packet, bytes: &mut [u8], (hot, direction): (&Hot, Direction)) {
+fn translate(packet: &Packet, bytes: &mut [u8], (hot, direction): (&Hot, Direction)) {
     let out = hot.key(direction.opposite());
     let transport = hot.transport_delta(direction);
     let is_partial = packet.offload.needs_csum();

@@ -11,6 +11,8 @@ use crate::packet::{Component, Packet, Reason};
 pub struct Counters {
     /// Packets that came in, super-packets as one.
     pub received: u64,
+    /// Packets that were never to leave their link, as IPv6's neighbour discovery.
+    pub ignored: u64,
     /// Packets that went out, super-packets as one.
     pub forwarded: u64,
     /// Bytes that went out, from the IP header on.
@@ -50,9 +52,18 @@ impl Counters {
 
     /// Adds another worker's counts.
     pub fn add(&mut self, other: &Self) {
-        let Self { received, forwarded, forwarded_bytes, answers, opened, handed_over, drops } =
-            other;
+        let Self {
+            received,
+            ignored,
+            forwarded,
+            forwarded_bytes,
+            answers,
+            opened,
+            handed_over,
+            drops,
+        } = other;
         self.received += received;
+        self.ignored += ignored;
         self.forwarded += forwarded;
         self.forwarded_bytes += forwarded_bytes;
         self.answers += answers;

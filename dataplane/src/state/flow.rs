@@ -30,8 +30,8 @@ pub struct Hot {
     header: [Delta; 2],
     /// What the sum gains that the transport checksum is of, in the original direction.
     transport: Delta,
-    /// MTU of the path, in bytes.
-    pub(crate) mtu: u16,
+    /// MTU of the path, in bytes; of packets of IPv4, where they change their family.
+    mtu: u16,
     phase: Phase,
     /// Hops on the path that decrement the time to live.
     pub(crate) ttl_hops: u8,
@@ -211,6 +211,19 @@ impl Hot {
     #[inline]
     pub fn transport_delta(&self, direction: Direction) -> Delta {
         self.transport.inverse_if(direction == Direction::Reply)
+    }
+
+    /// Whether its packets change their family on their way.
+    #[must_use]
+    #[inline]
+    pub const fn crosses(&self) -> bool {
+        self.original.is_v6() != self.reply.is_v6()
+    }
+
+    /// MTU of the path, in bytes of packets of IPv6 or of IPv4.
+    #[must_use]
+    pub const fn mtu_of(&self, is_v6: bool) -> u16 {
+        if is_v6 && self.crosses() { self.mtu.saturating_add(20) } else { self.mtu }
     }
 
     /// Goes another way from now on, which leads to the same addresses.

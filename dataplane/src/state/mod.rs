@@ -55,6 +55,8 @@ pub struct Shard {
     pub counters: Counters,
     pub(crate) meters: Meters,
     pub(crate) random: fastrand::Rng,
+    /// Of the next packet of IPv4 that is made of one of IPv6.
+    pub(crate) identification: u16,
     pub(crate) shared: Arc<Shared>,
     worker: WorkerId,
     /// Ports of mappings that were replaced while they had to rest; the next to be free on top.
@@ -95,6 +97,7 @@ impl Shard {
             counters: Counters::default(),
             meters: Meters::new(shared.connections.clone()),
             random: fastrand::Rng::with_seed(own),
+            identification: fastrand::Rng::with_seed(own).u16(..),
             shared,
             worker,
             resting: BinaryHeap::new(),

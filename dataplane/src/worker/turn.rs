@@ -249,7 +249,11 @@ impl Turner {
                     }
                     woken |= 1 << (owner.0 % 64);
                 }
-                Verdict::Pending | Verdict::Forward | Verdict::Held | Verdict::Drop { .. } => {}
+                Verdict::Pending
+                | Verdict::Forward
+                | Verdict::Held
+                | Verdict::Ignored
+                | Verdict::Drop { .. } => {}
             }
         }
         for (id, mailbox) in self.mailboxes.iter().enumerate() {

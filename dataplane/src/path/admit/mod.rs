@@ -6,6 +6,7 @@
 //! the devices which it passed have seen it.
 
 mod nat;
+mod nat64;
 pub mod record;
 mod walk;
 

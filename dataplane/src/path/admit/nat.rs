@@ -17,8 +17,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// From the inside: the source becomes an address and a port of the gateway.
     pub(super) fn translate_outbound(&mut self, id: NatGatewayId) -> Judged<LinkId> {
         self.come_to(id, Side::Source);
+        self.fit(NAT_GATEWAY_MTU);
         let at = (Component::NatGateway(id), HopStage::Translate, None);
         self.carries(id)?;
+        self.become_v4(id)?;
         if !self.is_translatable() {
             let at = (Component::NatGateway(id), HopStage::Gateway, None);
             return self.deny(at, Reason::ProtocolRestricted);
@@ -40,6 +42,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// From the outside: what no live mapping expects is dropped.
     pub(super) fn translate_inbound(&mut self, id: NatGatewayId) -> Judged<LinkId> {
         self.come_to(id, Side::Destination);
+        self.fit(NAT_GATEWAY_MTU);
         let at = (Component::NatGateway(id), HopStage::Translate, None);
         let place = self.mapping(id).map(|(place, _)| place);
         let mapped = place.and_then(|place| Some((place, self.memory.inside(place)?)));
@@ -53,13 +56,15 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.carries(id)?;
         self.remember(Passed::Kept(place));
         self.dst = (addr, if self.related { 0 } else { port });
+        if !addr.is_v4() {
+            self.become_v6();
+        }
         self.leave_nat(id)
     }
 
     /// On from the gateway, by the routes of its subnet.
     fn leave_nat(&mut self, id: NatGatewayId) -> Judged<LinkId> {
         self.translators.push(id);
-        self.mtu = self.mtu.min(NAT_GATEWAY_MTU);
         self.pass((Component::NatGateway(id), HopStage::Translate, None), HopVerdict::Translate);
         self.route(self.tables.nat_gateway(id).subnet)
     }

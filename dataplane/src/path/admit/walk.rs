@@ -102,6 +102,8 @@ pub(super) struct Walk<'a, R> {
     /// Whether this is a part of a datagram.
     pub(super) fragment: bool,
     pub(super) mtu: u16,
+    /// What the packet was longer by as it came than it is here, in bytes.
+    pub(super) growth: i16,
     /// NAT gateways passed, each of which decrements the time to live.
     pub(super) translators: arrayvec::ArrayVec<NatGatewayId, 2>,
     pub(super) passed: Passage,
@@ -145,6 +147,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             related: headers.error.is_some(),
             fragment: headers.fragment,
             mtu: VPC_MTU,
+            growth: 0,
             translators: arrayvec::ArrayVec::new(),
             passed: Passage::new(),
             undecided: ArrayVec::new(),
@@ -169,7 +172,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         Translation {
             original: headers.key,
             reply: Key::new(exit, self.protocol, self.dst, self.src),
-            mtu: self.mtu,
+            mtu: self.path_mtu(),
             ttl_hops: u8::try_from(self.translators.len()).unwrap_or(u8::MAX),
         }
     }
@@ -196,7 +199,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if !self.tables.host(id).addresses.contains(&self.src.0) {
             return self.deny(at, Reason::Spoofed);
         }
-        self.mtu = self.mtu.min(INTERNET_MTU);
+        self.fit(INTERNET_MTU);
         match self.tables.internet.get(&self.dst.0) {
             Some(&public) => self.internet(public),
             None => self.deny(at, Reason::NotPublic),
@@ -298,7 +301,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return self.deny((component, HopStage::Gateway, None), Reason::NoPublicAddress);
         };
         self.src.0 = public;
-        self.mtu = self.mtu.min(INTERNET_MTU);
+        self.fit(INTERNET_MTU);
         self.pass((component, HopStage::Translate, None), HopVerdict::Translate);
         let turns_back = self.dst.0 == public && !self.tables.choices.igw_hairpin;
         match self.tables.internet.get(&self.dst.0) {
@@ -330,7 +333,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return self.deny((component, HopStage::Gateway, None), Reason::NotPublic);
         };
         self.dst.0 = private;
-        self.mtu = self.mtu.min(INTERNET_MTU);
+        self.fit(INTERNET_MTU);
         self.pass((component, HopStage::Translate, None), HopVerdict::Translate);
         self.acl(self.subnet_of(holder), HopStage::NetworkAclIngress)?;
         self.arrive(holder)

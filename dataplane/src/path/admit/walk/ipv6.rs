@@ -67,7 +67,7 @@ impl<R: Recorder> Walk<'_, R> {
                 self.pass(at, HopVerdict::Forward);
             }
         }
-        self.mtu = self.mtu.min(INTERNET_MTU);
+        self.fit(INTERNET_MTU);
         self.acl(subnet, HopStage::NetworkAclIngress)?;
         self.arrive(holder)
     }
@@ -95,7 +95,7 @@ impl<R: Recorder> Walk<'_, R> {
 
     /// Past the gateway, on the internet.
     fn leave(&mut self, at: At) -> Judged<LinkId> {
-        self.mtu = self.mtu.min(INTERNET_MTU);
+        self.fit(INTERNET_MTU);
         self.pass(at, HopVerdict::Forward);
         match self.tables.internet.get(&self.dst.0) {
             Some(&public) => self.internet(public),

@@ -1,0 +1,256 @@
+//! What do a packet's headers say?
+//!
+//! Of IPv4 and of IPv6, for whoever must know more than that a packet is like most. Lengths are
+//! believed nowhere before they have been checked here.
+
+use crate::packet::{Addr, Key, LinkId, PortPair, Reason};
+use crate::wire::chain::Chain;
+use crate::wire::checksum::Sum;
+use crate::wire::icmpv4::{self, Icmpv4};
+use crate::wire::icmpv6::{self, Icmpv6};
+use crate::wire::ipv4::{self, Ipv4};
+use crate::wire::ipv6::{self, Ipv6};
+use crate::wire::protocol;
+use crate::wire::tcp::{self, Tcp};
+use crate::wire::udp::{self, Udp};
+
+/// What the headers before the transport header say.
+pub(super) struct Network {
+    pub(super) ends: (Addr, Addr),
+    /// Protocol number of the transport.
+    pub(super) protocol: u8,
+    /// Offset of the transport header, in bytes.
+    pub(super) transport: u8,
+    /// Length of the packet without padding behind it, in bytes.
+    pub(super) total: u32,
+    /// Which part of its datagram it is, if it is a fragment.
+    pub(super) part: Option<Part>,
+}
+
+/// A part of a datagram.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    /// What its parts have in common.
+    pub(super) identification: u32,
+    /// Where it begins in the datagram, in bytes.
+    pub(super) offset: usize,
+}
+
+impl Network {
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, Reason> {
+        match bytes.first().map(|first| first >> 4) {
+            Some(4) => Self::v4(bytes).ok_or(Reason::Malformed),
+            Some(6) => Self::v6(bytes),
+            _ => Err(Reason::Malformed),
+        }
+    }
+
+    fn v4(bytes: &[u8]) -> Option<Self> {
+        let header = Ipv4::of(bytes)?;
+        let length = header.header_length();
+        let total = header.total_length.get();
+        let whole = bytes.get(..length)?;
+        // RFC 1812 s. 5.2.2 (2): what is not summed right is not looked at further.
+        let is_summed = length >= ipv4::HEADER && Sum::of(whole).fold() == 0xffff;
+        if !is_summed || usize::from(total) < length || usize::from(total) > bytes.len() {
+            return None;
+        }
+        let part = Part {
+            identification: header.identification.get().into(),
+            offset: header.fragment_offset(),
+        };
+        Some(Self {
+            ends: (Addr::from_v4(header.source), Addr::from_v4(header.destination)),
+            protocol: header.protocol,
+            transport: u8::try_from(length).ok()?,
+            total: total.into(),
+            part: header.is_fragment().then_some(part),
+        })
+    }
+
+    fn v6(bytes: &[u8]) -> Result<Self, Reason> {
+        let header = Ipv6::of(bytes).ok_or(Reason::Malformed)?;
+        let total = ipv6::HEADER + usize::from(header.payload_length.get());
+        let whole = bytes.get(..total).ok_or(Reason::Malformed)?;
+        let chain = Chain::of(whole).map_err(|_| Reason::ExtensionHeaders)?;
+        let part = chain.fragment.filter(|fragment| !fragment.is_atomic()).map(|fragment| Part {
+            identification: fragment.identification,
+            offset: usize::from(fragment.offset) * 8,
+        });
+        Ok(Self {
+            ends: (header.source.into(), header.destination.into()),
+            protocol: chain.protocol,
+            transport: u8::try_from(chain.transport).map_err(|_| Reason::ExtensionHeaders)?,
+            total: u32::from(header.payload_length.get()) + u32::from(short(ipv6::HEADER)),
+            part,
+        })
+    }
+
+    /// The payload of the packet whose bytes these are.
+    pub(super) fn payload<'b>(&self, bytes: &'b [u8]) -> Result<&'b [u8], Reason> {
+        bytes.get(self.transport.into()..self.total as usize).ok_or(Reason::Malformed)
+    }
+}
+
+/// What a transport header says.
+#[derive(Clone, Copy)]
+pub(super) struct Transport {
+    /// Its length, in bytes.
+    pub(super) header: u8,
+    /// See [`Key`].
+    pub(super) ports: PortPair,
+    pub(super) tcp_flags: u8,
+}
+
+impl Transport {
+    /// The header at the start of `segment`, of whose datagram there are `present` bytes, here or in
+    /// other fragments.
+    pub(super) fn of(protocol: u8, segment: &[u8], present: usize) -> Result<Self, Reason> {
+        let found = match protocol {
+            protocol::TCP => tcp(segment).map(Self::from),
+            protocol::UDP => udp(segment, present).map(Self::from),
+            protocol::ICMP | protocol::ICMPV6 => Message::of(protocol, segment).map(|message| {
+                Self { header: short(icmpv4::HEADER), ports: message.ports(), tcp_flags: 0 }
+            }),
+            _ => Some(Self { header: 0, ports: PortPair::NONE, tcp_flags: 0 }),
+        };
+        found.ok_or(Reason::Malformed)
+    }
+}
+
+#[inline(always)]
+pub(super) fn tcp(segment: &[u8]) -> Option<&Tcp> {
+    let header = Tcp::of(segment)?;
+    let length = usize::from(header.header_length());
+    (length >= tcp::HEADER && length <= segment.len()).then_some(header)
+}
+
+#[inline(always)]
+pub(super) fn udp(segment: &[u8], present: usize) -> Option<&Udp> {
+    let header = Udp::of(segment)?;
+    let length = usize::from(header.length.get());
+    (length >= udp::HEADER && length <= present).then_some(header)
+}
+
+/// The length of a header, in bytes, as packets have it.
+#[expect(clippy::cast_possible_truncation, reason = "only of headers without options")]
+pub(super) const fn short(header: usize) -> u8 {
+    header as u8
+}
+
+impl From<&Tcp> for Transport {
+    #[inline(always)]
+    fn from(tcp: &Tcp) -> Self {
+        Self { header: tcp.header_length(), ports: tcp.ports(), tcp_flags: tcp.flags }
+    }
+}
+
+impl From<&Udp> for Transport {
+    #[inline(always)]
+    fn from(udp: &Udp) -> Self {
+        Self { header: short(udp::HEADER), ports: udp.ports(), tcp_flags: 0 }
+    }
+}
+
+/// An ICMP message of either family, or the beginning of one.
+#[derive(Clone, Copy)]
+pub(super) enum Message<'b> {
+    V4(&'b Icmpv4),
+    V6(&'b Icmpv6),
+}
+
+impl<'b> Message<'b> {
+    /// The message in `segment`, if that is of ICMP.
+    pub(super) fn of(protocol: u8, segment: &'b [u8]) -> Option<Self> {
+        match protocol {
+            protocol::ICMP => Icmpv4::of(segment).map(Self::V4),
+            protocol::ICMPV6 => Icmpv6::of(segment).map(Self::V6),
+            _ => None,
+        }
+    }
+
+    /// Type and code in one word.
+    pub(super) const fn type_and_code(self) -> u16 {
+        match self {
+            Self::V4(header) => header.type_and_code(),
+            Self::V6(header) => header.type_and_code(),
+        }
+    }
+
+    /// Whether it is an error, which quotes the packet that caused it.
+    pub(super) const fn is_error(self) -> bool {
+        match self {
+            Self::V4(header) => header.is_error(),
+            Self::V6(header) => header.is_error(),
+        }
+    }
+
+    /// Whether it never leaves its link: neighbour discovery, multicast listeners.
+    pub(super) const fn is_link_local(self) -> bool {
+        match self {
+            Self::V4(_) => false,
+            Self::V6(header) => header.is_link_local(),
+        }
+    }
+
+    /// The identifier of an echo stands for a port on the side that asked.
+    fn ports(self) -> PortPair {
+        let (kind, identifier) = match self {
+            Self::V4(header) => (header.kind, header.identifier),
+            Self::V6(header) => (header.kind, header.identifier),
+        };
+        let (request, reply) = match self {
+            Self::V4(_) => (icmpv4::kind::ECHO_REQUEST, icmpv4::kind::ECHO_REPLY),
+            Self::V6(_) => (icmpv6::kind::ECHO_REQUEST, icmpv6::kind::ECHO_REPLY),
+        };
+        match kind {
+            _ if kind == request => PortPair::new(identifier.get(), 0),
+            _ if kind == reply => PortPair::new(0, identifier.get()),
+            _ => PortPair::NONE,
+        }
+    }
+}
+
+/// The key of the packets that the one quoted in an ICMP error answers: they come the way that the
+/// error came, by `link`. Quoted are its headers and at least eight bytes of its payload (RFC 792,
+/// RFC 4443 s. 2.4).
+pub(super) fn quoted(quote: &[u8], link: LinkId) -> Result<Key, Reason> {
+    let (ends, protocol, transport, offset) = match quote.first().map(|first| first >> 4) {
+        Some(4) => {
+            let header = Ipv4::of(quote).ok_or(Reason::Malformed)?;
+            let length = header.header_length();
+            if length < ipv4::HEADER {
+                return Err(Reason::Malformed);
+            }
+            let ends = (Addr::from_v4(header.source), Addr::from_v4(header.destination));
+            (ends, header.protocol, length, header.fragment_offset())
+        }
+        Some(6) => {
+            let header = Ipv6::of(quote).ok_or(Reason::Malformed)?;
+            let chain = Chain::of(quote).map_err(|_| Reason::ExtensionHeaders)?;
+            let offset = chain.fragment.map_or(0, |fragment| usize::from(fragment.offset));
+            let ends = (header.source.into(), header.destination.into());
+            (ends, chain.protocol, chain.transport, offset)
+        }
+        _ => return Err(Reason::Malformed),
+    };
+    // A later fragment quotes no ports.
+    if offset != 0 {
+        return Err(Reason::IcmpUnmatched);
+    }
+    let segment = quote.get(transport..).ok_or(Reason::Malformed)?;
+    let ports = match protocol {
+        // Both begin with the ports; a UDP header is all that must be quoted of either.
+        protocol::TCP | protocol::UDP => Udp::of(segment).ok_or(Reason::Malformed)?.ports(),
+        protocol::ICMP | protocol::ICMPV6 => {
+            let message = Message::of(protocol, segment).ok_or(Reason::Malformed)?;
+            // No error is sent about an error (RFC 1122 s. 3.2.2, RFC 4443 s. 2.4 (e)).
+            if message.is_error() {
+                return Err(Reason::IcmpUnmatched);
+            }
+            message.ports()
+        }
+        _ => PortPair::NONE,
+    };
+    Ok(Key::with_ports(link, protocol, ends, ports).reversed(link))
+}

@@ -1,0 +1,109 @@
+//! What does a packet become in the other family?
+//!
+//! At a NAT gateway IPv6 becomes IPv4 and back (RFC 6146), by the rules of RFC 7915. The network header
+//! is another one afterwards, of another length, so the packet begins elsewhere in its slot; a
+//! super-packet is translated whole.
+
+use crate::io::SLOT;
+use crate::packet::batch::Outer;
+use crate::packet::{Addr, Direction, Key, Kind, Packet, PortPair, Reason};
+use crate::state::Hot;
+use crate::wire::rfc7915::{Deltas, Ends, Hop, Quoting, Refusal, Translated, to_v4, to_v6};
+
+/// Translates one more whole packet of a flow that is sure to go on; whether it was one. Else it is
+/// untouched.
+pub(super) fn carry(
+    packet: &mut Packet,
+    slot: &mut [u8; SLOT],
+    (hot, direction): (&Hot, Direction),
+    identification: u16,
+) -> bool {
+    let deltas = Deltas {
+        addresses: hot.address_delta(direction),
+        transport: hot.transport_delta(direction),
+    };
+    let (frame, hops) = (packet.frame(), hot.ttl_hops);
+    let opposite = hot.key(direction.opposite());
+    let translated = if packet.key.is_v6() {
+        to_v4::replay(slot, frame, &leaving(opposite, Addr::low), deltas, hops, identification)
+    } else {
+        to_v6::replay(slot, frame, &leaving(opposite, Addr::octets), deltas, hops)
+    };
+    translated.inspect(|&frame| packet.place(frame)).is_some()
+}
+
+/// Translates a packet of whatever kind; gives what it has to be cut to, if anything.
+///
+/// # Errors
+///
+/// Why it is not translated. It is untouched then.
+pub(super) fn change(
+    packet: &mut Packet,
+    slot: &mut [u8; SLOT],
+    outer: Outer,
+    hot: &Hot,
+    identification: u16,
+) -> Result<Option<u16>, Refusal> {
+    let opposite = hot.key(packet.direction().opposite());
+    let hop = Hop {
+        hops: hot.ttl_hops,
+        mtu4: hot.mtu_of(false),
+        mtu6: hot.mtu_of(true),
+        // The path is known, so nothing is cut to what every path carries.
+        lowest_mtu6: hot.mtu_of(true),
+        identification,
+    };
+    let frame = packet.frame();
+    let Translated { frame, fragment } = match (packet.kind, packet.key.is_v6()) {
+        (Kind::Error, true) => {
+            to_v4::translate_error(slot, frame, &quoting(outer, opposite, Addr::low), &hop)
+        }
+        (Kind::Error, false) => {
+            to_v6::translate_error(slot, frame, &quoting(outer, opposite, Addr::octets), &hop)
+        }
+        (_, true) => to_v4::translate(slot, frame, &leaving(opposite, Addr::low), &hop),
+        (_, false) => to_v6::translate(slot, frame, &leaving(opposite, Addr::octets), &hop),
+    }?;
+    packet.place(frame);
+    Ok(fragment)
+}
+
+/// Why a packet that is not translated is dropped.
+pub(super) const fn reason(refusal: Refusal) -> Reason {
+    match refusal {
+        Refusal::Malformed => Reason::Malformed,
+        Refusal::Chain(_) | Refusal::FragmentedExtension | Refusal::RoutingHeader { .. } => {
+            Reason::ExtensionHeaders
+        }
+        Refusal::TimeExceeded => Reason::TtlExpired,
+        Refusal::TooBig { .. } | Refusal::CutFirst => Reason::MtuExceeded,
+        Refusal::IllegalSource
+        | Refusal::SourceRoute
+        | Refusal::ZeroChecksum
+        | Refusal::FragmentedIcmp
+        | Refusal::Untranslatable
+        | Refusal::NoRoom => Reason::Untranslatable,
+    }
+}
+
+/// What a packet leaves with, whose answers come as `reply` says.
+fn leaving<A>(reply: &Key, octets: fn(Addr) -> A) -> Ends<A> {
+    ends((reply.dst, reply.src), reply.ports.reversed(), octets)
+}
+
+/// What an ICMP error leaves with, about a packet that had been sent as `sent` says.
+fn quoting<A>((source, destination): Outer, sent: &Key, octets: fn(Addr) -> A) -> Quoting<A> {
+    Quoting {
+        source: octets(source),
+        destination: octets(destination),
+        quoted: ends((sent.src, sent.dst), sent.ports, octets),
+    }
+}
+
+fn ends<A>((source, destination): (Addr, Addr), ports: PortPair, octets: fn(Addr) -> A) -> Ends<A> {
+    Ends {
+        source: octets(source),
+        destination: octets(destination),
+        ports: (ports.src(), ports.dst()),
+    }
+}
