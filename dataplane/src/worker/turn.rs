@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 use rustix::event::{Timespec, epoll};
@@ -18,6 +18,7 @@ use crate::tables::Reader;
 use crate::time::{Clock, MAX_STEP};
 use crate::worker::Setup;
 use crate::worker::mailbox::{Handed, Mail, Mailbox};
+use crate::worker::patience::Patience;
 
 /// A worker on its own thread.
 pub(super) struct Turner {
@@ -40,6 +41,8 @@ pub(super) struct Turner {
     turns: usize,
     /// Whether nothing due was left at the end of the last turn.
     caught_up: bool,
+    /// How long to look for packets before sleeping.
+    patience: Patience,
     /// Whether this turn stands before the clock, and only retires: whoever came now would come
     /// before his time.
     behind: bool,
@@ -48,9 +51,6 @@ pub(super) struct Turner {
 
 /// What epoll tells of the mailbox; links have their ids.
 const MAILBOX: u64 = u64::MAX;
-
-/// How often a worker that was just busy looks again before it sleeps.
-const SPINS: u32 = 16;
 
 /// How long a worker with flows sleeps at most, in emulated time: a dead flow's port is given back
 /// at the latest then.
@@ -82,6 +82,7 @@ impl Turner {
             prompted: None,
             turns: 0,
             caught_up: true,
+            patience: Patience::new(),
             behind: false,
             stopped: false,
         })
@@ -89,9 +90,9 @@ impl Turner {
 
     pub(super) fn turn_until_told(&mut self) {
         let mut events = Vec::with_capacity(64);
-        let mut idle_turns = SPINS;
+        let mut looks = false;
         while !self.stopped {
-            let timeout = self.patience(idle_turns);
+            let timeout = self.timeout(looks);
             events.clear();
             let waited = epoll::wait(
                 &self.epoll,
@@ -115,7 +116,12 @@ impl Turner {
                     _ => {}
                 }
             }
-            idle_turns = if self.batch.is_empty() { idle_turns.saturating_add(1) } else { 0 };
+            looks = if self.batch.is_empty() {
+                self.patience.goes_on(Instant::now())
+            } else {
+                self.patience.reward(Instant::now());
+                true
+            };
             if !self.batch.is_empty() {
                 path::run(&mut self.batch, &mut self.shard, self.tables.load());
                 self.send();
@@ -130,9 +136,9 @@ impl Turner {
     }
 
     /// How long to wait for packets: `None` for ever.
-    fn patience(&self, idle_turns: u32) -> Option<Timespec> {
+    fn timeout(&self, looks: bool) -> Option<Timespec> {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        if idle_turns < SPINS || !self.caught_up || self.behind || !self.waiting.is_empty() {
+        if looks || !self.caught_up || self.behind || !self.waiting.is_empty() {
             return Some(now);
         }
         if self.shard.is_idle() {
