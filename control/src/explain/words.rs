@@ -103,7 +103,7 @@ pub(super) fn detail(
             format!("{device} lets in answers alone, and {dst} has not asked {src}")
         }
         (Reason::ProtocolRestricted, _) => {
-            format!("{device} carries TCP, UDP and ICMP echo, not {what}")
+            format!("{device} carries TCP, UDP and ICMP, not {what}")
         }
         _ => format!("at {device}: {}", reason.text()),
     }

@@ -13,7 +13,7 @@ use crate::packet::{
 use crate::path::{emit, nat64, quote};
 use crate::state::{Device, Hot, MeterId, Shard};
 use crate::tables::{NAT_GATEWAY_MTU, NatGateway, Place, Tables};
-use crate::wire::icmpv4::{self, Icmpv4};
+use crate::wire::icmpv4::{Icmpv4, Role};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
 use crate::wire::protocol;
@@ -288,12 +288,12 @@ fn translate(packet: &Packet, bytes: &mut [u8], (hot, direction): (&Hot, Directi
         }
         protocol::ICMP => {
             let Some(header) = Icmpv4::of_mut(segment) else { return };
-            // An identifier of zero is the same port on either side, so that a reply may go the way
-            // of requests: the message says which of the two it bears.
-            match header.kind {
-                icmpv4::kind::ECHO_REQUEST => header.identify(out.dst_port()),
-                icmpv4::kind::ECHO_REPLY => header.identify(out.src_port()),
-                _ => {}
+            // An echo's identifier of zero is the same port on either side, so that a reply may go the
+            // way of requests: the message says which of the two it bears.
+            match Role::of(header.kind) {
+                Role::Query => header.identify(out.dst_port()),
+                Role::Reply(_) => header.identify(out.src_port()),
+                Role::Error | Role::Other => {}
             }
         }
         _ => {}
