@@ -3,7 +3,9 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use control::check::{self, Checked, Endpoint, Peer, RouteTarget, Service, Traffic};
+use control::check::{
+    self, Checked, Draining, Endpoint, NatAddress, Peer, RouteTarget, Running, Service, Traffic,
+};
 use control::compile::{self, FIRST_EPOCH, Names};
 use dataplane::packet::EniId;
 use dataplane::state::{Device, Phase};
@@ -58,7 +60,8 @@ fn what_runs_keeps_its_addresses_where_nobody_claims_them() {
             assert!(text.contains(old), "{old}");
             text.replace(old, new)
         });
-        let sound = check::read_over(&running, &text, "test.yaml");
+        let running = Running { topology: &running, draining: &[] };
+        let sound = check::read_over(running, &text, "test.yaml");
         sound.unwrap_or_else(|report| panic!("{report}")).topology
     };
     let before = ("  on: {subnet: n}", "  first: {subnet: n}\n  on: {subnet: n}");
@@ -82,6 +85,53 @@ fn what_runs_keeps_its_addresses_where_nobody_claims_them() {
         ("  on: {subnet: n}", "  on: {subnet: m}"),
     ]);
     assert_eq!(named(&moved, "on"), (Ipv4Addr::new(10, 0, 1, 4), None));
+}
+
+#[test]
+fn what_a_gateway_keeps_is_where_it_was_and_what_it_loses_is_nobodys_while_it_drains() {
+    let text = |public: &str, interfaces: &str| {
+        format!(
+            "
+vpcs: {{main: {{cidr_block: 10.0.0.0/16}}}}
+internet_gateways: {{igw: {{vpc: main}}}}
+subnets: {{a: {{vpc: main, cidr_block: 10.0.0.0/24}}}}
+nat_gateways: {{nat: {{subnet: a, public_ips: [{public}]}}}}
+network_interfaces: {{{interfaces}}}
+"
+        )
+    };
+    let over = |running: &Checked, draining: &[Draining], text: &str| {
+        let running = Running { topology: running, draining };
+        check::read_over(running, text, "test.yaml").unwrap_or_else(|it| panic!("{it}")).topology
+    };
+    let last = |address: Ipv4Addr| address.octets()[3];
+    let pairs = |topology: &Checked| -> Vec<(u8, u8)> {
+        let addresses = topology.nat_gateways[0].addresses.iter();
+        addresses.map(|it| (last(it.private_ip), last(it.public_ip.unwrap()))).collect()
+    };
+    let (a, b, c, d) = ("198.51.100.1", "198.51.100.2", "198.51.100.3", "198.51.100.4");
+    let first = checked(&text(&[a, b, c].join(", "), ""));
+    assert_eq!(pairs(&first), [(4, 1), (5, 2), (6, 3)]);
+    assert_eq!(first.nat_gateways[0].drain, 350, "seconds, unless the file says otherwise");
+    let second =
+        over(&first, &[], &text(&[a, c, d].join(", "), "new: {subnet: a, public_ip: auto}"));
+    assert_eq!(pairs(&second), [(4, 1), (6, 3), (7, 4)], "the second drains");
+    let new = &second.network_interfaces[0];
+    assert_eq!((last(new.private_ip), new.public_ip.map(last)), (8, Some(5)));
+
+    let address =
+        NatAddress { private_ip: [10, 0, 0, 5].into(), public_ip: Some([198, 51, 100, 2].into()) };
+    let until = Duration::from_secs(350);
+    let draining = [Draining { gateway: "nat".to_owned(), address, until }];
+    let more = "new: {subnet: a, public_ip: auto}, newer: {subnet: a, public_ip: auto}";
+    let newer = |draining: &[Draining]| {
+        let third = over(&second, draining, &text(&[a, c, d].join(", "), more));
+        let newer = &third.network_interfaces[1];
+        (last(newer.private_ip), newer.public_ip.map(last))
+    };
+    assert_eq!((newer(&draining), newer(&[])), ((9, Some(6)), (5, Some(2))));
+    let back = over(&second, &draining, &text(&[a, c, d, b].join(", "), ""));
+    assert_eq!(pairs(&back)[3], (5, 2), "what comes back is where its connections are");
 }
 
 #[test]
