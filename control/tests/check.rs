@@ -14,6 +14,13 @@ fn checked(text: &str) -> Checked {
     check::read(text, "test.yaml").unwrap_or_else(|report| panic!("{report}")).topology
 }
 
+/// What is warned of.
+fn warnings(text: &str) -> Vec<String> {
+    let sound = check::read(text, "test.yaml").unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(sound.warnings.errors(), 0);
+    sound.warnings.faults().iter().map(|fault| fault.message.clone()).collect()
+}
+
 const SMALL: &str = "
 vpcs:
   main: {cidr_block: 10.0.0.0/16}
@@ -158,6 +165,18 @@ fn addresses_go_to_gateways_first_then_to_interfaces_in_file_order() {
 }
 
 #[test]
+fn a_private_nat_gateway_needs_no_internet_gateway_and_has_no_public_address() {
+    let topology = checked(
+        "vpcs: {main: {cidr_block: 10.0.0.0/16}}
+subnets: {a: {vpc: main, cidr_block: 10.0.0.0/24}}
+nat_gateways: {nat: {subnet: a, connectivity_type: private}}
+",
+    );
+    let addresses = &topology.nat_gateways[0].addresses;
+    assert!(addresses.len() == 1 && addresses[0].public_ip.is_none(), "{addresses:?}");
+}
+
+#[test]
 fn hosts_without_services_have_a_namespace_and_names_find_both_kinds_of_ends() {
     let topology = checked(SMALL);
     let [served, bare] = &topology.internet_hosts[..] else { panic!() };
@@ -269,26 +288,17 @@ fn quotas_give_warnings_and_the_topology() {
     text.push_str(
         "network_interfaces: {app: {subnet: a, security_groups: [g0, g1, g2, g3, g4, g5]}}\n",
     );
-    let sound = check::read(&text, "test.yaml").unwrap();
-    let warnings: Vec<_> =
-        sound.warnings.faults().iter().map(|fault| fault.message.as_str()).collect();
     assert_eq!(
-        warnings,
+        warnings(&text),
         [
             "61 rules of one side of a security group: the default quota is 60",
             "6 security groups of a network interface: the default quota is 5",
         ]
     );
-    assert_eq!(sound.warnings.errors(), 0);
 }
 
 #[test]
 fn quotas_of_rules_count_each_side_and_what_a_prefix_list_holds() {
-    let warnings = |text: &str| {
-        let sound = check::read(text, "test.yaml").unwrap_or_else(|report| panic!("{report}"));
-        let faults = sound.warnings.faults().iter().map(|fault| fault.message.clone());
-        faults.collect::<Vec<_>>()
-    };
     let rules = |count: usize, peer: &str| {
         let rules = (1..=count).map(|port| format!("{{protocol: tcp, ports: {port}, {peer}}}"));
         rules.collect::<Vec<_>>().join(", ")
@@ -325,6 +335,69 @@ fn quotas_of_rules_count_each_side_and_what_a_prefix_list_holds() {
     let message = "21 rules of one side of a network ACL: the default quota is 20";
     let text = format!("{vpc}network_acls: {{a: {{vpc: main, ingress: [{ingress}]}}}}\n");
     assert_eq!(warnings(&text), [message]);
+}
+
+#[test]
+fn quotas_of_a_region_a_vpc_and_a_table_are_warned_of_above_their_default() {
+    let list = |count: usize, entry: &dyn Fn(usize) -> String| {
+        (0..count).map(|at| format!("  {}\n", entry(at))).collect::<String>()
+    };
+    let vpc = "vpcs: {main: {cidr_block: 10.0.0.0/16}}\ninternet_gateways: {igw: {vpc: main}}\n";
+    let subnet = format!("{vpc}subnets: {{a: {{vpc: main, cidr_block: 10.0.0.0/18}}}}\n");
+    // Each default, what it is of, and a topology with so many.
+    type Text<'t> = &'t dyn Fn(usize) -> String;
+    let texts: [(usize, &str, Text<'_>); 9] = [
+        (5, "VPCs in a region", &|count| {
+            format!("vpcs:\n{}", list(count, &|at| format!("v{at}: {{cidr_block: 10.0.0.0/16}}")))
+        }),
+        (5, "blocks of a VPC", &|count| {
+            let more = list(count - 1, &|at| format!("  - 10.{}.0.0/16", at + 1));
+            format!("vpcs:\n  v:\n    cidr_block: 10.0.0.0/16\n    secondary_cidr_blocks:\n{more}")
+        }),
+        (200, "subnets in a VPC", &|count| {
+            let subnet = |at| format!("s{at}: {{vpc: main, cidr_block: 10.0.{at}.0/24}}");
+            format!("{vpc}subnets:\n{}", list(count, &subnet))
+        }),
+        (200, "route tables in a VPC", &|count| {
+            format!("{vpc}route_tables:\n{}", list(count, &|at| format!("t{at}: {{vpc: main}}")))
+        }),
+        (500, "routes of a table", &|count| {
+            let route = |at| {
+                format!("  - {{destination: 172.{}.{}.0/24, target: igw}}", 16 + at / 256, at % 256)
+            };
+            format!("{vpc}route_tables:\n  t:\n    vpc: main\n    routes:\n{}", list(count, &route))
+        }),
+        (5000, "network interfaces in a region", &|count| {
+            format!(
+                "{subnet}network_interfaces:\n{}",
+                list(count, &|at| format!("e{at}: {{subnet: a}}"))
+            )
+        }),
+        (5, "NAT gateways in an availability zone", &|count| {
+            let gateway = |at| format!("n{at}: {{subnet: a, connectivity_type: private}}");
+            format!("{subnet}nat_gateways:\n{}", list(count, &gateway))
+        }),
+        (2, "public addresses of a NAT gateway", &|count| {
+            let ips: Vec<_> = (1..=count).map(|at| format!("198.51.100.{at}")).collect();
+            format!(
+                "{subnet}nat_gateways: {{n: {{subnet: a, public_ips: [{}]}}}}\n",
+                ips.join(", ")
+            )
+        }),
+        (5, "Elastic IP addresses in a region", &|count| {
+            // What an interface is given by itself does not count.
+            let mut interfaces = list(count - 1, &|at| {
+                format!("e{at}: {{subnet: a, public_ip: 198.51.100.{}}}", at + 9)
+            });
+            interfaces += "  given: {subnet: a, public_ip: auto}\n";
+            format!("{subnet}nat_gateways: {{n: {{subnet: a}}}}\nnetwork_interfaces:\n{interfaces}")
+        }),
+    ];
+    for (quota, what, text) in texts {
+        assert_eq!(warnings(&text(quota)), [""; 0], "{what}");
+        let message = format!("{} {what}: the default quota is {quota}", quota + 1);
+        assert_eq!(warnings(&text(quota + 1)), [message]);
+    }
 }
 
 #[test]
