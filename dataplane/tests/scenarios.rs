@@ -61,6 +61,23 @@ fn n9_a_thousand_short_connections_a_second_run_out_of_ports_after_55_seconds() 
     assert_eq!((made, failures), (65_000, 5_000));
 }
 
+#[test]
+fn ports_are_those_of_nobody_and_in_no_order() {
+    let mut net = Net::new(&Topology::default());
+    let ports: Vec<u16> = (4000..4400)
+        .map(|port| {
+            let sent = udp((address(APP), port), (address(INTERNET), 53), b"x");
+            let out = net.send_datagram(APP, &sent).at(INTERNET).ports().0;
+            assert!(out >= 1024 && out != port, "{port} is kept");
+            out
+        })
+        .collect();
+    let ascending = ports.windows(2).filter(|two| two[0] < two[1]).count();
+    assert!((150..250).contains(&ascending), "{ascending} of 399 are followed by a greater one");
+    let eighths: std::collections::HashSet<_> = ports.iter().map(|port| port / 8192).collect();
+    assert_eq!(eighths.len(), 8, "all of 1024-65535 is used");
+}
+
 /// A SYN with the timestamp option (RFC 7323 s. 3).
 fn stamped(from: LinkId, port: u16, timestamp: u32) -> Vec<u8> {
     let (src, dst) = (address(from).octets(), address(INTERNET).octets());
