@@ -140,7 +140,7 @@ pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error>
         tables: &tables,
         names: &names,
     };
-    let (mut request, admitted) = teller.walk(&headers(key, Direction::Original));
+    let (mut request, admitted) = teller.walk(key, Direction::Original);
     let Some(admitted) = admitted else { return Ok(request) };
     let expected = expected.map(|endpoint| match endpoint {
         Endpoint::NetworkInterface(at) => ids.eni_links[at.0],
@@ -154,11 +154,15 @@ pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error>
             "{to} is an address of {}, but from {} it leads to another that has the same one",
             question.to, question.from
         ));
+        request.advice = Some(format!(
+            "give {} a `public_ip`, and send to that: VPCs reach each other by public addresses alone",
+            question.to
+        ));
         request.packet_out = None;
         return Ok(request);
     }
     if let Some(reply) = back {
-        let (reply, _) = teller.walk(&headers(reply, Direction::Reply));
+        let (reply, _) = teller.walk(reply, Direction::Reply);
         request.reply = Some(Box::new(reply));
     }
     Ok(request)
@@ -231,7 +235,8 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    fn walk(&mut self, headers: &Headers) -> (Walked, Option<Admitted>) {
+    fn walk(&mut self, key: Key, direction: Direction) -> (Walked, Option<Admitted>) {
+        let headers = &headers(key, direction);
         let mut hops: Vec<Hop> = Vec::new();
         let hash = self.shard.flows.hash(&headers.key);
         let judged = admit(headers, hash, &mut self.shard, self.tables, &mut hops);
@@ -255,7 +260,8 @@ impl Teller<'_> {
                 walked.verdict = if answer == Answer::Silence { "dropped" } else { "rejected" };
                 walked.reason = Some(reason.label());
                 walked.detail = Some(words::detail(reason, hops.last(), headers, self.names));
-                walked.advice = Some(advice::advice(reason, hops.last(), headers, self.names));
+                let advice = advice::advice(reason, hops.last(), headers, direction, self.names);
+                walked.advice = Some(advice);
                 (walked, None)
             }
         }

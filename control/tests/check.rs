@@ -3,13 +3,22 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use control::check::{self, Checked, Endpoint, Peer, RouteTarget, Service, Traffic};
+use control::check::{
+    self, Checked, Draining, Endpoint, NatAddress, Peer, RouteTarget, Running, Service, Traffic,
+};
 use control::compile::{self, FIRST_EPOCH, Names};
 use dataplane::packet::EniId;
 use dataplane::state::{Device, Phase};
 
 fn checked(text: &str) -> Checked {
     check::read(text, "test.yaml").unwrap_or_else(|report| panic!("{report}")).topology
+}
+
+/// What is warned of.
+fn warnings(text: &str) -> Vec<String> {
+    let sound = check::read(text, "test.yaml").unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(sound.warnings.errors(), 0);
+    sound.warnings.faults().iter().map(|fault| fault.message.clone()).collect()
 }
 
 const SMALL: &str = "
@@ -58,7 +67,8 @@ fn what_runs_keeps_its_addresses_where_nobody_claims_them() {
             assert!(text.contains(old), "{old}");
             text.replace(old, new)
         });
-        let sound = check::read_over(&running, &text, "test.yaml");
+        let running = Running { topology: &running, draining: &[] };
+        let sound = check::read_over(running, &text, "test.yaml");
         sound.unwrap_or_else(|report| panic!("{report}")).topology
     };
     let before = ("  on: {subnet: n}", "  first: {subnet: n}\n  on: {subnet: n}");
@@ -85,6 +95,53 @@ fn what_runs_keeps_its_addresses_where_nobody_claims_them() {
 }
 
 #[test]
+fn what_a_gateway_keeps_is_where_it_was_and_what_it_loses_is_nobodys_while_it_drains() {
+    let text = |public: &str, interfaces: &str| {
+        format!(
+            "
+vpcs: {{main: {{cidr_block: 10.0.0.0/16}}}}
+internet_gateways: {{igw: {{vpc: main}}}}
+subnets: {{a: {{vpc: main, cidr_block: 10.0.0.0/24}}}}
+nat_gateways: {{nat: {{subnet: a, public_ips: [{public}]}}}}
+network_interfaces: {{{interfaces}}}
+"
+        )
+    };
+    let over = |running: &Checked, draining: &[Draining], text: &str| {
+        let running = Running { topology: running, draining };
+        check::read_over(running, text, "test.yaml").unwrap_or_else(|it| panic!("{it}")).topology
+    };
+    let last = |address: Ipv4Addr| address.octets()[3];
+    let pairs = |topology: &Checked| -> Vec<(u8, u8)> {
+        let addresses = topology.nat_gateways[0].addresses.iter();
+        addresses.map(|it| (last(it.private_ip), last(it.public_ip.unwrap()))).collect()
+    };
+    let (a, b, c, d) = ("198.51.100.1", "198.51.100.2", "198.51.100.3", "198.51.100.4");
+    let first = checked(&text(&[a, b, c].join(", "), ""));
+    assert_eq!(pairs(&first), [(4, 1), (5, 2), (6, 3)]);
+    assert_eq!(first.nat_gateways[0].drain, 350, "seconds, unless the file says otherwise");
+    let second =
+        over(&first, &[], &text(&[a, c, d].join(", "), "new: {subnet: a, public_ip: auto}"));
+    assert_eq!(pairs(&second), [(4, 1), (6, 3), (7, 4)], "the second drains");
+    let new = &second.network_interfaces[0];
+    assert_eq!((last(new.private_ip), new.public_ip.map(last)), (8, Some(5)));
+
+    let address =
+        NatAddress { private_ip: [10, 0, 0, 5].into(), public_ip: Some([198, 51, 100, 2].into()) };
+    let until = Duration::from_secs(350);
+    let draining = [Draining { gateway: "nat".to_owned(), address, until }];
+    let more = "new: {subnet: a, public_ip: auto}, newer: {subnet: a, public_ip: auto}";
+    let newer = |draining: &[Draining]| {
+        let third = over(&second, draining, &text(&[a, c, d].join(", "), more));
+        let newer = &third.network_interfaces[1];
+        (last(newer.private_ip), newer.public_ip.map(last))
+    };
+    assert_eq!((newer(&draining), newer(&[])), ((9, Some(6)), (5, Some(2))));
+    let back = over(&second, &draining, &text(&[a, c, d, b].join(", "), ""));
+    assert_eq!(pairs(&back)[3], (5, 2), "what comes back is where its connections are");
+}
+
+#[test]
 fn addresses_go_to_gateways_first_then_to_interfaces_in_file_order() {
     let topology = checked(SMALL);
     let nat = &topology.nat_gateways[0];
@@ -105,6 +162,18 @@ fn addresses_go_to_gateways_first_then_to_interfaces_in_file_order() {
             ("123", address("10.0.0.7"), Some(address("198.51.100.1"))),
         ]
     );
+}
+
+#[test]
+fn a_private_nat_gateway_needs_no_internet_gateway_and_has_no_public_address() {
+    let topology = checked(
+        "vpcs: {main: {cidr_block: 10.0.0.0/16}}
+subnets: {a: {vpc: main, cidr_block: 10.0.0.0/24}}
+nat_gateways: {nat: {subnet: a, connectivity_type: private}}
+",
+    );
+    let addresses = &topology.nat_gateways[0].addresses;
+    assert!(addresses.len() == 1 && addresses[0].public_ip.is_none(), "{addresses:?}");
 }
 
 #[test]
@@ -219,26 +288,17 @@ fn quotas_give_warnings_and_the_topology() {
     text.push_str(
         "network_interfaces: {app: {subnet: a, security_groups: [g0, g1, g2, g3, g4, g5]}}\n",
     );
-    let sound = check::read(&text, "test.yaml").unwrap();
-    let warnings: Vec<_> =
-        sound.warnings.faults().iter().map(|fault| fault.message.as_str()).collect();
     assert_eq!(
-        warnings,
+        warnings(&text),
         [
             "61 rules of one side of a security group: the default quota is 60",
             "6 security groups of a network interface: the default quota is 5",
         ]
     );
-    assert_eq!(sound.warnings.errors(), 0);
 }
 
 #[test]
 fn quotas_of_rules_count_each_side_and_what_a_prefix_list_holds() {
-    let warnings = |text: &str| {
-        let sound = check::read(text, "test.yaml").unwrap_or_else(|report| panic!("{report}"));
-        let faults = sound.warnings.faults().iter().map(|fault| fault.message.clone());
-        faults.collect::<Vec<_>>()
-    };
     let rules = |count: usize, peer: &str| {
         let rules = (1..=count).map(|port| format!("{{protocol: tcp, ports: {port}, {peer}}}"));
         rules.collect::<Vec<_>>().join(", ")
@@ -275,6 +335,69 @@ fn quotas_of_rules_count_each_side_and_what_a_prefix_list_holds() {
     let message = "21 rules of one side of a network ACL: the default quota is 20";
     let text = format!("{vpc}network_acls: {{a: {{vpc: main, ingress: [{ingress}]}}}}\n");
     assert_eq!(warnings(&text), [message]);
+}
+
+#[test]
+fn quotas_of_a_region_a_vpc_and_a_table_are_warned_of_above_their_default() {
+    let list = |count: usize, entry: &dyn Fn(usize) -> String| {
+        (0..count).map(|at| format!("  {}\n", entry(at))).collect::<String>()
+    };
+    let vpc = "vpcs: {main: {cidr_block: 10.0.0.0/16}}\ninternet_gateways: {igw: {vpc: main}}\n";
+    let subnet = format!("{vpc}subnets: {{a: {{vpc: main, cidr_block: 10.0.0.0/18}}}}\n");
+    // Each default, what it is of, and a topology with so many.
+    type Text<'t> = &'t dyn Fn(usize) -> String;
+    let texts: [(usize, &str, Text<'_>); 9] = [
+        (5, "VPCs in a region", &|count| {
+            format!("vpcs:\n{}", list(count, &|at| format!("v{at}: {{cidr_block: 10.0.0.0/16}}")))
+        }),
+        (5, "blocks of a VPC", &|count| {
+            let more = list(count - 1, &|at| format!("  - 10.{}.0.0/16", at + 1));
+            format!("vpcs:\n  v:\n    cidr_block: 10.0.0.0/16\n    secondary_cidr_blocks:\n{more}")
+        }),
+        (200, "subnets in a VPC", &|count| {
+            let subnet = |at| format!("s{at}: {{vpc: main, cidr_block: 10.0.{at}.0/24}}");
+            format!("{vpc}subnets:\n{}", list(count, &subnet))
+        }),
+        (200, "route tables in a VPC", &|count| {
+            format!("{vpc}route_tables:\n{}", list(count, &|at| format!("t{at}: {{vpc: main}}")))
+        }),
+        (500, "routes of a table", &|count| {
+            let route = |at| {
+                format!("  - {{destination: 172.{}.{}.0/24, target: igw}}", 16 + at / 256, at % 256)
+            };
+            format!("{vpc}route_tables:\n  t:\n    vpc: main\n    routes:\n{}", list(count, &route))
+        }),
+        (5000, "network interfaces in a region", &|count| {
+            format!(
+                "{subnet}network_interfaces:\n{}",
+                list(count, &|at| format!("e{at}: {{subnet: a}}"))
+            )
+        }),
+        (5, "NAT gateways in an availability zone", &|count| {
+            let gateway = |at| format!("n{at}: {{subnet: a, connectivity_type: private}}");
+            format!("{subnet}nat_gateways:\n{}", list(count, &gateway))
+        }),
+        (2, "public addresses of a NAT gateway", &|count| {
+            let ips: Vec<_> = (1..=count).map(|at| format!("198.51.100.{at}")).collect();
+            format!(
+                "{subnet}nat_gateways: {{n: {{subnet: a, public_ips: [{}]}}}}\n",
+                ips.join(", ")
+            )
+        }),
+        (5, "Elastic IP addresses in a region", &|count| {
+            // What an interface is given by itself does not count.
+            let mut interfaces = list(count - 1, &|at| {
+                format!("e{at}: {{subnet: a, public_ip: 198.51.100.{}}}", at + 9)
+            });
+            interfaces += "  given: {subnet: a, public_ip: auto}\n";
+            format!("{subnet}nat_gateways: {{n: {{subnet: a}}}}\nnetwork_interfaces:\n{interfaces}")
+        }),
+    ];
+    for (quota, what, text) in texts {
+        assert_eq!(warnings(&text(quota)), [""; 0], "{what}");
+        let message = format!("{} {what}: the default quota is {quota}", quota + 1);
+        assert_eq!(warnings(&text(quota + 1)), [message]);
+    }
 }
 
 #[test]

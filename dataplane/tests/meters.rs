@@ -21,7 +21,8 @@ use dataplane::tables::{AclRule, Target};
 use common::datagram::{ACK, Datagram, Payload, SYN, tcp, udp};
 use common::net::Net;
 use common::topology::{
-    APP, Acl, DB, INTERNET, NAT_A, NAT_B, NAT_PUBLIC, PUBLIC_A, Topology, address, everything, net,
+    APP, Acl, BASTION, BASTION_PUBLIC, DB, INTERNET, NAT_A, NAT_B, NAT_PUBLIC, PUBLIC_A, Topology,
+    address, everything, net,
 };
 
 const FROM_SOURCE: [Count; 2] = [PacketsInFromSource, BytesInFromSource];
@@ -101,6 +102,18 @@ fn what_is_too_long_was_received_from_the_inside_alone() {
     let mut long = udp((got.dst, 53), (got.src, got.ports().0), &[0; 2000]);
     long.df = true;
     sends(&mut world, (INTERNET, &long), Some(Reason::MtuExceeded), &[]);
+}
+
+#[test]
+fn what_an_internet_gateway_cuts_was_received_unless_it_tells() {
+    let mut world = Net::new(&Topology::open());
+    let syn = tcp((address(APP), 5000), (BASTION_PUBLIC, 80), SYN, &[]);
+    let got = world.send_datagram(APP, &syn).at(BASTION);
+    let mut long = tcp((got.dst, 80), (got.src, got.ports().0), ACK, &[0; 1461]);
+    let dropped: Counts<'_> = &[(NAT_A, &[FROM_DESTINATION], &[PacketsDropped])];
+    sends(&mut world, (BASTION, &long), Some(Reason::NatFragment), dropped);
+    long.df = true;
+    sends(&mut world, (BASTION, &long), Some(Reason::MtuExceeded), &[]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use common::topology::{APP, DB, INTERNET, Topology, address};
 use dataplane::packet::{Addr, Component, LinkId, NatGatewayId, Reason, SubnetId};
 use dataplane::shared::PortRange;
 use dataplane::tables::{InternetGateway, NatAddress, NatGateway};
-use etherparse::{Ipv4HeaderSlice, TcpHeaderSlice, TcpOptionElement};
+use etherparse::{IpNumber, Ipv4Header, Ipv4HeaderSlice, TcpHeaderSlice, TcpOptionElement};
 
 /// Opens and closes a connection; whether it got a port.
 fn short_connection(net: &mut Net, number: u32) -> bool {
@@ -61,6 +61,23 @@ fn n9_a_thousand_short_connections_a_second_run_out_of_ports_after_55_seconds() 
     assert_eq!((made, failures), (65_000, 5_000));
 }
 
+#[test]
+fn ports_are_those_of_nobody_and_in_no_order() {
+    let mut net = Net::new(&Topology::default());
+    let ports: Vec<u16> = (4000..4400)
+        .map(|port| {
+            let sent = udp((address(APP), port), (address(INTERNET), 53), b"x");
+            let out = net.send_datagram(APP, &sent).at(INTERNET).ports().0;
+            assert!(out >= 1024 && out != port, "{port} is kept");
+            out
+        })
+        .collect();
+    let ascending = ports.windows(2).filter(|two| two[0] < two[1]).count();
+    assert!((150..250).contains(&ascending), "{ascending} of 399 are followed by a greater one");
+    let eighths: std::collections::HashSet<_> = ports.iter().map(|port| port / 8192).collect();
+    assert_eq!(eighths.len(), 8, "all of 1024-65535 is used");
+}
+
 /// A SYN with the timestamp option (RFC 7323 s. 3).
 fn stamped(from: LinkId, port: u16, timestamp: u32) -> Vec<u8> {
     let (src, dst) = (address(from).octets(), address(INTERNET).octets());
@@ -86,6 +103,54 @@ fn n28_two_clients_behind_one_address_keep_their_timestamps() {
         let options: Vec<_> = tcp.options_iterator().map(Result::unwrap).collect();
         assert!(options.contains(&TcpOptionElement::Timestamp(timestamp, 0)), "{options:?}");
         assert!(options.contains(&TcpOptionElement::MaximumSegmentSize(1460)), "{options:?}");
+    }
+}
+
+#[test]
+fn what_a_gateway_does_not_understand_passes_as_it_is() {
+    let mut net = Net::new(&Topology::default());
+    let (src, dst) = (address(APP).octets(), address(INTERNET).octets());
+    let options = [2, 4, 5, 180, 253, 6, 1, 2, 3, 4, 1, 0];
+    // A SYN; then what FTP says before the server connects to the address and port in it, urgently.
+    for (data, syn) in [(&b""[..], true), (b"PORT 10,0,1,10,156,64\r\n", false)] {
+        let mut header = etherparse::TcpHeader::new(40_000, 21, 1_000_000, 321);
+        (header.syn, header.ack, header.psh, header.urg) = (syn, !syn, !syn, !syn);
+        (header.ece, header.cwr, header.urgent_pointer) = (true, true, 7);
+        if syn {
+            header.set_options_raw(&options).unwrap();
+        }
+        header.checksum = header.calc_checksum_ipv4_raw(src, dst, data).unwrap();
+        let length = u16::try_from(header.header_len() + data.len()).unwrap();
+        let mut ip = Ipv4Header::new(length, 64, IpNumber::TCP, src, dst).unwrap();
+        (ip.dscp, ip.ecn) = (46.try_into().unwrap(), 2.try_into().unwrap());
+        (ip.identification, ip.dont_fragment) = (0xbeef, true);
+        ip.header_checksum = ip.calc_header_checksum();
+        let mut sent = Vec::new();
+        ip.write(&mut sent).unwrap();
+        header.write(&mut sent).unwrap();
+        sent.extend(data);
+
+        let mut seen = net.send(APP, &sent).emitted.unwrap().bytes;
+        Datagram::read(&seen);
+        assert_ne!(seen, sent);
+        // Time to live; header checksum and source; source port; checksum.
+        for field in [8..9, 10..16, 20..22, 36..38] {
+            seen[field.clone()].copy_from_slice(&sent[field]);
+        }
+        assert_eq!(seen, sent);
+    }
+}
+
+#[test]
+fn a_syn_announces_what_the_profile_lets_it() {
+    for (clamp, announced) in [(1200, 1200), (1460, 1460), (8460, 1460)] {
+        let mut net = Net::new(&Topology::default());
+        net.tables.choices.nat_mss_clamp = clamp;
+        let emitted = net.send(APP, &stamped(APP, 40_000, 1)).emitted.unwrap();
+        Datagram::read(&emitted.bytes);
+        let tcp = TcpHeaderSlice::from_slice(&emitted.bytes[20..]).unwrap();
+        let mss = TcpOptionElement::MaximumSegmentSize(announced);
+        assert!(tcp.options_iterator().map(Result::unwrap).any(|option| option == mss));
     }
 }
 

@@ -250,6 +250,10 @@ fn first(input: &mut Input<'_>) -> (LinkId, Datagram) {
     let datagram = match what % 4 {
         0 | 1 => tcp(from, to, flags(input), data),
         2 => udp(from, to, data),
+        _ if what & 20 == 16 => {
+            let kind = if what & 8 == 0 { 13 } else { 14 };
+            Datagram::new(src, dst, Payload::Query { kind, id: from.1, data: vec![0; 12] })
+        }
         _ if what & 4 == 0 => echo(src, dst, what & 8 == 0, from.1, data),
         _ => Datagram::new(src, dst, Payload::Other { protocol: 47, data: data.to_vec() }),
     };
@@ -263,6 +267,10 @@ fn reply(got: &Datagram, flags: u8) -> Option<Datagram> {
         Payload::Tcp { .. } => tcp(src, dst, flags | ACK, &[]),
         Payload::Udp { .. } => udp(src, dst, &[]),
         Payload::Echo { id, request, .. } => echo(src.0, dst.0, !request, *id, &[]),
+        Payload::Query { kind, id, data } => {
+            let (kind, id, data) = (if *kind == 13 { 14 } else { 13 }, *id, data.clone());
+            Datagram::new(src.0, dst.0, Payload::Query { kind, id, data })
+        }
         Payload::Other { .. } => Datagram::new(src.0, dst.0, got.payload.clone()),
         Payload::Error { .. } => return None,
     })

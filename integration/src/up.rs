@@ -96,6 +96,17 @@ impl<'a> Up<'a> {
         gateways.filter_map(|it| it["ports"].as_u64()).sum()
     }
 
+    /// What a metric says of a NAT gateway, by its name in Prometheus.
+    #[must_use]
+    pub fn metric(&self, name: &str, gateway: &str) -> f64 {
+        let samples = self.json("metrics");
+        let mut samples = samples.as_array().expect("an array of samples").iter();
+        let found = samples
+            .find(|it| it["name"] == name && it["labels"]["nat_gateway"] == gateway)
+            .unwrap_or_else(|| panic!("{name} of {gateway}"));
+        found["value"].as_f64().expect("a number")
+    }
+
     /// Moves the emulated clock.
     pub fn advance(&self, by: &str) {
         let said = output(&mut self.hypertun(&["clock", "advance", by])).success();

@@ -26,17 +26,24 @@ struct Rules<'a> {
     server: (&'a str, &'a str),
     /// Of group `client`, which `web` and `app` have.
     client: (&'a str, &'a str),
+    /// The group that the interface `server` has: `open` allows everything, `shut` nothing.
+    group: &'a str,
     /// Of the public subnet's ACL, before its rule that allows all.
     acl_egress: &'a str,
     profile: &'a str,
 }
 
-const RULES: Rules<'_> =
-    Rules { server: ("", ""), client: ("", TO_EVERYWHERE), acl_egress: "", profile: "" };
+const RULES: Rules<'_> = Rules {
+    server: ("", ""),
+    client: ("", TO_EVERYWHERE),
+    group: "server",
+    acl_egress: "",
+    profile: "",
+};
 
 impl Rules<'_> {
     fn text(&self) -> String {
-        let Self { server, client, acl_egress, profile } = self;
+        let Self { server, client, group, acl_egress, profile } = self;
         let all = |peer| format!("{{rule: 100, action: allow, protocol: all, {peer}: 0.0.0.0/0}}");
         let (from_all, to_all) = (all("source"), all("destination"));
         let acl_egress = if acl_egress.is_empty() { "" } else { &format!("{acl_egress}, ") };
@@ -57,8 +64,10 @@ network_acls:
 security_groups:
   server: {{vpc: main, ingress: [{}], egress: [{}]}}
   client: {{vpc: main, ingress: [{}], egress: [{}]}}
+  open: {{vpc: main, ingress: [{EVERYTHING}], egress: [{TO_EVERYWHERE}]}}
+  shut: {{vpc: main, egress: []}}
 network_interfaces:
-  server: {{subnet: public-a, private_ip: {SERVER}, public_ip: {SERVER_PUBLIC}, security_groups: [server]}}
+  server: {{subnet: public-a, private_ip: {SERVER}, public_ip: {SERVER_PUBLIC}, security_groups: [{group}]}}
   web: {{subnet: public-a, private_ip: 10.0.0.11, public_ip: 198.51.100.21, security_groups: [client]}}
   app: {{subnet: private-a, private_ip: 10.0.1.10, security_groups: [client]}}
 internet: {{hosts: {{partner.example: {{addresses: [{PARTNER}]}}}}}}
@@ -236,6 +245,24 @@ fn s1_tracked_connection_is_ended_by_open_rules_and_then_none() {
 }
 
 #[test]
+fn s1_tracked_connection_outlives_its_groups_and_is_ended_by_open_ones_and_then_none() {
+    let host = Host::start();
+    let rules = Rules { server: (FROM_PARTNER, TO_EVERYWHERE), ..RULES };
+    let file = File::new("switch", &rules);
+    let up = Up::start(&host, &file.0, "switch", &[]);
+    let (mut client, mut server) = connection(&up, "partner.example", ("server", SERVER_PUBLIC));
+    file.apply(&up, &Rules { group: "shut", ..rules });
+    exchange(&mut client, &mut server, "still tracked");
+    exchange(&mut server, &mut client, "both ways");
+    file.apply(&up, &Rules { group: "open", ..rules });
+    exchange(&mut client, &mut server, "untracked from here on");
+    assert_eq!(tracked(&up, "server"), 0);
+    file.apply(&up, &Rules { group: "shut", ..rules });
+    lost(&up, &mut client, &server, MISMATCH);
+    lost(&up, &mut server, &client, MISMATCH);
+}
+
+#[test]
 fn s5_udp_reply_after_31s_outbound_only_is_dropped() {
     let host = Host::start();
     let file = File::new("s5", &Rules { server: ("", TO_EVERYWHERE), ..RULES });
@@ -334,6 +361,26 @@ fn s10_beyond_the_allowance_tracked_flows_are_dropped_and_untracked_ones_are_not
         sent("server", "21000");
         wait_until("40 others", 5, || sources() == 180);
     }
+}
+
+#[test]
+fn s11_gre_is_answered_within_600s_and_not_after() {
+    let host = Host::start();
+    let file = File::new("s11", &Rules { server: ("", TO_EVERYWHERE), ..RULES });
+    let up = Up::start(&host, &file.0, "s11", &[]);
+    let [mut server, mut partner] =
+        [("server", PARTNER), ("partner.example", SERVER_PUBLIC)].map(|(member, to)| {
+            let script = ["-c", include_str!("raw.py"), "47", to];
+            let talker = Talker::start(up.exec(member, "python3").args(script));
+            assert_eq!(talker.hear(), "ready");
+            talker
+        });
+    lost(&up, &mut partner, &server, MISMATCH);
+    exchange(&mut server, &mut partner, "out");
+    up.advance("599s");
+    exchange(&mut partner, &mut server, "in time");
+    up.advance("601s");
+    lost(&up, &mut partner, &server, MISMATCH);
 }
 
 #[test]

@@ -82,6 +82,27 @@ fn n13_a_ping_of_10000_bytes_loses_all() {
     assert!(inside.out.contains(" 0% packet loss"), "{inside:?}");
 }
 
+/// Asks for a timestamp (RFC 792, p. 16), and says whether the answer is one to that.
+const TIMESTAMP: &str = r#"
+import socket, struct
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+raw.settimeout(5)
+words = [0x0d00, 0, 4711, 1, 0, 5, 0, 0, 0, 0]
+total = sum(words)
+words[1] = ~(total & 0xffff) + (total >> 16) & 0xffff
+raw.sendto(struct.pack("!10H", *words), ("203.0.113.90", 0))
+kind, _, _, identifier, sequence, originate = struct.unpack("!BBHHHI", raw.recv(100)[20:32])
+print(kind, identifier, sequence, originate)
+"#;
+
+#[test]
+fn an_icmp_timestamp_is_asked_for_and_told() {
+    let host = Host::start();
+    let up = up(&host, "timestamp");
+    assert_eq!(up.says("app", &["python3", "-c", TIMESTAMP]), "14 4711 1 5\n");
+    assert_eq!(up.ports(), 1);
+}
+
 #[test]
 fn n16_nobody_answers_at_the_gateways_own_addresses() {
     let host = Host::start();
@@ -154,9 +175,20 @@ fn n22_a_deleted_gateway_is_a_blackhole_and_its_connections_die() {
 
 #[test]
 fn n23_an_address_that_is_taken_away_drains() {
+    drains("198.51.100.10");
+}
+
+#[test]
+fn n23_an_address_that_is_replaced_drains_beside_its_successor() {
+    drains("198.51.100.10, 198.51.100.12");
+}
+
+/// 198.51.100.11 drains when these are the addresses left.
+fn drains(left: &str) {
     let host = Host::start();
-    let file = File::copy("nat-gateway-addresses.yaml", "n23");
-    let up = Up::start(&host, file.path(), "n23", &[]);
+    let name = format!("n23-{}", left.len());
+    let file = File::copy("nat-gateway-addresses.yaml", &name);
+    let up = Up::start(&host, file.path(), &name, &[]);
     let caller = || {
         let seen = up.says("app", &["curl", "-s", "-m", "5", "http://203.0.113.80/"]);
         seen.trim().to_owned()
@@ -170,7 +202,7 @@ fn n23_an_address_that_is_taken_away_drains() {
     let mut conversations: Vec<Conversation> = ports
         .map(|port| Conversation::between(&up, "app", "partner.example", PARTNER, port))
         .collect();
-    file.write(&[("[198.51.100.10, 198.51.100.11]", "[198.51.100.10]")]);
+    file.write(&[("[198.51.100.10, 198.51.100.11]", &format!("[{left}]"))]);
     assert_eq!(file.apply(&up).success(), "~ nat_gateways nat-a\n");
     for conversation in &mut conversations {
         conversation.exchange("while it drains");
@@ -180,7 +212,8 @@ fn n23_an_address_that_is_taken_away_drains() {
         conversation.exchange("while it still drains");
     }
     for _ in 0..20 {
-        assert_eq!(caller(), first, "nothing new goes by what drains");
+        let by = caller();
+        assert!(left.contains(&by), "nothing new goes by what drains: {by}");
     }
     // Ten seconds after the change: real time has passed as well.
     up.advance("1s");
@@ -216,6 +249,158 @@ fn n10_a_stun_client_sees_a_symmetric_mapping() {
     println!("{said:?}");
     let said = format!("{}{}", said.out, said.err);
     assert!(said.contains("Primary: Dependent Mapping"), "{said}");
+}
+
+/// A server on a port that says by which port its client came, and sends that one each line of input.
+const LEARN: &str = r#"
+import socket, sys
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 5300))
+print("ready", flush=True)
+_, client = server.recvfrom(100)
+print(client[1], flush=True)
+for line in sys.stdin:
+    server.sendto(line.strip().encode(), client)
+"#;
+
+#[test]
+fn n11_a_third_host_at_the_mapped_port_is_dropped() {
+    let host = Host::start();
+    let file = File::copy("nat-gateway.yaml", "n11");
+    let third = "  hosts:\n    third.example: {addresses: [203.0.113.91]}\n";
+    file.write(&[("  hosts:\n", third)]);
+    let up = Up::start(&host, file.path(), "n11", &[]);
+    let mut server = Talker::start(up.exec("partner.example", "python3").args(["-c", LEARN]));
+    assert_eq!(server.hear(), "ready");
+    // A socket that takes what comes from anybody.
+    let mut client = up.talker("app", &["dialogue", "udp-to", &format!("{PARTNER}:5300")]);
+    assert_eq!(client.hear(), "ready");
+    client.say("hello");
+    let port = server.hear();
+    let intrude = format!(
+        "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('{PUBLIC}', {port}))"
+    );
+    for (place, intruder) in ["third.example", "partner.example"].into_iter().enumerate() {
+        let _ = up.says(intruder, &["python3", "-c", &intrude]);
+        wait_until("a drop", 5, || up.dropped("NAT_UNSOLICITED") > place as u64);
+    }
+    assert_eq!(client.hear_within(Duration::from_millis(300)), None);
+    server.say("answer");
+    assert_eq!(client.hear(), "got answer");
+}
+
+/// Sends a line's bytes to each client that says something, as many as it asks for; DF is left to `sys.argv[1]`.
+const SEND: &str = r#"
+import socket, sys
+server = socket.create_server(("0.0.0.0", 5000))
+server.setsockopt(socket.IPPROTO_IP, 10, int(sys.argv[1])) # IP_MTU_DISCOVER
+print("ready", flush=True)
+while True:
+    connection, _ = server.accept()
+    connection.recv(10)
+    connection.settimeout(5)
+    try:
+        connection.sendall(bytes(200_000))
+    except OSError:
+        pass
+    connection.close()
+"#;
+
+/// How many bytes come until nothing does.
+const RECEIVE: &str = r#"
+import socket
+connection = socket.create_connection(("198.51.100.20", 5000), 5)
+connection.sendall(b"x")
+connection.settimeout(3)
+count = 0
+try:
+    while data := connection.recv(65536):
+        count += len(data)
+except TimeoutError:
+    pass
+print(count)
+"#;
+
+#[test]
+fn n14_a_server_that_answers_in_tcp_fragments_is_not_heard() {
+    let host = Host::start();
+    let file = File::copy("nat-gateway.yaml", "n14");
+    file.write(&[("ports: 22, source: 203.0.113.0/24", "ports: 5000, source: 198.51.100.10/32")]);
+    // Both ends take jumbo frames, and an internet gateway stands between them. With DF the server is told.
+    for (discovers, bytes) in [("1", "200000\n"), ("0", "0\n")] {
+        let up = Up::start(&host, file.path(), "n14", &[]);
+        let mut server = up.exec("bastion", "python3");
+        let server = Talker::start(server.args(["-c", SEND, discovers]));
+        assert_eq!(server.hear(), "ready");
+        assert_eq!(up.says("app", &["python3", "-c", RECEIVE]), bytes);
+        assert_eq!(up.dropped("NAT_FRAGMENT") > 0, discovers == "0", "{}", up.json("drops"));
+        assert_eq!(up.dropped("MTU_EXCEEDED") > 0, discovers == "1", "{}", up.json("drops"));
+    }
+}
+
+/// Sends each line of input to an address by an IP protocol of its own, and says what comes by that.
+const RAW: &str = include_str!("raw.py");
+
+#[test]
+fn n15_esp_and_gre_need_a_public_address_or_udp() {
+    let host = Host::start();
+    let file = File::copy("nat-gateway.yaml", "n15");
+    file.write(&[(
+        "{protocol: icmp, destination: 0.0.0.0/0}",
+        "{protocol: all, destination: 0.0.0.0/0}",
+    )]);
+    let up = Up::start(&host, file.path(), "n15", &[]);
+    for (place, protocol) in ["50", "47"].into_iter().enumerate() {
+        let raw = |member: &str, to: &str| {
+            let talker = Talker::start(up.exec(member, "python3").args(["-c", RAW, protocol, to]));
+            assert_eq!(talker.hear(), "ready");
+            talker
+        };
+        let partner = raw("partner.example", PUBLIC);
+        raw("bastion", PARTNER).say("by its own address");
+        assert_eq!(partner.hear(), "got by its own address");
+        raw("app", PARTNER).say("by the gateway");
+        wait_until("a drop", 5, || up.dropped("PROTOCOL_RESTRICTION") > place as u64);
+        assert_eq!(partner.hear_within(Duration::from_millis(300)), None);
+    }
+    let mut partner = up.talker("partner.example", &["dialogue", "udp-listen", "4500"]);
+    let mut app = up.talker("app", &["dialogue", "udp-to", &format!("{PARTNER}:4500")]);
+    assert_eq!((partner.hear(), app.hear()), ("ready".into(), "ready".into()));
+    app.say("NAT traversal");
+    assert_eq!(partner.hear(), "got NAT traversal");
+    partner.say("answered");
+    assert_eq!(app.hear(), "got answered");
+}
+
+/// Lets in whoever comes from one address.
+const ALLOWLIST: &str = r#"
+import socket
+server = socket.create_server(("0.0.0.0", 5000))
+print("ready", flush=True)
+while True:
+    connection, (address, _) = server.accept()
+    connection.sendall(b"welcome" if address == "198.51.100.10" else b"refused")
+    connection.close()
+"#;
+
+#[test]
+fn n24_an_address_that_came_later_is_on_no_allowlist() {
+    let host = Host::start();
+    let file = File::copy("nat-gateway.yaml", "n24");
+    let up = Up::start(&host, file.path(), "n24", &[]);
+    let server = Talker::start(up.exec("partner.example", "python3").args(["-c", ALLOWLIST]));
+    assert_eq!(server.hear(), "ready");
+    let call = || {
+        let script = "import socket; print(socket.create_connection(('203.0.113.90', 5000), 5).recv(9).decode())";
+        up.says("app", &["python3", "-c", script]).trim().to_owned()
+    };
+    for _ in 0..10 {
+        assert_eq!(call(), "welcome");
+    }
+    file.write(&[("[198.51.100.10]", "[198.51.100.10, 198.51.100.11]")]);
+    assert_eq!(file.apply(&up).success(), "~ nat_gateways nat-a\n");
+    wait_until("the new address is refused", 20, || call() == "refused");
+    wait_until("the old one is not", 20, || call() == "welcome");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use integration::{Conversation, Host, Talker, Up, output, peer, topology, wait_until};
+use integration::{Conversation, File, Host, Talker, Up, output, peer, topology, wait_until};
 
 const PARTNER: &str = "203.0.113.90";
 const FLOWS: u64 = 55_000;
@@ -82,6 +82,41 @@ fn takes_55000_flows_and_no_more(workers: &str) {
     assert_eq!(up.dropped("NAT_PORT_ALLOCATION"), 1);
 }
 
+/// Accepts connections to two ports, and keeps them.
+const KEEP: &str = r#"
+import socket, sys
+servers = [socket.create_server(("0.0.0.0", port)) for port in (5000, 5001)]
+print("ready", flush=True)
+sys.stdin.readline()
+"#;
+
+/// Makes three connections to a port and keeps them, tries another one, and one to the next port.
+const ONE_TOO_MANY: &str = r#"
+import socket
+kept = [socket.create_connection(("203.0.113.90", 5000), 5) for _ in range(3)]
+for port in (5000, 5001):
+    try:
+        kept.append(socket.create_connection(("203.0.113.90", port), 2))
+        print("connected")
+    except OSError as error:
+        print(type(error).__name__)
+"#;
+
+#[test]
+fn n6_n7_one_tcp_connection_too_many_times_out_and_the_next_port_has_its_own() {
+    let host = Host::start();
+    let file = File::copy("nat-gateway.yaml", "n6-tcp");
+    file.write(&[("\ninternet:", "\nprofile: {nat_connections_per_destination: 3}\ninternet:")]);
+    let up = Up::start(&host, file.path(), "n6", &[]);
+    let server = Talker::start(up.exec("partner.example", "python3").args(["-c", KEEP]));
+    assert_eq!(server.hear(), "ready");
+    assert_eq!(up.says("app", &["python3", "-c", ONE_TOO_MANY]), "TimeoutError\nconnected\n");
+    let refused = up.dropped("NAT_PORT_ALLOCATION");
+    assert!(refused >= 1, "each SYN that is sent again finds no port either");
+    let errors = up.metric("hypertun_nat_gateway_error_port_allocation_total", "nat-a");
+    assert!((errors - f64::from(u32::try_from(refused).unwrap())).abs() < 0.5, "{errors}");
+}
+
 fn conversation(up: &Up<'_>) -> Conversation {
     Conversation::between(up, "app", "partner.example", PARTNER, 5000)
 }
@@ -101,6 +136,8 @@ fn n1_idle_351s_client_sends_gets_rst() {
     assert_eq!(conversation.client.hear(), "error ConnectionReset");
     assert_eq!(conversation.server.hear_within(QUIET), None);
     assert_eq!(up.dropped("NAT_IDLE_TIMEOUT"), 1);
+    let timeouts = up.metric("hypertun_nat_gateway_idle_timeout_count_total", "nat-a");
+    assert!((timeouts - 1.0).abs() < 0.5, "{timeouts}");
 }
 
 #[test]
@@ -132,18 +169,26 @@ fn n3_idle_351s_server_answers_into_nothing() {
 fn n4_keepalives_every_180s_survive_an_hour() {
     let host = Host::start();
     let up = Up::start(&host, &topology("nat-gateway.yaml"), "n4", &[]);
-    let mut conversation = conversation(&up);
+    let (mut client, mut server) = kept_alive(&up);
+    client.say("probe");
     for _ in 0..20 {
         up.advance("180s");
-        conversation.client.say("still here");
-        assert_eq!(conversation.server.hear(), "got still here");
+        let packets = || {
+            let flows = up.json("flows");
+            ["sent", "received"].map(|direction| flows[0][direction][0].as_u64().unwrap())
+        };
+        let before = packets();
+        wait_until("a keepalive and its answer", 10, || {
+            packets().iter().zip(before).all(|(now, before)| *now > before)
+        });
     }
-    conversation.exchange("after an hour");
+    server.say("after an hour");
+    assert_eq!(client.hear(), "got after an hour");
     assert_eq!(up.json("drops").to_string(), "[]");
 }
 
-/// A client that has the kernel send a keepalive a second after it was told to connect, and tells how
-/// the connection ends.
+/// A client that has the kernel send a keepalive each second of silence, once it is told to probe, and
+/// says what comes, or how the connection ends.
 const KEEPALIVE: &str = r#"
 import socket, sys
 connection = socket.create_connection(("203.0.113.90", 5000))
@@ -151,24 +196,30 @@ connection.sendall(b"hello\n")
 print("connected", flush=True)
 sys.stdin.readline()
 connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
 try:
-    connection.recv(1)
-    print("closed", flush=True)
+    print("got", connection.recv(100).decode().strip(), flush=True)
 except OSError as error:
     print(type(error).__name__, flush=True)
 sys.stdin.readline()
 "#;
 
+/// That client, and its server, once they are connected.
+fn kept_alive(up: &Up<'_>) -> (Talker, Talker) {
+    let server = up.talker("partner.example", &["dialogue", "listen", "5000"]);
+    assert_eq!(server.hear(), "ready");
+    let client = Talker::start(up.exec("app", "python3").args(["-c", KEEPALIVE]));
+    assert_eq!((client.hear(), server.hear()), ("connected".into(), "connected".into()));
+    assert_eq!(server.hear(), "got hello");
+    (client, server)
+}
+
 #[test]
 fn n5_a_keepalive_later_than_350s_meets_the_rst() {
     let host = Host::start();
     let up = Up::start(&host, &topology("nat-gateway.yaml"), "n5", &[]);
-    let server = up.talker("partner.example", &["dialogue", "listen", "5000"]);
-    assert_eq!(server.hear(), "ready");
-    let mut client = Talker::start(up.exec("app", "python3").args(["-c", KEEPALIVE]));
-    assert_eq!((client.hear(), server.hear()), ("connected".into(), "connected".into()));
-    assert_eq!(server.hear(), "got hello");
+    let (mut client, server) = kept_alive(&up);
     up.advance("7200s");
     client.say("probe");
     assert_eq!(client.hear(), "ConnectionResetError");

@@ -13,7 +13,7 @@ use ipnet::Ipv4Net;
 use crate::check::blocks::net;
 use crate::check::held::{nat_gateways, network_interfaces};
 use crate::check::nat_gateways::NatPairs;
-use crate::check::{Check, SubnetIndex, Topology, VpcIndex};
+use crate::check::{Check, Running, SubnetIndex, VpcIndex};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At, PublicIp};
 
@@ -131,19 +131,29 @@ impl Check<'_, '_> {
     /// claims them.
     fn keep(
         &self,
-        running: &Topology,
+        running: Running<'_>,
         addresses: &mut Addresses,
         private: &mut [Claims],
         public: &mut Claims,
     ) {
-        let held = nat_gateways(running);
+        let held = nat_gateways(running.topology);
         for (index, (name, gateway)) in self.model.nat_gateways.iter().enumerate() {
             let Some(held) = held.get(name.as_str()) else { continue };
             let subnet = self.homes.nat_gateways[index];
             let declared = NatPairs::of(gateway);
+            let drains = running.draining.iter().filter(|it| it.gateway == *name);
+            let drains = drains.map(|it| (it.address.private_ip, it.address.public_ip));
+            let further: Vec<_> = held.addresses.iter().skip(1).copied().chain(drains).collect();
             let pairs = declared.pairs().zip(&mut addresses.nat_gateways[index]);
-            for (((inside, outside), pair), &(private_ip, public_ip)) in pairs.zip(&held.addresses)
-            {
+            for (place, ((inside, outside), pair)) in pairs.enumerate() {
+                // A further private address goes with its public one, where that is given.
+                let kept = match outside {
+                    Some(outside) if place > 0 => {
+                        further.iter().find(|(_, public)| *public == Some(outside.value))
+                    }
+                    _ => held.addresses.get(place),
+                };
+                let Some(&(private_ip, public_ip)) = kept else { continue };
                 if inside.is_none() {
                     let held = (held.subnet, private_ip);
                     pair.0 = self.keep_private(held, gateway.place, subnet, private);
@@ -152,8 +162,14 @@ impl Check<'_, '_> {
                     pair.1 = public_ip.filter(|it| public.take(*it, gateway.place));
                 }
             }
+            // What is taken away drains, and is nobody else's until then.
+            for (private_ip, public_ip) in further {
+                let held = (held.subnet, private_ip);
+                let _ = self.keep_private(held, gateway.place, subnet, private);
+                let _ = public_ip.is_some_and(|it| public.take(it, gateway.place));
+            }
         }
-        let held = network_interfaces(running);
+        let held = network_interfaces(running.topology);
         for (index, (name, interface)) in self.model.network_interfaces.iter().enumerate() {
             let Some(held) = held.get(name.as_str()) else { continue };
             let Some(&(private_ip, public_ip)) = held.addresses.first() else { continue };

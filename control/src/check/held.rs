@@ -2,8 +2,30 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use crate::check::Topology;
+use crate::check::{NatAddress, Topology};
+
+/// What runs where a topology is to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Running<'t> {
+    /// The topology.
+    pub topology: &'t Topology,
+    /// Addresses that its NAT gateways have beside those that it says.
+    pub draining: &'t [Draining],
+}
+
+/// An address that a NAT gateway has for as long as connections are left at it, and no longer (AWS
+/// "DisassociateNatGatewayAddress").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draining {
+    /// The gateway's name.
+    pub gateway: String,
+    /// The address.
+    pub address: NatAddress,
+    /// Emulated time of the end.
+    pub until: Duration,
+}
 
 /// What has an address in both topologies, by section and name, and not the same one.
 #[must_use]

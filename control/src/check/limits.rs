@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 
 use crate::check::blocks::written;
+use crate::check::nat_gateways::NatPairs;
 use crate::check::{Check, VpcIndex};
 use crate::diagnostic::{Fault, Place};
-use crate::model::{At, PeerText};
+use crate::model::{At, PeerText, PublicIp};
 
 /// A quota: what an account has at first, and what it can be raised to.
 struct Limit {
@@ -30,6 +31,7 @@ const SECURITY_GROUPS: Limit = Limit { default: 2500, hard: None };
 const GROUP_RULES: Limit = Limit { default: 60, hard: Some(RULES_BY_GROUPS) };
 const GROUPS: Limit = Limit { default: 5, hard: Some(16) };
 const NETWORK_INTERFACES: Limit = Limit { default: 5000, hard: None };
+const ELASTIC_ADDRESSES: Limit = Limit { default: 5, hard: None };
 
 /// The most that rules a group times groups an interface can be.
 const RULES_BY_GROUPS: usize = 1000;
@@ -50,6 +52,7 @@ impl Check<'_, '_> {
         let interfaces = last(model.network_interfaces.values().last().map(|it| it.place));
         let count = model.network_interfaces.len();
         self.limit(&NETWORK_INTERFACES, count, interfaces, "network interfaces in a region");
+        self.elastic_addresses();
         for vpc in model.vpcs.values() {
             self.limit(&BLOCKS, written(vpc).count(), vpc.place, "blocks of a VPC");
         }
@@ -70,6 +73,23 @@ impl Check<'_, '_> {
         self.nat_gateways_by_zone();
         let rules = self.group_rules();
         self.groups_by_interface(&rules);
+    }
+
+    /// Public addresses that an account keeps: those of NAT gateways, and those that interfaces name. What is assigned
+    /// to an interface by itself is not among them.
+    fn elastic_addresses(&mut self) {
+        let model = self.model;
+        let gateways = model.nat_gateways.values().map(|it| (it.place, NatPairs::of(it)));
+        let of_gateways = gateways
+            .filter(|(_, it)| it.is_public())
+            .map(|(place, it)| (place, it.pairs().count()));
+        let named = model.network_interfaces.values().filter_map(|it| it.public_ip);
+        let of_interfaces =
+            named.filter(|it| matches!(it.value, PublicIp::Address(_))).map(|it| (it.place, 1));
+        let all: Vec<(Place, usize)> = of_gateways.chain(of_interfaces).collect();
+        let count = all.iter().map(|(_, count)| count).sum();
+        let last = all.last().map(|(place, _)| *place).unwrap_or_default();
+        self.limit(&ELASTIC_ADDRESSES, count, last, "Elastic IP addresses in a region");
     }
 
     fn limits_by_vpc(&mut self) {

@@ -31,7 +31,7 @@ use crate::model;
 use names::{Homes, Words};
 
 pub use checked::*;
-pub use held::readdressed;
+pub use held::{Draining, Running, readdressed};
 pub use profile::{ProfileKey, profile_keys};
 
 /// The largest topology file, in bytes: some 600,000 rules.
@@ -105,15 +105,15 @@ pub fn read(text: &str, name: &str) -> Result<Sound, Report> {
     read_for(None, text, name)
 }
 
-/// As [`read`], for an instance that runs `running`: what has an address there keeps it.
+/// As [`read`], where something runs already: what has an address there keeps it.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_over(running: &Topology, text: &str, name: &str) -> Result<Sound, Report> {
+pub fn read_over(running: Running<'_>, text: &str, name: &str) -> Result<Sound, Report> {
     read_for(Some(running), text, name)
 }
 
-fn read_for(running: Option<&Topology>, text: &str, name: &str) -> Result<Sound, Report> {
+fn read_for(running: Option<Running<'_>>, text: &str, name: &str) -> Result<Sound, Report> {
     let mut faults = Faults::default();
     if text.len() as u64 > LARGEST_FILE {
         faults.push(Fault::error(
@@ -133,7 +133,7 @@ fn read_for(running: Option<&Topology>, text: &str, name: &str) -> Result<Sound,
 
 /// Checks what was read; none if an error was noted, here or before.
 fn check(
-    running: Option<&Topology>,
+    running: Option<Running<'_>>,
     model: &model::Topology,
     faults: &mut Faults,
 ) -> Option<Checked> {
@@ -169,7 +169,7 @@ fn check(
 /// What the parts of the check share. A part leaves out of its result what it noted an error about.
 struct Check<'m, 'f> {
     /// What runs where the topology is to.
-    running: Option<&'m Topology>,
+    running: Option<Running<'m>>,
     model: &'m model::Topology,
     faults: &'f mut Faults,
     homes: Homes,

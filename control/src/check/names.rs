@@ -1,8 +1,8 @@
 //! Which thing does a name mean, in the VPC of the thing that names it?
 
 use crate::check::{
-    Check, InternetGatewayIndex, NetworkAclIndex, RouteTableIndex, SecurityGroupIndex, SubnetIndex,
-    Topology, VpcIndex,
+    Check, InternetGatewayIndex, NetworkAclIndex, RouteTableIndex, Running, SecurityGroupIndex,
+    SubnetIndex, VpcIndex,
 };
 use crate::diagnostic::{Fault, Faults};
 use crate::model::{self, At, Entries, closest, shortened};
@@ -65,7 +65,7 @@ macro_rules! each_kind {
 impl<'m, 'f> Check<'m, 'f> {
     /// Finds out where each thing belongs.
     pub(super) fn new(
-        running: Option<&'m Topology>,
+        running: Option<Running<'m>>,
         model: &'m model::Topology,
         faults: &'f mut Faults,
     ) -> Self {

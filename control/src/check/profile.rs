@@ -105,8 +105,8 @@ keys! {
         "connections at once from one address of a NAT gateway to one destination",
         "\"NAT gateway basics\"";
     nat_resets_unmapped_tcp sets choices.nat_resets_unmapped,
-        "whether an inside TCP segment of a connection that a NAT gateway never saw is answered by a RST",
-        "undocumented; a connection that timed out is";
+        "whether an inside TCP segment without a mapping, which a NAT gateway has forgotten or never seen, is answered by a RST",
+        "\"Troubleshoot NAT gateways\" for a connection that timed out; else undocumented";
     nat_resets_exhausted_tcp sets choices.nat_resets_exhausted,
         "whether a TCP connection that gets no port is answered by a RST",
         "undocumented; metrics count the failure";

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use dataplane::tables::LINK_SERVICES;
 use ipnet::Ipv4Net;
 
-use crate::check::blocks::{net, written};
+use crate::check::blocks::written;
 use crate::check::ids::id;
 use crate::check::names::offer;
 use crate::check::{
@@ -12,9 +13,6 @@ use crate::check::{
 };
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At, shortened};
-
-/// Link-local services of AWS: no route may lead into it (VPC User Guide, "Route table concepts").
-const LINK_SERVICES: Ipv4Net = net([169, 254, 168, 0], 22);
 
 /// Kinds of route targets that AWS has and hypertun not yet.
 const LATER_KINDS: [&str; 6] = [

@@ -7,7 +7,6 @@ mod names;
 mod rules;
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use dataplane::packet::{Addr, GroupId};
 use dataplane::shared::PortRange;
@@ -18,7 +17,7 @@ use dataplane::tables::{
 use dataplane::time::Tick;
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::check::{self, Checked, RouteTarget, SubnetIndex, Topology, VpcIndex};
+use crate::check::{self, Checked, Draining, RouteTarget, SubnetIndex, Topology, VpcIndex};
 
 pub use names::{Ids, Names, TooMany};
 use rules::{GroupCompiler, acl};
@@ -50,17 +49,6 @@ pub fn compile(
     let ids = names.assign(topology)?;
     let tables = Compiler { topology, draining, ids: &ids }.tables(epoch);
     Ok(Compiled { tables, ids })
-}
-
-/// An address that a NAT gateway has for as long as connections are left at it, and no longer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draining {
-    /// The gateway's name.
-    pub gateway: String,
-    /// The address.
-    pub address: check::NatAddress,
-    /// Emulated time of the end.
-    pub until: Duration,
 }
 
 struct Compiler<'a> {

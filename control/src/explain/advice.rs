@@ -1,7 +1,10 @@
 //! What would let the packet through? A line for each reason, in the keys of the topology file.
 
-use dataplane::packet::Reason;
-use dataplane::path::admit::{Headers, Hop, HopStage};
+use std::net::Ipv4Addr;
+
+use dataplane::packet::{Addr, Direction, Reason};
+use dataplane::path::admit::{Headers, Hop, HopStage, Rule};
+use dataplane::tables::LINK_SERVICES;
 use dataplane::wire::protocol;
 
 use crate::compile::Names;
@@ -11,50 +14,95 @@ pub(super) fn advice(
     reason: Reason,
     last: Option<&Hop>,
     headers: &Headers,
+    direction: Direction,
     names: &Names,
 ) -> String {
     let key = &headers.key;
-    let name = last.map_or("", |hop| names.kind_and_name(hop.component).1);
+    let (kind, name) = last.map_or(("", ""), |hop| names.kind_and_name(hop.component));
     let stage = last.map(|hop| hop.stage);
+    let rule = last.and_then(|hop| hop.rule);
     let ends = || ((key.src, key.src_port()), (key.dst, key.dst_port()));
     // As it is where it was dropped: gateways on the way have translated it.
     let ((src, _), (dst, port)) = last.map_or_else(ends, |hop| (hop.src, hop.dst));
-    let traffic = match key.protocol {
-        protocol::TCP => format!("protocol: tcp, ports: {port}"),
-        protocol::UDP => format!("protocol: udp, ports: {port}"),
-        protocol::ICMP => {
-            let [kind, code] = headers.selector.to_be_bytes();
-            format!("protocol: icmp, type: {kind}, code: {code}")
+    let traffic = match (key.protocol, direction) {
+        // Who asks has another port each time (AWS "Custom network ACLs": ephemeral ports).
+        (protocol::TCP, Direction::Reply) if port >= 1024 => {
+            "protocol: tcp, ports: 1024-65535".to_owned()
         }
-        other => format!("protocol: {other}"),
+        (protocol::UDP, Direction::Reply) if port >= 1024 => {
+            "protocol: udp, ports: 1024-65535".to_owned()
+        }
+        (protocol::TCP, _) => format!("protocol: tcp, ports: {port}"),
+        (protocol::UDP, _) => format!("protocol: udp, ports: {port}"),
+        (protocol::ICMP | protocol::ICMPV6, _) => {
+            let [kind, code] = headers.selector.to_be_bytes();
+            let family = if src.is_v4() { "icmp" } else { "icmpv6" };
+            format!("protocol: {family}, type: {kind}, code: {code}")
+        }
+        (other, _) => format!("protocol: {other}"),
+    };
+    let (side, peer) = match stage {
+        Some(HopStage::SecurityGroupEgress | HopStage::NetworkAclEgress) => {
+            ("egress", format!("destination: {}", only(dst)))
+        }
+        _ => ("ingress", format!("source: {}", only(src))),
     };
     match reason {
-        Reason::GroupMismatch if stage == Some(HopStage::SecurityGroupEgress) => format!(
-            "add {{{traffic}, destination: {dst}/32}} to the `egress` of a security group of the sender"
-        ),
-        Reason::GroupMismatch => format!(
-            "add {{{traffic}, source: {src}/32}} to the `ingress` of a security group of the receiver; \
-            behind a gateway the source is its address"
-        ),
+        Reason::GroupMismatch => {
+            let rule = format!("{{{traffic}, {peer}}}");
+            let change = match (kind, name) {
+                ("security-group", "default") => format!(
+                    "declare a security group with {rule} in its `{side}`, and name it in the `security_groups` of \
+                    the interface: nothing can be added to the VPC's own"
+                ),
+                ("security-group", _) => {
+                    format!("add {rule} to the `{side}` of security group {name}")
+                }
+                _ => format!("add {rule} to the `{side}` of one of the security groups of {name}"),
+            };
+            let is_translated = side == "ingress" && src != key.src;
+            let why = "; a gateway has translated the source, which no reference to a group matches any more";
+            change + if is_translated { why } else { "" }
+        }
         Reason::AclDenied => {
-            let (side, peer) = match stage {
-                Some(HopStage::NetworkAclEgress) => ("egress", format!("destination: {dst}/32")),
-                _ => ("ingress", format!("source: {src}/32")),
+            let answers = match direction {
+                Direction::Original => "; answers need rules of their own",
+                Direction::Reply => "",
+            };
+            let below = match rule {
+                Some(Rule::Acl(1)) => {
+                    return format!(
+                        "remove rule 1 from the `{side}` of network ACL {name}{answers}"
+                    );
+                }
+                Some(Rule::Acl(number)) => format!(" below {number}"),
+                _ => String::new(),
             };
             format!(
-                "add {{rule: 1, action: allow, {traffic}, {peer}}} to the `{side}` of network ACL {name}, \
-                with a number below the rule that denies; answers need rules of their own"
+                "add {{rule: 1, action: allow, {traffic}, {peer}}} to the `{side}` of network ACL {name}, under 1 or any \
+                number{below} that is free{answers}"
             )
         }
-        Reason::NoRoute => format!(
-            "add a route to {dst} to route table {name}, such as {{destination: 0.0.0.0/0, target: GATEWAY}}"
-        ),
+        Reason::NoRoute => {
+            let everywhere = if dst.is_v4() { "0.0.0.0/0" } else { "::/0" };
+            let route =
+                format!("a route to {dst}, such as {{destination: {everywhere}, target: GATEWAY}}");
+            match name {
+                "main" => format!(
+                    "declare a route table with {route}, and name it as the `route_table` of the subnet: nothing can \
+                    be added to the VPC's own"
+                ),
+                _ => format!("add {route}, to route table {name}"),
+            }
+        }
         Reason::Blackhole => {
-            format!("give the route in route table {name} a target that is there, or remove it")
+            let route = match rule {
+                Some(Rule::Route(net)) => format!("the route to {net}"),
+                _ => "the route".to_owned(),
+            };
+            format!("give {route} in route table {name} a target that is there, or remove it")
         }
-        Reason::NoPath => {
-            format!("declare who has {dst}: a network interface in the VPC, or an internet host")
-        }
+        Reason::NoPath => no_path(dst.to_v4(), stage, src == dst),
         Reason::ForwardingLoop => format!(
             "give the subnet of the gateway another route table than {name}: one that leads to an internet gateway"
         ),
@@ -68,8 +116,11 @@ pub(super) fn advice(
             (a private one has no public address)"
                 .to_owned()
         }
+        Reason::NotPublic if dst.to_v4().is_some_and(|it| it.is_private()) => {
+            "give the receiver a `public_ip`, and send to that".to_owned()
+        }
         Reason::NotPublic => {
-            format!("send to a public address: {dst} is none that somebody in the topology has")
+            format!("send to a public address that somebody has: {dst} is nobody's")
         }
         Reason::SourceDestCheck => {
             format!("set `source_dest_check: false` on {name}, if it is to forward for others")
@@ -86,8 +137,8 @@ pub(super) fn advice(
         }
         Reason::Multicast => "send to a unicast address: a VPC delivers no other".to_owned(),
         Reason::NatUnsolicited => {
-            "nothing reaches what is behind a NAT gateway unasked: let the inside \
-            begin, or give the receiver a `public_ip`"
+            "a NAT gateway answers nobody, and lets nothing in but answers: let the inside \
+            begin, or give the receiver a `public_ip` and send to that"
                 .to_owned()
         }
         Reason::NatIdleTimeout => {
@@ -136,5 +187,33 @@ pub(super) fn advice(
             "nothing in the topology: the emulator was overloaded or the receiver is gone"
                 .to_owned()
         }
+    }
+}
+
+/// The block of one address.
+fn only(address: Addr) -> String {
+    format!("{address}/{}", if address.is_v4() { 32 } else { 128 })
+}
+
+/// What leads nowhere: from a route table, or from an internet gateway, back to the sender or on.
+fn no_path(dst: Option<Ipv4Addr>, stage: Option<HopStage>, turns_back: bool) -> String {
+    let Some(dst) = dst else { return "send to an address that somebody has".to_owned() };
+    if LINK_SERVICES.contains(&dst) {
+        return "do without it: services at the link (metadata, DNS, time) are not emulated yet"
+            .to_owned();
+    }
+    match stage {
+        Some(HopStage::Gateway) if turns_back => {
+            "let `profile.igw_hairpin` be true, or send to the private address".to_owned()
+        }
+        Some(HopStage::Gateway) if dst.is_private() => format!(
+            "send to a public address: the internet has no {dst}, and VPCs reach each other by public addresses alone"
+        ),
+        Some(HopStage::Gateway) => {
+            format!("declare an internet host with {dst} in its `addresses`")
+        }
+        _ => format!(
+            "declare a network interface with `private_ip: {dst}`, or send to one that is there"
+        ),
     }
 }

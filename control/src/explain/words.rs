@@ -63,7 +63,13 @@ pub(super) fn detail(
     let key = &headers.key;
     let Some(last) = last else { return reason.text().to_owned() };
     let (kind, name) = names.kind_and_name(last.component);
-    let device = format!("{} {name}", kind.replace('-', " "));
+    let device = match kind {
+        "nat-gateway" => format!("NAT gateway {name}"),
+        "network-acl" => format!("network ACL {name}"),
+        // Of several, which allow together.
+        "eni" if reason == Reason::GroupMismatch => format!("the security groups of {name}"),
+        _ => format!("{} {name}", kind.replace('-', " ")),
+    };
     // As it is where it was dropped: gateways on the way have translated it.
     let ((src, _), (dst, port)) = (last.src, last.dst);
     let what = match key.protocol {
@@ -103,7 +109,7 @@ pub(super) fn detail(
             format!("{device} lets in answers alone, and {dst} has not asked {src}")
         }
         (Reason::ProtocolRestricted, _) => {
-            format!("{device} carries TCP, UDP and ICMP echo, not {what}")
+            format!("{device} carries TCP, UDP and ICMP, not {what}")
         }
         _ => format!("at {device}: {}", reason.text()),
     }

@@ -15,8 +15,8 @@ use dataplane::time::{Clock, Reading};
 use dataplane::worker::{Gone, Setup, Workers};
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
-use crate::check::{self, Checked, Sound, SubnetIndex, Topology};
-use crate::compile::{self, Compiled, Draining, FIRST_EPOCH, Names, TooMany};
+use crate::check::{self, Checked, Draining, Running, Sound, SubnetIndex, Topology};
+use crate::compile::{self, Compiled, FIRST_EPOCH, Names, TooMany};
 use crate::diagnostic::Report;
 use crate::model::{self, Change};
 use crate::runtime::device::{Kind, Workshop};
@@ -177,7 +177,10 @@ impl Emulator {
     /// the next call tries again what is left.
     pub fn apply(&self, text: &str, file: &str) -> Result<Vec<Change>, Error> {
         let mut state = self.state();
-        let sound = check::read_over(&state.topology, text, file);
+        let now = self.clock.elapsed();
+        state.draining.retain(|it| it.until > now);
+        let State { topology, draining, .. } = &*state;
+        let sound = check::read_over(Running { topology, draining }, text, file);
         let Sound { topology, source, .. } = sound.map_err(Error::Wrong)?;
         let mut changes = model::difference(&state.source, &source);
         let moved = check::readdressed(&state.topology, &topology).into_iter();
@@ -186,7 +189,7 @@ impl Emulator {
         changes.extend(moved);
         let mut names = (*state.names).clone();
         let epoch = state.epoch.checked_add(1).unwrap_or(FIRST_EPOCH);
-        let draining = drain(&state, &topology, self.clock.elapsed());
+        let draining = drain(&state, &topology, now);
         let Compiled { tables, ids } = compile::compile(&topology, &draining, &mut names, epoch)?;
         let plan = state.site.plan(&seats(&topology, &ids));
         state.site.prepare(&plan, &self.instance, &self.workers)?;

@@ -68,8 +68,9 @@ impl PortPair {
 /// The link stands in the key, so addresses may repeat between VPCs, and a packet that borrows
 /// another interface's address never finds that interface's flow.
 ///
-/// Ports by protocol: TCP and UDP their own; an ICMP echo request its identifier as source port and
-/// zero as destination port, an echo reply the other way round; anything else zero.
+/// Ports by protocol: TCP and UDP their own; an ICMP query its identifier as source port, and as
+/// destination port zero if it is an echo, else its type; the answer to it the other way round;
+/// anything else zero.
 #[derive(Clone, Copy, Default, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Key {

@@ -6,7 +6,7 @@
 use crate::packet::{Addr, Key, LinkId, PortPair, Reason};
 use crate::wire::chain::Chain;
 use crate::wire::checksum::Sum;
-use crate::wire::icmpv4::{self, Icmpv4};
+use crate::wire::icmpv4::{self, Icmpv4, Role};
 use crate::wire::icmpv6::{self, Icmpv6};
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
@@ -193,21 +193,28 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// The identifier of an echo stands for a port on the side that asked.
+    /// The identifier of a query stands for a port on the side that asks, and what it asks for on the
+    /// other: an echo, which both families have, or what its type says.
     fn ports(self) -> PortPair {
-        let (kind, identifier) = match self {
-            Self::V4(header) => (header.kind, header.identifier),
-            Self::V6(header) => (header.kind, header.identifier),
+        const ECHO: u16 = 0;
+        let (asks, what, identifier) = match self {
+            Self::V4(header) => {
+                let (asks, query) = match Role::of(header.kind) {
+                    Role::Query => (true, header.kind),
+                    Role::Reply(query) => (false, query),
+                    Role::Error | Role::Other => return PortPair::NONE,
+                };
+                let is_echo = query == icmpv4::kind::ECHO_REQUEST;
+                (asks, if is_echo { ECHO } else { query.into() }, header.identifier)
+            }
+            Self::V6(header) => match header.kind {
+                icmpv6::kind::ECHO_REQUEST => (true, ECHO, header.identifier),
+                icmpv6::kind::ECHO_REPLY => (false, ECHO, header.identifier),
+                _ => return PortPair::NONE,
+            },
         };
-        let (request, reply) = match self {
-            Self::V4(_) => (icmpv4::kind::ECHO_REQUEST, icmpv4::kind::ECHO_REPLY),
-            Self::V6(_) => (icmpv6::kind::ECHO_REQUEST, icmpv6::kind::ECHO_REPLY),
-        };
-        match kind {
-            _ if kind == request => PortPair::new(identifier.get(), 0),
-            _ if kind == reply => PortPair::new(0, identifier.get()),
-            _ => PortPair::NONE,
-        }
+        let asked = PortPair::new(identifier.get(), what);
+        if asks { asked } else { asked.reversed() }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::packet::Packet;
 use crate::packet::batch::Outer;
 use crate::state::{Hot, hops_delta};
 use crate::wire::checksum::{Delta, Sum};
-use crate::wire::icmpv4::{self, Icmpv4};
+use crate::wire::icmpv4::{self, Icmpv4, Role};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::protocol;
 use crate::wire::tcp;
@@ -63,11 +63,11 @@ fn restore(quoted: &mut [u8], packet: &Packet, hot: &Hot) {
             });
         }
         protocol::ICMP => {
-            let Some(echo) = Icmpv4::of_mut(segment) else { return };
-            match echo.kind {
-                icmpv4::kind::ECHO_REQUEST => echo.identify(sent.src_port()),
-                icmpv4::kind::ECHO_REPLY => echo.identify(sent.dst_port()),
-                _ => {}
+            let Some(message) = Icmpv4::of_mut(segment) else { return };
+            match Role::of(message.kind) {
+                Role::Query => message.identify(sent.src_port()),
+                Role::Reply(_) => message.identify(sent.dst_port()),
+                Role::Error | Role::Other => {}
             }
         }
         _ => {}

@@ -12,8 +12,8 @@ use crate::packet::{
 };
 use crate::path::{emit, nat64, quote};
 use crate::state::{Device, Hot, MeterId, Shard};
-use crate::tables::{NAT_GATEWAY_MTU, NatGateway, Place, Tables};
-use crate::wire::icmpv4::{self, Icmpv4};
+use crate::tables::{INTERNET_MTU, NAT_GATEWAY_MTU, NatGateway, Place, Tables};
+use crate::wire::icmpv4::{Icmpv4, Role};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
 use crate::wire::protocol;
@@ -112,11 +112,16 @@ fn change(
     let mtu = hot.mtu_of(is_v6);
     if ttl <= hot.ttl_hops && hot.ttl_hops > 0 {
         let verdict = too_far(packet, ttl, shard, tables);
-        return stop(packet, ttl, verdict, shard, tables);
+        return stop(packet, (ttl, mtu), verdict, shard);
     }
-    if wire.longest > usize::from(mtu) && stays_whole {
-        let verdict = too_large(packet, mtu, shard, tables);
-        return stop(packet, ttl, verdict, shard, tables);
+    if wire.longest > usize::from(mtu) {
+        let refused = match stays_whole {
+            true => Some(too_large(packet, mtu, shard, tables)),
+            false => cut_too_early(packet, mtu, shard, tables),
+        };
+        if let Some(verdict) = refused {
+            return stop(packet, (ttl, mtu), verdict, shard);
+        }
     }
     if announces(packet) && hot.ttl_hops > 0 {
         // What it announces is good for either family.
@@ -129,7 +134,7 @@ fn change(
             Ok(fragment) => emit::leave(packet, &hot, fragment, &wire, shard),
             Err(refusal) => {
                 let verdict = untranslatable(packet, refusal, shard, tables);
-                stop(packet, ttl, verdict, shard, tables);
+                stop(packet, (ttl, mtu), verdict, shard);
             }
         }
     } else if !is_v6 {
@@ -141,8 +146,8 @@ fn change(
 }
 
 /// Ends a packet on its way.
-fn stop(packet: &mut Packet, ttl: u8, verdict: Verdict, shard: &mut Shard, tables: &Tables) {
-    packet.meter = meter_of(packet, ttl, verdict, shard, tables);
+fn stop(packet: &mut Packet, limits: (u8, u16), verdict: Verdict, shard: &mut Shard) {
+    packet.meter = meter_of(packet, limits, verdict, shard);
     packet.verdict = verdict;
 }
 
@@ -165,17 +170,15 @@ fn untranslatable(packet: &Packet, refusal: Refusal, shard: &Shard, tables: &Tab
 /// The gateways that count a refused packet as received.
 fn meter_of(
     packet: &Packet,
-    ttl: u8,
+    (ttl, mtu): (u8, u16),
     verdict: Verdict,
     shard: &mut Shard,
-    tables: &Tables,
 ) -> MeterId {
     let Verdict::Drop { reason, component, .. } = verdict else { return packet.meter };
     match (reason, component) {
         (Reason::TtlExpired, _) => shard.meters.first(packet, ttl.max(1).into()),
         (_, Component::NatGateway(_)) => shard.meters.first(packet, 1),
-        // What is too long for the internet, and comes from there, ends before a gateway.
-        _ if !matches!(tables.place(packet.key.link), Some(Place::Eni(_))) => MeterId::NONE,
+        _ if internet_comes_first(packet, mtu) => MeterId::NONE,
         _ => packet.meter,
     }
 }
@@ -200,7 +203,11 @@ fn too_far(packet: &Packet, ttl: u8, shard: &Shard, tables: &Tables) -> Verdict 
 fn too_large(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Verdict {
     let mut component = tables.component_at(packet.key.link);
     let by_router = |subnet| Answer::FragmentationNeeded { by: Teller::Router(subnet), mtu };
-    let answer = match (tables.place(packet.key.link), translator(packet, 0, shard, tables)) {
+    let nat = match internet_comes_first(packet, mtu) {
+        true => None,
+        false => translator(packet, 0, shard, tables),
+    };
+    let answer = match (tables.place(packet.key.link), nat) {
         _ if !is_told(packet, tables) => Answer::Silence,
         (_, Some((id, _))) if packet.wire().longest > usize::from(NAT_GATEWAY_MTU) => {
             component = Component::NatGateway(id);
@@ -216,6 +223,24 @@ fn too_large(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Verdi
         _ => Answer::Silence,
     };
     Verdict::Drop { reason: Reason::MtuExceeded, component, answer }
+}
+
+/// Whether an internet gateway stands before the NAT gateways on a packet's way, if it has both: inwards, where one
+/// has made the way as narrow as it is.
+const fn internet_comes_first(packet: &Packet, mtu: u16) -> bool {
+    matches!(packet.direction(), Direction::Reply) && mtu <= INTERNET_MTU
+}
+
+/// What an internet gateway cuts comes to a NAT gateway behind it in fragments, of which that one carries those of
+/// UDP alone (AWS "Compare NAT gateways and NAT instances").
+fn cut_too_early(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Option<Verdict> {
+    let is_udp = packet.kind != Kind::Error && packet.key.protocol == protocol::UDP;
+    if is_udp || !internet_comes_first(packet, mtu) {
+        return None;
+    }
+    let (id, _) = translator(packet, 0, shard, tables)?;
+    let component = Component::NatGateway(id);
+    Some(Verdict::Drop { reason: Reason::NatFragment, component, answer: Answer::Silence })
 }
 
 /// Whether the sender of a packet is told by an ICMP error: it is in a VPC, and this is no error
@@ -288,12 +313,12 @@ fn translate(packet: &Packet, bytes: &mut [u8], (hot, direction): (&Hot, Directi
         }
         protocol::ICMP => {
             let Some(header) = Icmpv4::of_mut(segment) else { return };
-            // An identifier of zero is the same port on either side, so that a reply may go the way
-            // of requests: the message says which of the two it bears.
-            match header.kind {
-                icmpv4::kind::ECHO_REQUEST => header.identify(out.dst_port()),
-                icmpv4::kind::ECHO_REPLY => header.identify(out.src_port()),
-                _ => {}
+            // An echo's identifier of zero is the same port on either side, so that a reply may go the
+            // way of requests: the message says which of the two it bears.
+            match Role::of(header.kind) {
+                Role::Query => header.identify(out.dst_port()),
+                Role::Reply(_) => header.identify(out.src_port()),
+                Role::Error | Role::Other => {}
             }
         }
         _ => {}

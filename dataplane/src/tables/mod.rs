@@ -12,9 +12,11 @@ mod ranges;
 mod routes;
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use ipnet::Ipv4Net;
 
 use crate::packet::{
     AclId, Addr, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId,
@@ -37,6 +39,10 @@ pub const INTERNET_MTU: u16 = 1500;
 
 /// MTU of a NAT gateway, in bytes (AWS "NAT gateway basics").
 pub const NAT_GATEWAY_MTU: u16 = 8500;
+
+/// What routes never lead to, however wide they are: services at the link alone have these addresses
+/// (AWS "Route table concepts").
+pub const LINK_SERVICES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 168, 0), 22);
 
 /// A map by address.
 pub type AddrMap<T> = HashMap<Addr, T, FixedState>;

@@ -45,6 +45,12 @@ pub enum Payload {
         sequence: u16,
         data: Vec<u8>,
     },
+    /// Another ICMP query, or the answer to one.
+    Query {
+        kind: u8,
+        id: u16,
+        data: Vec<u8>,
+    },
     /// An ICMP error; `word` is the second word of the header.
     Error {
         kind: u8,
@@ -99,6 +105,14 @@ impl Datagram {
                 } else {
                     Icmpv4Type::EchoReply(echo)
                 };
+                etherparse::Icmpv4Header::with_checksum(kind, data).write(&mut body).unwrap();
+                body.extend(data);
+                IpNumber::ICMP
+            }
+            Payload::Query { kind, id, data } => {
+                let [high, low] = id.to_be_bytes();
+                let bytes5to8 = [high, low, 0, 1];
+                let kind = Icmpv4Type::Unknown { type_u8: *kind, code_u8: 0, bytes5to8 };
                 etherparse::Icmpv4Header::with_checksum(kind, data).write(&mut body).unwrap();
                 body.extend(data);
                 IpNumber::ICMP
@@ -168,6 +182,11 @@ impl Datagram {
                         sequence: u16::from_be_bytes([word[2], word[3]]),
                         data,
                     },
+                    kind @ 13..=18 => Payload::Query {
+                        kind,
+                        id: u16::from_be_bytes([word[0], word[1]]),
+                        data: icmp.slice()[8..].to_vec(),
+                    },
                     kind => Payload::Error { kind, code: icmp.code_u8(), word, quoted: data },
                 }
             }
@@ -198,8 +217,8 @@ impl Datagram {
         let start = ip.header().slice().len();
         let word = |at: usize| u16::from_be_bytes([bytes[start + at], bytes[start + at + 1]]);
         let ports = match header.protocol {
-            IpNumber::ICMP if bytes[start] == 8 => (word(4), 0),
-            IpNumber::ICMP if bytes[start] == 0 => (0, word(4)),
+            IpNumber::ICMP if matches!(bytes[start], 8 | 13 | 15 | 17) => (word(4), 0),
+            IpNumber::ICMP if matches!(bytes[start], 0 | 14 | 16 | 18) => (0, word(4)),
             IpNumber::TCP | IpNumber::UDP => (word(0), word(2)),
             _ => (0, 0),
         };

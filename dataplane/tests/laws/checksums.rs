@@ -136,6 +136,6 @@ fn data(datagram: &Datagram) -> &[u8] {
     match &datagram.payload {
         Payload::Tcp { data, .. } | Payload::Udp { data, .. } | Payload::Echo { data, .. } => data,
         Payload::Error { quoted, .. } => quoted,
-        Payload::Other { data, .. } => data,
+        Payload::Query { data, .. } | Payload::Other { data, .. } => data,
     }
 }

@@ -11,7 +11,8 @@
 //! state flows=1 leased=0 resting=0
 //! ```
 //!
-//! Packets: `tcp FLAGS`, `udp`, `ping id=N`, `pong id=N`, `proto=N`, and the errors `frag-needed
+//! Packets: `tcp FLAGS`, `udp`, `ping id=N`, `pong id=N`, `icmp=TYPE id=N` (other queries, and the
+//! answers to them), `proto=N`, and the errors `frag-needed
 //! mtu=N`, `unreachable`, `exceeded` with `quoting last` (or `quoting head`, 28 bytes of it): what
 //! the sender got last. Options: `len=N` bytes of data, `ttl=N`, `df`, `fragment`, `from=ADDRESS`.
 //! Expected ports: a number, `*`, `$name` (the first use binds it), `!name` (any but `$name`).

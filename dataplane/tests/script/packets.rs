@@ -47,6 +47,10 @@ pub fn sent(words: &[&str], ports: &Ports, last: &HashMap<LinkId, Vec<u8>>) -> (
         }
         "unreachable" => error(kind::UNREACHABLE, 3, [0; 4]),
         "exceeded" => error(kind::TIME_EXCEEDED, 0, [0; 4]),
+        query if query.starts_with("icmp=") => {
+            let kind = query["icmp=".len()..].parse().unwrap();
+            Datagram::new(src.0, dst.0, Payload::Query { kind, id: id(), data: vec![0; 12] })
+        }
         other => {
             let protocol = other.strip_prefix("proto=").expect("a protocol").parse().unwrap();
             Datagram::new(src.0, dst.0, Payload::Other { protocol, data })
@@ -105,6 +109,10 @@ impl<'a> Expected<'a> {
                 assert_eq!(*request, self.protocol == "ping", "echo request");
                 expect_port(self.options.value("id"), *id, ports);
             }
+            (Payload::Query { kind, id, .. }, name) => {
+                assert_eq!(name, format!("icmp={kind}"));
+                expect_port(self.options.value("id"), *id, ports);
+            }
             (&Payload::Error { kind: kind_, code, word, ref quoted }, name) => {
                 let wanted = match name {
                     "frag-needed" => (kind::UNREACHABLE, FRAGMENTATION_NEEDED),
@@ -144,8 +152,10 @@ pub fn same_data(sent: &Datagram, seen: &Datagram) {
         Payload::Tcp { data, sequence, acknowledgment, .. } => {
             (data.clone(), Some((*sequence, *acknowledgment)))
         }
-        Payload::Udp { data, .. } | Payload::Echo { data, .. } => (data.clone(), None),
-        Payload::Other { data, .. } => (data.clone(), None),
+        Payload::Echo { data, sequence, .. } => (data.clone(), Some((u32::from(*sequence), 0))),
+        Payload::Udp { data, .. } | Payload::Query { data, .. } | Payload::Other { data, .. } => {
+            (data.clone(), None)
+        }
         Payload::Error { quoted, .. } => (vec![0; quoted.len()], None),
     };
     // The judge does not look into fragments: `laws/fragments.rs` does.

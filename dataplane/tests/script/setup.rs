@@ -56,6 +56,8 @@ pub fn change(topology: &mut Topology, words: &[&str]) {
         ["profile", key, value] => {
             let choices = &mut topology.choices;
             match *key {
+                "igw_hairpin" => choices.igw_hairpin = value.parse().unwrap(),
+                "nat_resets_unmapped_tcp" => choices.nat_resets_unmapped = value.parse().unwrap(),
                 "tracking_tcp_pickup" => choices.tracking_tcp_pickup = value.parse().unwrap(),
                 "tracking_icmp_errors" => {
                     assert_eq!(*value, "documented");

@@ -11,7 +11,8 @@ use crate::path::recall::begins;
 use crate::shared::{Lease, Remote};
 use crate::state::{Device, Side};
 use crate::tables::NAT_GATEWAY_MTU;
-use crate::wire::{icmpv4, protocol, tcp};
+use crate::wire::icmpv4::Role;
+use crate::wire::{protocol, tcp};
 
 impl<'a, R: Recorder> Walk<'a, R> {
     /// From the inside: the source becomes an address and a port of the gateway.
@@ -124,18 +125,20 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     fn remote(&self, gateway: NatGatewayId, address: Addr) -> Remote {
-        let ((remote, remote_port), protocol) = (self.dst, self.protocol);
+        let ((remote, port), protocol) = (self.dst, self.protocol);
+        // All queries to a destination share the identifiers.
+        let remote_port = if protocol == protocol::ICMP { 0 } else { port };
         Remote { gateway, address, remote, remote_port, protocol }
     }
 
-    /// What a NAT gateway carries: TCP, UDP and ICMP (AWS "NAT gateway basics"), of ICMP echoes and
+    /// What a NAT gateway carries: TCP, UDP and ICMP (AWS "NAT gateway basics"), of ICMP queries and
     /// errors about what it carries.
     fn is_translatable(&self) -> bool {
         match self.protocol {
             protocol::TCP | protocol::UDP => true,
             protocol::ICMP => {
                 let [kind, _] = self.icmp.to_be_bytes();
-                self.related || kind == icmpv4::kind::ECHO_REQUEST
+                self.related || Role::of(kind) == Role::Query
             }
             _ => false,
         }

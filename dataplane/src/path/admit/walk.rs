@@ -21,7 +21,8 @@ use crate::path::admit::{Denial, Headers, Passage, Passed};
 use crate::shared::{Lease, PortPools, Shared, Tracked};
 use crate::state::{Cold, Device, Facet, Hot, MeterId, Side, Translation, Way};
 use crate::tables::{
-    Holder, INTERNET_MTU, PeerOf, Place, Public, RouteTable, Tables, Target, Timers, VPC_MTU,
+    Holder, INTERNET_MTU, LINK_SERVICES, PeerOf, Place, Public, RouteTable, Tables, Target, Timers,
+    VPC_MTU,
 };
 use crate::time::Tick;
 use crate::wire::protocol;
@@ -208,9 +209,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     pub(super) fn route(&mut self, subnet: SubnetId) -> Judged<LinkId> {
         let here = self.tables.subnet(subnet);
+        let at = (Component::Subnet(subnet), HopStage::Route, None);
         if self.dst.0.is_multicast() {
-            let at = (Component::Subnet(subnet), HopStage::Route, None);
             return self.deny(at, Reason::Multicast);
+        }
+        if self.dst.0.to_v4().is_some_and(|it| LINK_SERVICES.contains(&it)) {
+            return self.deny(at, Reason::NoPath);
         }
         let table: &RouteTable = self.tables.route_table(here.route_table);
         let at = |net: Option<IpNet>| {

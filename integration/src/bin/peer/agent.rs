@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,17 +36,11 @@ pub(crate) fn run() -> Outcome {
     let tap = socket(AddressFamily::PACKET, SocketType::DGRAM, protocol)?;
     let echo = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, ECHO))?;
     thread::spawn(move || answer(&echo));
-    let arrivals = Arc::new(Mutex::new(Vec::new()));
-    let told = arrivals.clone();
-    thread::spawn(move || watch(&tap, &arrivals));
     println!("ready");
     for line in std::io::stdin().lines() {
         let said = match serde_json::from_str(&line?)? {
             Request::Send(probes) => serde_json::to_string(&send(&probes)),
-            Request::Seen => {
-                let seen = std::mem::take(&mut *told.lock().expect("no thread panics with it"));
-                serde_json::to_string(&seen)
-            }
+            Request::Seen => serde_json::to_string(&arrived(&tap)),
         };
         println!("{}", said?);
     }
@@ -64,13 +57,14 @@ fn answer(echo: &UdpSocket) {
     }
 }
 
-fn watch(tap: &OwnedFd, arrivals: &Mutex<Vec<Arrival>>) {
+/// The requests among what the kernel has kept since the last time.
+fn arrived(tap: &OwnedFd) -> Vec<Arrival> {
     let mut packet = vec![0; 1 << 16];
-    while let Ok((length, _)) = recv(tap, &mut packet[..], RecvFlags::empty()) {
-        if let Some(arrival) = request(&packet[..length]) {
-            arrivals.lock().expect("no thread panics with it").push(arrival);
-        }
+    let mut arrivals = Vec::new();
+    while let Ok((length, _)) = recv(tap, &mut packet[..], RecvFlags::DONTWAIT) {
+        arrivals.extend(request(&packet[..length]));
     }
+    arrivals
 }
 
 /// The request that a packet is, if it is one; not one from this namespace to itself.
