@@ -1,6 +1,7 @@
 //! The commands, a file each. The library below prints nothing; all words to the user are here.
 
 pub mod apply;
+pub mod bench;
 pub mod check;
 pub mod clock;
 pub mod completions;

@@ -1,0 +1,230 @@
+//! The path, driven as a worker drives it: a batch in, down the path, and what is due retired. Only
+//! the devices are missing. All use of the data plane's batches is here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataplane::io::{Frame, HEADROOM};
+use dataplane::packet::{self, LinkId, Verdict};
+use dataplane::path;
+use dataplane::shared::{Shared, WorkerId};
+use dataplane::state::Shard;
+use dataplane::tables::Tables;
+use dataplane::wire::tcp::flags::{ACK, SYN};
+use dataplane::wire::virtio::VirtioNetHdr;
+
+use crate::Cheated;
+use crate::profile::{Profile, TURN};
+use crate::ring::{Batch, Ring};
+use crate::segment::{BARE_LENGTH, SYN_LENGTH, Segment};
+use crate::topology;
+
+/// Packets of a worker's batch.
+pub const BATCH: usize = packet::Batch::PACKETS;
+
+/// Sessions whose SYNs come one after the other, before they are answered.
+pub(crate) const CHUNK: usize = 1 << 15;
+
+/// A worker without devices.
+#[derive(Debug)]
+pub struct Ours {
+    batch: packet::Batch,
+    shard: Shard,
+    tables: Arc<Tables>,
+    elapsed: Duration,
+    sent: u64,
+    /// Kept for its memory: what flows occupy is then seen clearly.
+    answers: [Ring; 2],
+}
+
+/// What the workers of one instance have in common.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    tables: Arc<Tables>,
+    shared: Arc<Shared>,
+}
+
+impl Instance {
+    /// An instance that has seen no packet yet.
+    #[must_use]
+    pub fn of(profile: &Profile) -> Self {
+        Self { tables: Arc::new(topology::tables(profile)), shared: Arc::default() }
+    }
+
+    /// The same topology, where no packet was seen yet.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self { tables: self.tables.clone(), shared: Arc::default() }
+    }
+
+    /// One of its workers, with room for so many flows.
+    #[must_use]
+    pub fn worker(&self, number: u16, flows: usize) -> Ours {
+        Ours {
+            batch: packet::Batch::new(),
+            shard: Shard::new(WorkerId(number), self.shared.clone(), flows, 7),
+            tables: self.tables.clone(),
+            elapsed: Duration::ZERO,
+            sent: 0,
+            answers: [Ring::default(), Ring::default()],
+        }
+    }
+}
+
+impl Ours {
+    /// One turn.
+    #[inline(never)]
+    pub fn turn(&mut self, batch: Batch<'_>) {
+        self.elapsed += TURN;
+        self.shard.stamp(self.elapsed);
+        self.batch.clear();
+        for packet in batch.packets() {
+            // A batch that is full takes no more; `check` would tell.
+            let Some(slot) = self.batch.next_slot() else { break };
+            packet.copy_to(slot[HEADROOM..].as_chunks_mut().0);
+            let frame = Frame { start: HEADROOM, len: packet.length, offload: VirtioNetHdr::PLAIN };
+            self.batch.push(LinkId(packet.link), frame);
+        }
+        path::run(&mut self.batch, &mut self.shard, &self.tables);
+        self.shard.expire(&self.tables.timers);
+        self.sent += batch.len() as u64;
+    }
+
+    /// As many turns as the ring has batches.
+    pub fn run(&mut self, ring: &Ring) {
+        ring.batches().for_each(|batch| self.turn(batch));
+    }
+
+    /// Opens a flow for each session and takes it to `ESTABLISHED`.
+    ///
+    /// # Errors
+    ///
+    /// When a packet did not arrive in order.
+    pub fn establish(&mut self, profile: &Profile, sessions: &[u32]) -> Result<(), Cheated> {
+        for sessions in sessions.chunks(CHUNK) {
+            let syns = Ring::opening(profile, sessions);
+            self.run(&syns);
+            self.answer(&syns)?;
+        }
+        Ok(())
+    }
+
+    /// Takes flows that these SYNs have opened to `ESTABLISHED`: the server answers, and the client
+    /// acknowledges.
+    ///
+    /// # Errors
+    ///
+    /// When a packet did not arrive in order.
+    pub fn answer(&mut self, syns: &Ring) -> Result<(), Cheated> {
+        let mut rings = std::mem::take(&mut self.answers);
+        let [answers, acknowledgments] = &mut rings;
+        answers.clear();
+        // They come again, for what they have become to be seen.
+        self.replies(syns, (SYN | ACK, SYN_LENGTH), answers)?;
+        acknowledgments.clear();
+        for syn in syns.batches().flat_map(Batch::packets) {
+            let sent = Segment { flags: ACK, ..syn.segment() };
+            acknowledgments.push((syn.link, sent), BARE_LENGTH);
+        }
+        rings.iter().for_each(|ring| self.run(ring));
+        self.answers = rings;
+        Ok(())
+    }
+
+    /// Takes `requests` down the path, and adds to `replies` what their receivers send back, with
+    /// these control bits and of this length.
+    ///
+    /// # Errors
+    ///
+    /// When a packet did not arrive in order.
+    pub fn replies(
+        &mut self,
+        requests: &Ring,
+        (flags, length): (u8, u16),
+        replies: &mut Ring,
+    ) -> Result<(), Cheated> {
+        for batch in requests.batches() {
+            self.turn(batch);
+            for at in 0..batch.len() {
+                let (link, arrived) = self.emitted(at)?;
+                replies.push((link, arrived.answered(flags)), length);
+            }
+        }
+        Ok(())
+    }
+
+    /// Flows that live.
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.shard.flows.len()
+    }
+
+    /// Says whether all that was sent was forwarded, by so many flows, and the packets of the last
+    /// turn leave as they should.
+    ///
+    /// # Errors
+    ///
+    /// What is not so.
+    pub fn check(&self, flows: usize) -> Result<(), Cheated> {
+        if self.shard.counters.forwarded != self.sent {
+            let counters = &self.shard.counters;
+            return Err(Cheated(format!("{} were sent, but {counters:?}", self.sent)));
+        }
+        if self.flows() != flows {
+            return Err(Cheated(format!("{} flows instead of {flows}", self.flows())));
+        }
+        (0..self.batch.len()).try_for_each(|at| self.emitted(at).map(drop))
+    }
+
+    /// Where a packet of the last turn leaves, and what it has become.
+    fn emitted(&self, at: usize) -> Result<(u16, Segment), Cheated> {
+        let packet = self.batch.packets().get(at);
+        let verdict = packet.map(|packet| packet.verdict);
+        let Some(Verdict::Emit { link, fragment: None }) = verdict else {
+            return Err(Cheated(format!("{verdict:?}")));
+        };
+        let segment = Segment::read(self.batch.bytes(at));
+        let segment = segment.ok_or_else(|| Cheated("its checksum is wrong".to_owned()))?;
+        Ok((link.0, segment))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Path;
+
+    #[test]
+    fn packets_go_where_the_profile_says() {
+        for path in [Path::Nat44, Path::Ip4] {
+            let profile = Profile::of(path, 16, 63);
+            let sessions: Vec<u32> = (0..profile.sessions()).collect();
+            let mut ours = Instance::of(&profile).worker(0, 2000);
+            ours.establish(&profile, &sessions).unwrap();
+            ours.check(1008).unwrap();
+            let ring = Ring::of(&profile);
+            for batch in ring.batches() {
+                ours.turn(batch);
+                for (at, sent) in batch.packets().enumerate() {
+                    let (link, arrived) = ours.emitted(at).unwrap();
+                    assert_eq!(link, topology::SERVER_LINK);
+                    let sent = sent.segment();
+                    assert_eq!(arrived.dst, sent.dst);
+                    match path {
+                        Path::Nat44 => assert_eq!(arrived.src.0, topology::NAT_PUBLIC),
+                        Path::Ip4 => assert_eq!(arrived, sent),
+                    }
+                }
+            }
+            ours.check(1008).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_does_not_forward_is_told() {
+        let profile = Profile::NAT44[0];
+        let mut ours = Instance::of(&profile).worker(0, 10);
+        let sessions: Vec<u32> = (0..20).collect();
+        assert!(ours.establish(&profile, &sessions).is_err(), "a table of ten takes ten");
+    }
+}

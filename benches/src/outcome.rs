@@ -1,0 +1,281 @@
+//! All that `hypertun bench` measures, and what came out.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Cheated;
+use crate::machine::{self, Machine};
+use crate::profile::{Order, Profile, Size};
+use crate::trials::{self, Cost, Effort, Filled};
+
+/// How much is measured.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How long each number takes, at least.
+    pub lasting: Duration,
+    /// Only the smallest profile, in slices too short to tell anything.
+    pub quick: bool,
+    /// Only profiles whose names contain this.
+    pub only: Option<String>,
+}
+
+/// What came out, and where.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Version of hypertun.
+    pub version: String,
+    /// The machine, before it was measured.
+    pub machine: Machine,
+    /// Packets of known flows, and one in ten of others.
+    pub packets: Vec<Packets>,
+    /// First packets.
+    pub first_packets: Vec<FirstPackets>,
+    /// Two workers, beside one.
+    pub two_workers: Vec<TwoWorkers>,
+    /// Memory that flows occupy.
+    pub memory: Vec<Memory>,
+    /// What was left out.
+    pub skipped: Vec<Skipped>,
+}
+
+/// What a packet costs, beside the floor of the same moments.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Packets {
+    /// Name of the profile.
+    pub profile: String,
+    /// Lengths, order, and whether all are of known flows.
+    pub traffic: String,
+    /// Nanoseconds a packet.
+    pub ns: f64,
+    /// Millions of packets a second.
+    pub mpps: f64,
+    /// Parts of a line of 10 Gbit/s that these are.
+    pub line_rate_10g: f64,
+    /// The floor on the same pages as ours, in nanoseconds.
+    pub floor_ns: f64,
+    /// Ours in floors.
+    pub ratio: f64,
+    /// What that is to be, at most.
+    pub target: Option<f64>,
+    /// The same floor on small pages, and on huge ones.
+    pub floors: [Beside; 2],
+}
+
+/// One floor beside ours.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Beside {
+    /// What its table lies in: `small` or `huge` pages.
+    pub pages: String,
+    /// Nanoseconds a packet.
+    pub ns: f64,
+    /// Ours in floors.
+    pub ratio: f64,
+}
+
+/// What it costs to open a flow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FirstPackets {
+    /// Name of the profile.
+    pub profile: String,
+    /// Nanoseconds a first packet, in tables that grow from nothing.
+    pub ns: f64,
+    /// First packets a second, in millions.
+    pub mpps: f64,
+    /// What that is to be, at least.
+    pub target: Option<f64>,
+}
+
+/// Two workers, each with as many flows as the profile has sessions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TwoWorkers {
+    /// Name of the profile.
+    pub profile: String,
+    /// Packets of known flows, or first packets.
+    pub traffic: String,
+    /// Millions of packets a second that one of them carries alone.
+    pub one_mpps: f64,
+    /// Millions of packets a second that both carry.
+    pub two_mpps: f64,
+    /// How many times as fast both are.
+    pub ratio: f64,
+    /// What that is to be, at least.
+    pub target: Option<f64>,
+}
+
+/// Memory that flows occupy, all tables counted: what the kernel says that the process has more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Memory {
+    /// Name of the profile.
+    pub profile: String,
+    /// Bytes a flow.
+    pub bytes_a_flow: f64,
+    /// Part of them that lies in huge pages.
+    pub huge: f64,
+    /// What the bytes are to be, at most.
+    pub target: Option<f64>,
+}
+
+/// What was left out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Name of the profile.
+    pub profile: String,
+    /// The reason.
+    pub why: String,
+}
+
+/// First packets a second that a core is to admit, in millions.
+const FIRST_PACKETS: f64 = 1.5;
+/// How many times as fast as one two workers are to be.
+const TWO_WORKERS: f64 = 1.9;
+/// Bytes that a flow is to occupy, at most, at 4 Mi flows.
+const BYTES_A_FLOW: f64 = 384.0;
+
+/// Measures what `plan` says; `tell` hears what comes next.
+///
+/// # Errors
+///
+/// When somebody did not do the work that was timed.
+pub fn measure(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Outcome, Cheated> {
+    let mut outcome = Outcome {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: Machine::here(),
+        packets: Vec::new(),
+        first_packets: Vec::new(),
+        two_workers: Vec::new(),
+        memory: Vec::new(),
+        skipped: Vec::new(),
+    };
+    let sizes = if plan.quick { &Profile::NAT44[..1] } else { &Profile::NAT44 };
+    let named = |profile: &Profile| {
+        plan.only.as_ref().is_none_or(|only| profile.name().contains(only.as_str()))
+    };
+    let without_nat = sizes.iter().map(|profile| profile.without_nat());
+    let mut profiles: Vec<Profile> = sizes.iter().copied().chain(without_nat).collect();
+    profiles.retain(named);
+    let names: Vec<String> = profiles.iter().map(Profile::name).collect();
+    // The most flows first: nothing was freed yet that they could occupy unseen.
+    profiles.sort_by_key(|profile| std::cmp::Reverse(profile.sessions()));
+    for profile in profiles {
+        let name = profile.name();
+        if profile.memory() > machine::available() {
+            let why = format!("it takes {} MiB of memory", profile.memory() >> 20);
+            outcome.skipped.push(Skipped { profile: name, why });
+            continue;
+        }
+        tell(&name);
+        outcome.add(&profile, plan)?;
+    }
+    let place = |name: &String| names.iter().position(|it| it == name);
+    outcome.packets.sort_by_key(|it| place(&it.profile));
+    outcome.first_packets.sort_by_key(|it| place(&it.profile));
+    outcome.two_workers.sort_by_key(|it| place(&it.profile));
+    outcome.memory.sort_by_key(|it| place(&it.profile));
+    outcome.skipped.sort_by_key(|it| place(&it.profile));
+    Ok(outcome)
+}
+
+impl Outcome {
+    /// Measures one profile.
+    fn add(&mut self, profile: &Profile, plan: &Plan) -> Result<(), Cheated> {
+        let name = profile.name();
+        let slice = if plan.quick { 8 } else { 1 << 10 };
+        let effort = Effort { lasting: plan.lasting, slice };
+        // What is shown beside the sizes is shown for one or two of them.
+        let typical = *profile == Profile::NAT44[1] || plan.quick;
+        let large = *profile == Profile::NAT44[2];
+        let largest = profile.sessions() == Profile::NAT44[3].sessions();
+        let nat = profile.target().is_some();
+
+        let mut filled = Filled::of(profile)?;
+        let each = f64::from(profile.sessions());
+        let huge = bytes(filled.huge) / bytes(filled.occupied);
+        if largest {
+            self.memory.push(Memory {
+                profile: name.clone(),
+                bytes_a_flow: bytes(filled.occupied) / each,
+                huge,
+                target: Some(BYTES_A_FLOW),
+            });
+        }
+        let opening = if largest { filled.opening } else { trials::openings(profile, effort)? };
+        self.first_packets.push(FirstPackets {
+            profile: name.clone(),
+            ns: opening,
+            mpps: 1e3 / opening,
+            target: nat.then_some(FIRST_PACKETS),
+        });
+        let mut variants = vec![*profile];
+        if typical || large {
+            variants.push(Profile { order: Order::Zipf, ..*profile });
+        }
+        if typical {
+            let sizes = [Size::Imix, Size::B1500];
+            variants.extend(sizes.map(|size| Profile { size, ..*profile }));
+        }
+        for variant in &variants {
+            let traffic = match variant.order {
+                Order::Uniform => variant.size.to_string(),
+                Order::Zipf => format!("{}, {}", variant.size, variant.order),
+            };
+            let cost = filled.hits(variant, effort)?;
+            self.packets.push(packets(variant, &traffic, cost, huge));
+        }
+        drop(filled);
+        if typical {
+            let cost = trials::mixed(profile, effort)?;
+            self.packets.push(packets(profile, "64 B, 1 in 10 new", cost, huge));
+        }
+        if (typical || large) && self.has_two_processors(&name) {
+            let mut scalings = vec![("64 B", trials::two_workers(profile, effort)?)];
+            if typical {
+                scalings.push(("first packets", trials::two_workers_opening(profile, effort)?));
+            }
+            for (traffic, trials::Scaling { one, two, ratio }) in scalings {
+                self.two_workers.push(TwoWorkers {
+                    profile: name.clone(),
+                    traffic: traffic.to_owned(),
+                    one_mpps: 1e3 / one,
+                    two_mpps: 1e3 / two,
+                    ratio,
+                    target: (traffic == "64 B").then_some(TWO_WORKERS),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn has_two_processors(&mut self, profile: &str) -> bool {
+        let has = self.machine.cores > 1;
+        if !has {
+            let why = "two workers take two processors".to_owned();
+            self.skipped.push(Skipped { profile: profile.to_owned(), why });
+        }
+        has
+    }
+}
+
+/// Ours goes beside the floor on those pages that most of our tables lie in.
+fn packets(profile: &Profile, traffic: &str, cost: Cost, huge: f64) -> Packets {
+    let Cost { ours, floor, ratio, huge_floor, huge_ratio } = cost;
+    let beside = |pages: &str, ns, ratio| Beside { pages: pages.to_owned(), ns, ratio };
+    let floors = [beside("small", floor, ratio), beside("huge", huge_floor, huge_ratio)];
+    let same = &floors[usize::from(huge > 0.5)];
+    Packets {
+        profile: profile.name(),
+        traffic: traffic.to_owned(),
+        ns: ours,
+        mpps: 1e3 / ours,
+        line_rate_10g: 1e3 / ours / profile.size.line_rate(),
+        floor_ns: same.ns,
+        ratio: same.ratio,
+        target: profile.target().filter(|_| traffic == "64 B"),
+        floors: floors.clone(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no memory has 2^52 bytes")]
+fn bytes(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,173 @@
+//! The VPC that the packets of a profile cross.
+//!
+//! ```text
+//! private  10.1.0.0/16…  clients, each with a group that lets TCP out and nothing in
+//! public   10.0.0.0/24   NAT gateway 10.0.0.220 <-> 198.51.100.10, server of `ip4` 10.0.0.10
+//! internet               server of `nat44` 203.0.113.80
+//! ```
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use dataplane::packet::{
+    AclId, Addr, EniId, GroupId, HostId, InternetGatewayId, LinkId, NatGatewayId, RouteTableId,
+    SubnetId, VpcId,
+};
+use dataplane::shared::PortRange;
+use dataplane::tables::{
+    AclRule, Classifier, Eni, GroupRule, GroupRules, Holder, Host, InternetGateway, NatAddress,
+    NatGateway, NetworkAcl, Peer, Place, Public, RouteTable, Selector, Subnet, Tables, Target,
+    Terms, Vpc,
+};
+use dataplane::wire::protocol;
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::profile::{Path, Profile};
+
+/// The link of either server.
+pub const SERVER_LINK: u16 = 0;
+
+const NAT_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 220);
+/// What a server on the internet sees.
+pub const NAT_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
+
+const PUBLIC: u16 = 0;
+const PRIVATE: u16 = 1;
+const CLIENTS: u16 = 0;
+const SERVERS: u16 = 1;
+
+/// The address of client `host`.
+#[must_use]
+pub fn client(host: u16) -> Ipv4Addr {
+    let first = u32::from(Ipv4Addr::new(10, 1, 0, 0));
+    Ipv4Addr::from(first + u32::from(host))
+}
+
+/// The link of client `host`.
+#[must_use]
+pub const fn client_link(host: u16) -> u16 {
+    host + 1
+}
+
+/// The address that clients send to.
+#[must_use]
+pub const fn server(path: Path) -> Ipv4Addr {
+    match path {
+        Path::Nat44 => Ipv4Addr::new(203, 0, 113, 80),
+        Path::Ip4 => Ipv4Addr::new(10, 0, 0, 10),
+    }
+}
+
+/// The tables of a profile's topology.
+#[must_use]
+pub fn tables(profile: &Profile) -> Tables {
+    let clients = || (0..profile.hosts).map(|host| (host, Addr::v4(client(host))));
+    let server = Addr::v4(server(profile.path));
+    let (nat, nat_public) = (Addr::v4(NAT_PRIVATE), Addr::v4(NAT_PUBLIC));
+    let (gateway, nat_gateway) = (InternetGatewayId(0), NatGatewayId(0));
+
+    // The server of `ip4` is the ENI behind those of the clients.
+    let server_eni = EniId(profile.hosts);
+    let at_server = match profile.path {
+        Path::Nat44 => Place::Host(HostId(0)),
+        Path::Ip4 => Place::Eni(server_eni),
+    };
+    let places = (0..profile.hosts).map(|host| Place::Eni(EniId(host)));
+    let holders = clients().map(|(host, address)| (address, Holder::Eni(EniId(host))));
+
+    let nothing = rules(CLIENTS, None);
+    let anywhere = rules(CLIENTS, Some((all(), 0..=u16::MAX)));
+    let from_clients = rules(SERVERS, Some((inside(), 1000..=2000)));
+    let eni =
+        |link, subnet, address, group, egress: &Arc<GroupRules>, ingress: &Arc<GroupRules>| Eni {
+            link: LinkId(link),
+            subnet: SubnetId(subnet),
+            addresses: vec![address],
+            source_dest_check: true,
+            groups: vec![GroupId(group)],
+            egress: egress.clone(),
+            ingress: ingress.clone(),
+        };
+    let client_eni =
+        |(host, address)| eni(client_link(host), PRIVATE, address, CLIENTS, &anywhere, &nothing);
+    let server_eni = eni(SERVER_LINK, PUBLIC, server, SERVERS, &nothing, &from_clients);
+
+    let subnet = |third: u8, index: u16| Subnet {
+        vpc: VpcId(0),
+        router: Addr::v4(Ipv4Addr::new(10, third, 0, 1)),
+        ipv6_router: None,
+        route_table: RouteTableId(index),
+        network_acl: AclId(index),
+    };
+    let routes = |target| RouteTable::new(vec![(inside(), Target::Local), (all(), target)]);
+    Tables {
+        epoch: 1,
+        links: std::iter::once(at_server).chain(places).collect(),
+        enis: clients().map(client_eni).chain([server_eni]).collect(),
+        subnets: vec![subnet(0, PUBLIC), subnet(1, PRIVATE)].into(),
+        route_tables: vec![
+            routes(Target::InternetGateway(gateway)),
+            routes(Target::NatGateway(nat_gateway)),
+        ]
+        .into(),
+        network_acls: vec![allow_all(), allow_all()].into(),
+        vpcs: vec![Vpc {
+            holders: holders
+                .chain([
+                    (nat, Holder::NatGateway(nat_gateway)),
+                    (Addr::v4(self::server(Path::Ip4)), Holder::Eni(EniId(profile.hosts))),
+                ])
+                .collect(),
+        }]
+        .into(),
+        internet_gateways: vec![InternetGateway {
+            vpc: VpcId(0),
+            public: [(nat, nat_public)].into_iter().collect(),
+        }]
+        .into(),
+        nat_gateways: vec![NatGateway {
+            subnet: SubnetId(PUBLIC),
+            addresses: vec![NatAddress { address: nat, draining: None }],
+            ports: PortRange::NAT_GATEWAY,
+        }]
+        .into(),
+        hosts: vec![Host { link: LinkId(SERVER_LINK), addresses: vec![server] }].into(),
+        internet: [
+            (Addr::v4(self::server(Path::Nat44)), Public::Host(HostId(0))),
+            (nat_public, Public::Vpc { gateway, private: nat }),
+        ]
+        .into_iter()
+        .collect(),
+        ..Tables::default()
+    }
+}
+
+/// Rules of one group that let TCP through, from or to a block and ports; or none.
+fn rules(group: u16, allowed: Option<(IpNet, std::ops::RangeInclusive<u16>)>) -> Arc<GroupRules> {
+    let terms: Vec<_> = allowed
+        .into_iter()
+        .map(|(net, ports)| Terms {
+            selector: Selector { protocol: Some(protocol::TCP), ports },
+            peer: Peer::Net(net),
+            rule: GroupRule { group: GroupId(group), place: 0 },
+        })
+        .collect();
+    Arc::new(GroupRules::compile(&terms))
+}
+
+fn allow_all() -> NetworkAcl {
+    let terms = [Terms {
+        selector: Selector { protocol: None, ports: 0..=u16::MAX },
+        peer: Peer::Net(all()),
+        rule: AclRule { number: 100, allow: true },
+    }];
+    NetworkAcl { ingress: Classifier::compile(&terms), egress: Classifier::compile(&terms) }
+}
+
+fn all() -> IpNet {
+    Ipv4Net::default().into()
+}
+
+fn inside() -> IpNet {
+    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8).into()
+}

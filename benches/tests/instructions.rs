@@ -1,0 +1,94 @@
+//! How many instructions does a packet take? Counts repeat where times do not, so they are kept in
+//! `benches/instructions.txt`, and a commit that changes one by more than 3 % changes that file too, and says
+//! why in `CHANGELOG.md`.
+//!
+//! `HYPERTUN_BLESS=1 cargo test -p benches --test instructions` writes it anew.
+#![expect(clippy::unwrap_used, reason = "a test says by a panic that its promise is broken")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+/// What a count may differ by: other compilers and C libraries move it less.
+const TOLERANCE: f64 = 0.03;
+
+const HEAD: &str = "\
+# Instructions a packet, counted by callgrind in the release profile; benches/README.md says what each case is.
+# HYPERTUN_BLESS=1 cargo test -p benches --test instructions writes this anew.
+";
+
+#[test]
+fn a_packet_takes_as_many_instructions_as_are_kept() {
+    let program = program();
+    let cases = output(&mut Command::new(&program));
+    let counts: Vec<(&str, f64)> =
+        cases.lines().map(|case| (case, count(&program, case))).collect();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.txt");
+    let kept = fs::read_to_string(&file).unwrap_or_default();
+    let faults: Vec<String> = counts.iter().filter_map(|it| fault(*it, &kept)).collect();
+    if env::var_os("HYPERTUN_BLESS").is_some() {
+        let lines = counts.iter().map(|(case, count)| format!("{case:<20} {count:>7.1}\n"));
+        fs::write(&file, HEAD.to_owned() + &lines.collect::<String>()).unwrap();
+    } else {
+        assert!(faults.is_empty(), "{}\nHYPERTUN_BLESS=1 keeps the new ones", faults.join("\n"));
+    }
+}
+
+/// What is wrong with a count, if anything is.
+fn fault((case, count): (&str, f64), kept: &str) -> Option<String> {
+    let kept = kept.lines().find_map(|line| {
+        let (name, count) = line.split_once(' ')?;
+        count.trim().parse::<f64>().ok().filter(|_| name == case)
+    });
+    let Some(kept) = kept else { return Some(format!("{case}: {count:.1}, and none is kept")) };
+    let change = count / kept - 1.0;
+    (change.abs() > TOLERANCE).then(|| {
+        format!("{case}: {count:.1} instructions a packet, {:+.1} % of {kept:.1}", change * 100.0)
+    })
+}
+
+#[test]
+fn more_and_fewer_are_faults_and_the_same_is_none() {
+    let kept = "# words\nhit 100.0\nmiss 200.0\n";
+    assert_eq!(fault(("hit", 102.9), kept), None);
+    assert!(fault(("hit", 103.1), kept).is_some_and(|it| it.contains("+3.1 %")));
+    assert!(fault(("miss", 193.0), kept).is_some_and(|it| it.contains("-3.5 %")));
+    assert!(fault(("other", 1.0), kept).is_some());
+}
+
+/// Instructions a packet of one case.
+fn count(program: &Path, case: &str) -> f64 {
+    let out = env::temp_dir().join(format!("hypertun-{}-{case}.callgrind", std::process::id()));
+    let mut callgrind = Command::new("valgrind");
+    callgrind.args(["--tool=callgrind", "--quiet", "--toggle-collect=instructions::counted"]);
+    callgrind.arg(format!("--callgrind-out-file={}", out.display())).arg(program).arg(case);
+    let packets: f64 = output(&mut callgrind).trim().parse().unwrap();
+    let counted = fs::read_to_string(&out).unwrap();
+    fs::remove_file(&out).unwrap();
+    let total = counted.lines().find_map(|line| line.strip_prefix("summary: "));
+    let total: f64 = total.unwrap().trim().parse().unwrap();
+    assert!(total > packets, "callgrind counted nothing of `counted`");
+    total / packets
+}
+
+/// The counted program as users' packets meet it: in the release profile.
+fn program() -> PathBuf {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--release", "--package", "benches", "--bin", "instructions"]);
+    output(build.arg("--message-format=json")).lines().find_map(executable).unwrap()
+}
+
+/// The executable that cargo says it has made, if it says so here.
+fn executable(message: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    message["executable"].as_str().map(PathBuf::from)
+}
+
+fn output(command: &mut Command) -> String {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let hint = format!("{program}: run integration/install-test-tools");
+    let output = command.output().expect(&hint);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program}: {}: {said}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
