@@ -61,8 +61,8 @@ fn of_interface(topology: &Checked, interface: &NetworkInterface) -> SeatKind {
     }
     SeatKind::Namespace {
         interface: Interface {
-            addresses: vec![address],
-            gateway: Some(base(subnet.cidr, 1)),
+            addresses: vec![address.into()],
+            gateways: vec![base(subnet.cidr, 1).into()],
             mtu: VPC_MTU.into(),
         },
         resolv_conf,
@@ -73,8 +73,8 @@ fn of_host(host: &InternetHost) -> SeatKind {
     if host.namespace {
         SeatKind::Namespace {
             interface: Interface {
-                addresses: host.addresses.iter().copied().map(Ipv4Net::from).collect(),
-                gateway: None,
+                addresses: host.addresses.iter().map(|&it| Ipv4Net::from(it).into()).collect(),
+                gateways: Vec::new(),
                 mtu: INTERNET_MTU.into(),
             },
             resolv_conf: String::new(),
