@@ -73,7 +73,8 @@ fn what_runs_keeps_its_addresses_where_nobody_claims_them() {
     assert_ne!(named(&running, "on").0, named(&grown, "first").0);
 
     // A declared address goes before one that was only given.
-    let claimed = format!("  first: {{subnet: n, private_ip: {}}}\n  on:", named(&running, "on").0);
+    let held = named(&running, "on").0.unwrap();
+    let claimed = format!("  first: {{subnet: n, private_ip: {held}}}\n  on:");
     let claimed = over(&[("  on:", &claimed)]);
     assert_eq!(check::readdressed(&running, &claimed), ["network_interfaces on"]);
     // Another subnet has other addresses.
@@ -81,7 +82,7 @@ fn what_runs_keeps_its_addresses_where_nobody_claims_them() {
         ("subnets:", "subnets:\n  m: {vpc: main, cidr_block: 10.0.1.0/28}"),
         ("  on: {subnet: n}", "  on: {subnet: m}"),
     ]);
-    assert_eq!(named(&moved, "on"), (Ipv4Addr::new(10, 0, 1, 4), None));
+    assert_eq!(named(&moved, "on"), (Some(Ipv4Addr::new(10, 0, 1, 4)), None));
 }
 
 #[test]
@@ -100,9 +101,9 @@ fn addresses_go_to_gateways_first_then_to_interfaces_in_file_order() {
     assert_eq!(
         given,
         [
-            ("on", address("10.0.0.6"), Some(address("198.51.100.3"))),
-            ("yes", address("10.0.0.4"), None),
-            ("123", address("10.0.0.7"), Some(address("198.51.100.1"))),
+            ("on", Some(address("10.0.0.6")), Some(address("198.51.100.3"))),
+            ("yes", Some(address("10.0.0.4")), None),
+            ("123", Some(address("10.0.0.7")), Some(address("198.51.100.1"))),
         ]
     );
 }
@@ -225,7 +226,7 @@ fn quotas_give_warnings_and_the_topology() {
     assert_eq!(
         warnings,
         [
-            "61 rules of one side of a security group: the default quota is 60",
+            "61 IPv4 rules of one side of a security group: the default quota is 60",
             "6 security groups of a network interface: the default quota is 5",
         ]
     );
@@ -250,7 +251,7 @@ fn quotas_of_rules_count_each_side_and_what_a_prefix_list_holds() {
         format!("{vpc}security_groups: {{g: {{vpc: main, {sides}}}}}\n")
     };
     assert_eq!(warnings(&group(60, 60)), [""; 0]);
-    let message = "61 rules of one side of a security group: the default quota is 60";
+    let message = "61 IPv4 rules of one side of a security group: the default quota is 60";
     assert_eq!(warnings(&group(60, 61)), [message]);
 
     let entries: Vec<_> = (1..=20).map(|host| format!("192.0.2.{host}/32")).collect();
@@ -272,7 +273,7 @@ fn quotas_of_rules_count_each_side_and_what_a_prefix_list_holds() {
     assert_eq!(warnings(&format!("{vpc}network_acls:\n{acls}")), [message]);
     let rule = |rule| format!("{{rule: {rule}, action: deny, protocol: all, source: 10.0.0.0/8}}");
     let ingress = (1..=21).map(rule).collect::<Vec<_>>().join(", ");
-    let message = "21 rules of one side of a network ACL: the default quota is 20";
+    let message = "21 IPv4 rules of one side of a network ACL: the default quota is 20";
     let text = format!("{vpc}network_acls: {{a: {{vpc: main, ingress: [{ingress}]}}}}\n");
     assert_eq!(warnings(&text), [message]);
 }

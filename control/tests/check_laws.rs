@@ -18,6 +18,15 @@ fn tree() -> impl Strategy<Value = String> {
         "10.0.0.0/16",
         "10.0.0.0/24",
         "::/0",
+        "ipv6_cidr_block",
+        "2600:1f18:1234:5600::/56",
+        "2600:1f18:1234:5601::/64",
+        "ipv6_native",
+        "ipv6_addresses",
+        "2600:1f18:1234:5601::10",
+        "egress_only_internet_gateways",
+        "64:ff9b::/96",
+        "icmpv6",
         "internet_gateways",
         "nat_gateways",
         "subnet",
@@ -138,14 +147,15 @@ proptest! {
         let topology = sound.unwrap_or_else(|report| panic!("{report}")).topology;
         let (mut private, mut public) = (HashSet::new(), HashSet::new());
         let gateways = topology.nat_gateways.iter().flat_map(|it| {
-            it.addresses.iter().map(|address| (it.subnet, address.private_ip, address.public_ip))
+            it.addresses.iter().map(|address| (it.subnet, Some(address.private_ip), address.public_ip))
         });
         let interfaces = topology.network_interfaces.iter().map(|it| (it.subnet, it.private_ip, it.public_ip));
         for (subnet, inside, outside) in gateways.chain(interfaces) {
             let subnet = &topology[subnet];
+            let (inside, cidr) = (inside.unwrap(), subnet.cidr.unwrap());
             prop_assert!(private.insert((subnet.vpc, inside)), "{inside} twice");
-            prop_assert!(subnet.cidr.contains(&inside) && inside != subnet.cidr.broadcast());
-            prop_assert!(u32::from(inside) - u32::from(subnet.cidr.network()) >= 4, "{inside} is reserved");
+            prop_assert!(cidr.contains(&inside) && inside != cidr.broadcast());
+            prop_assert!(u32::from(inside) - u32::from(cidr.network()) >= 4, "{inside} is reserved");
             prop_assert!(outside.is_none_or(|outside| public.insert(outside)), "{outside:?} twice");
         }
     }

@@ -1,10 +1,15 @@
 //! What would let the packet through? A line for each reason, in the keys of the topology file.
 
-use dataplane::packet::Reason;
+use std::net::IpAddr;
+
+use dataplane::packet::{Addr, Reason};
 use dataplane::path::admit::{Headers, Hop, HopStage};
 use dataplane::wire::protocol;
+use ipnet::IpNet;
 
+use crate::check::{EVERYWHERE, EVERYWHERE_IPV6, NAT64};
 use crate::compile::Names;
+use crate::explain::words::protocol_name;
 
 /// What to change in the topology, or what to look at where nothing in it is wrong.
 pub(super) fn advice(
@@ -22,24 +27,30 @@ pub(super) fn advice(
     let traffic = match key.protocol {
         protocol::TCP => format!("protocol: tcp, ports: {port}"),
         protocol::UDP => format!("protocol: udp, ports: {port}"),
-        protocol::ICMP => {
+        protocol::ICMP | protocol::ICMPV6 => {
             let [kind, code] = headers.selector.to_be_bytes();
-            format!("protocol: icmp, type: {kind}, code: {code}")
+            let name = protocol_name(key.protocol);
+            format!("protocol: {name}, type: {kind}, code: {code}")
         }
         other => format!("protocol: {other}"),
     };
+    let block = |addr: Addr| IpNet::from(IpAddr::from(addr));
     match reason {
         Reason::GroupMismatch if stage == Some(HopStage::SecurityGroupEgress) => format!(
-            "add {{{traffic}, destination: {dst}/32}} to the `egress` of a security group of the sender"
+            "add {{{traffic}, destination: {}}} to the `egress` of a security group of the sender",
+            block(dst)
         ),
         Reason::GroupMismatch => format!(
-            "add {{{traffic}, source: {src}/32}} to the `ingress` of a security group of the receiver; \
-            behind a gateway the source is its address"
+            "add {{{traffic}, source: {}}} to the `ingress` of a security group of the receiver; \
+            behind a gateway that translates, the source is its address",
+            block(src)
         ),
         Reason::AclDenied => {
             let (side, peer) = match stage {
-                Some(HopStage::NetworkAclEgress) => ("egress", format!("destination: {dst}/32")),
-                _ => ("ingress", format!("source: {src}/32")),
+                Some(HopStage::NetworkAclEgress) => {
+                    ("egress", format!("destination: {}", block(dst)))
+                }
+                _ => ("ingress", format!("source: {}", block(src))),
             };
             format!(
                 "add {{rule: 1, action: allow, {traffic}, {peer}}} to the `{side}` of network ACL {name}, \
@@ -47,11 +58,15 @@ pub(super) fn advice(
             )
         }
         Reason::NoRoute => format!(
-            "add a route to {dst} to route table {name}, such as {{destination: 0.0.0.0/0, target: GATEWAY}}"
+            "add a route to {dst} to route table {name}, such as {{destination: {}, target: GATEWAY}}",
+            everywhere(dst)
         ),
         Reason::Blackhole => {
             format!("give the route in route table {name} a target that is there, or remove it")
         }
+        Reason::NoPath if is_nat64(dst) => format!(
+            "route {NAT64} by a NAT gateway in the sender's route table: {name} does not translate it"
+        ),
         Reason::NoPath => {
             format!("declare who has {dst}: a network interface in the VPC, or an internet host")
         }
@@ -135,4 +150,18 @@ pub(super) fn advice(
                 .to_owned()
         }
     }
+}
+
+/// The destination of a route that leads to `addr`, as most tables have it.
+fn everywhere(addr: Addr) -> IpNet {
+    match IpAddr::from(addr) {
+        _ if is_nat64(addr) => IpNet::V6(NAT64),
+        IpAddr::V4(_) => EVERYWHERE,
+        IpAddr::V6(_) => EVERYWHERE_IPV6,
+    }
+}
+
+/// Whether `addr` stands for one of IPv4.
+fn is_nat64(addr: Addr) -> bool {
+    IpNet::V6(NAT64).contains(&IpAddr::from(addr))
 }

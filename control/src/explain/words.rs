@@ -63,7 +63,8 @@ pub(super) fn detail(
     let key = &headers.key;
     let Some(last) = last else { return reason.text().to_owned() };
     let (kind, name) = names.kind_and_name(last.component);
-    let device = format!("{} {name}", kind.replace('-', " "));
+    let kind = kind.replace('-', " ").replace("egress only", "egress-only");
+    let device = format!("{kind} {name}");
     // As it is where it was dropped: gateways on the way have translated it.
     let ((src, _), (dst, port)) = (last.src, last.dst);
     let what = match key.protocol {
