@@ -311,6 +311,43 @@ profile: {{{profile}}}
 }
 
 #[test]
+fn a_translator_by_the_rfcs_is_checked_and_not_there_yet() {
+    let told = |nat64: &str| {
+        let text = format!(
+            "vpcs: {{main: {{cidr_block: 10.0.0.0/16}}}}\nprofile: {{nat64: {{{nat64}}}}}\n"
+        );
+        let report = check::read(&text, "test.yaml").unwrap_err();
+        report.faults().iter().map(|fault| fault.message.clone()).collect::<Vec<_>>()
+    };
+    let whole = "
+      prefix: 64:ff9b::/96, pool: 192.0.2.2, ports: 1-3000, icmp_source: 203.0.113.8, rules: rfc,
+      static: [{protocol: tcp, inside: '[2001:db8::5]:2000', outside: '192.0.2.2:2000'}],
+      mappings: [{ipv6: '2001:db8:3::/120', ipv4: 1.0.0.0/24}]";
+    assert_eq!(told(whole), ["`nat64`: not supported yet"]);
+    for prefix in
+        ["2001:db8::/32", "2001:db8:ff00::/40", "2001:db8::/48", "2001:db8::/56", "2001:db8::/64"]
+    {
+        assert_eq!(
+            told(&format!("pool: none, prefix: '{prefix}'")),
+            ["`nat64`: not supported yet"]
+        );
+    }
+    let refused = |nat64: &str, fault: &str| {
+        assert!(told(nat64).contains(&fault.to_owned()), "{:?}", told(nat64))
+    };
+    refused("prefix: 64:ff9b::/96", "`profile.nat64` lacks `pool`");
+    refused("pool: none, prefix: '2001:db8::/33'", "2001:db8::/33 is no prefix for IPv4");
+    refused(
+        "pool: none, prefix: '2001:db8:0:0:100::/96'",
+        "bits 64 to 71 of 2001:db8:0:0:100::/96 are not zero",
+    );
+    refused("pool: none, ports: 1-2", "ports of a translator that has none");
+    let bound =
+        "pool: none, static: [{protocol: udp, inside: '[2001:db8::5]:1', outside: '192.0.2.2:1'}]";
+    refused(bound, "192.0.2.2 is not the pool's");
+}
+
+#[test]
 fn aliases_stand_for_what_they_name() {
     let topology = checked(
         "vpcs: {main: {cidr_block: 10.0.0.0/16}}

@@ -11,6 +11,7 @@ use std::ops::{Deref, Index};
 use dataplane::tables::ConnectionTracking;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+pub use crate::check::nat64::{Nat64, Nat64Mapping, Nat64Pool, Nat64Static};
 pub use crate::check::profile::Profile;
 pub use crate::endpoints::Service;
 

@@ -17,6 +17,7 @@ mod ipv6_addresses;
 mod ipv6_blocks;
 mod limits;
 mod names;
+mod nat64;
 mod nat_gateways;
 mod not_yet;
 mod profile;

@@ -13,6 +13,7 @@ impl Check<'_, '_> {
     pub(super) fn not_yet(&mut self) {
         self.no_ipv6();
         self.no_nat64();
+        self.no_translator();
     }
 
     /// Packets of IPv6 come from where there are addresses of it: from VPCs, and from internet hosts.
@@ -47,6 +48,14 @@ impl Check<'_, '_> {
                 let fault = Fault::unsupported(destination.place, "NAT64");
                 self.faults.push(fault.help("leave the route out for now"));
             }
+        }
+    }
+
+    /// NAT gateways do as AWS's.
+    fn no_translator(&mut self) {
+        if let Some(nat64) = self.model.profile.as_ref().and_then(|it| it.nat64.as_ref()) {
+            let fault = Fault::unsupported(nat64.place, "`nat64`");
+            self.faults.push(fault.help("leave it out for now"));
         }
     }
 }

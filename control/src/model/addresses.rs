@@ -3,7 +3,7 @@
 //! EC2 corrects a block with host bits without a word; here it is corrected with one. IPv4-mapped addresses (RFC 4291
 //! s. 2.5.5.2) are refused: no packet on a wire bears one.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -53,14 +53,18 @@ macro_rules! v6 {
 }
 
 /// An IPv4 address, as a regular expression.
-const ADDRESS: &str = v4!();
+pub(super) const ADDRESS: &str = v4!();
 
 /// An IPv4 block, as a regular expression.
 const BLOCK: &str = concat!(v4!(), "/(0?[0-9]|[12][0-9]|3[0-2])");
 
-/// Whatever an IPv6 address looks like, as a regular expression; the same of a block.
+/// An IPv4 address and a port, as a regular expression.
+const SOCKET: &str = concat!(v4!(), ":[0-9]{1,5}");
+
+/// Whatever an IPv6 address looks like, as a regular expression; the same of a block, and of an address and a port.
 const IPV6_ADDRESS: &str = v6!();
 const IPV6_BLOCK: &str = concat!(v6!(), "/(0{0,2}[0-9]|0?[1-9][0-9]|1[01][0-9]|12[0-8])");
+const IPV6_SOCKET: &str = concat!("\\[", v6!(), "\\]:[0-9]{1,5}");
 
 impl Read for IpNet {
     fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
@@ -145,6 +149,26 @@ impl Read for Ipv6Addr {
 
     fn schema(_: &mut Definitions) -> Value {
         schema::matching(&[IPV6_ADDRESS])
+    }
+}
+
+impl Read for SocketAddrV4 {
+    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
+        parsed(node, "an IPv4 address and a port, 192.0.2.2:2000", faults)
+    }
+
+    fn schema(_: &mut Definitions) -> Value {
+        schema::matching(&[SOCKET])
+    }
+}
+
+impl Read for SocketAddrV6 {
+    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
+        parsed(node, "an IPv6 address and a port, [2001:db8::5]:2000", faults)
+    }
+
+    fn schema(_: &mut Definitions) -> Value {
+        schema::matching(&[IPV6_SOCKET])
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod declare;
+mod nat64;
 mod outline;
 mod read;
 mod rules;
@@ -22,6 +23,7 @@ use declare::record;
 use read::Read;
 
 pub use addresses::{PeerText, PublicIp};
+pub use nat64::{Nat64, Nat64Mapping, Nat64Pool, Nat64Protocol, Nat64Rules, Nat64Static};
 pub use outline::{Change, difference};
 pub use read::{At, Entries};
 pub(crate) use read::{closest, shortened};
@@ -292,6 +294,7 @@ record! {
         optional tracking_icmp_errors: IcmpErrorsWord,
         /// The most connections that an interface tracks at once; no limit by default.
         optional tracking_connections: u32,
+        /// Makes every NAT gateway a plain translator of the RFCs, for conformance suites; AWS's NAT64 by default.
+        optional nat64: Nat64,
     }
-    later "nat64"
 }

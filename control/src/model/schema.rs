@@ -201,6 +201,7 @@ mod tests {
             "ipv6-not-yet",
             "missing-keys",
             "nat-gateway-addresses",
+            "nat64-profile",
             "not-yet",
             "profile",
             "several-at-once",
@@ -220,6 +221,10 @@ mod tests {
         let port = |port: &str| rule(&format!("source: 0.0.0.0/0, ports: {port}"));
         let kind = |kind: &str| rule(&format!("source: g, type: {kind}"));
         let vpc = |rest: &str| format!("vpcs: {{v: {{cidr_block: {rest}}}}}");
+        let binding = |inside: &str, outside: &str| {
+            let ends = format!("inside: {inside}, outside: {outside}");
+            format!("profile: {{nat64: {{pool: none, static: [{{protocol: udp, {ends}}}]}}}}")
+        };
         let eni = |rest: &str| format!("network_interfaces: {{e: {{subnet: s, {rest}}}}}");
         for (text, right) in [
             (port("443"), true),
@@ -262,6 +267,11 @@ mod tests {
             (eni("security_groups: g"), false),
             ("internet: {uplink: none, hosts: }".to_owned(), true),
             ("internet: {uplink: host}".to_owned(), false),
+            ("profile: {nat64: {pool: none, prefix: 2001:db8::/40}}".to_owned(), true),
+            ("profile: {nat64: {pool: any}}".to_owned(), false),
+            (binding("'[2001:db8::5]:2000'", "192.0.2.2:2000"), true),
+            (binding("2001:db8::5", "192.0.2.2:2000"), false),
+            (binding("'[2001:db8::5]:2000'", "192.0.2.2"), false),
             ("vpcs: []".to_owned(), false),
             ("vpcs: {v: }".to_owned(), false),
         ] {

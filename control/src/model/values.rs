@@ -132,6 +132,6 @@ macro_rules! read_number {
 read_number!(u8 u16 u32);
 
 /// Digits and nothing else: no sign, no blank.
-fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
+pub(super) fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
