@@ -198,7 +198,9 @@ mod tests {
         let expected = [
             "bad-cidrs",
             "impossible-rules",
+            "ipv6-addresses",
             "ipv6-not-yet",
+            "ipv6-ranges",
             "missing-keys",
             "nat-gateway-addresses",
             "nat64-profile",

@@ -95,3 +95,57 @@ fn of_host(host: &InternetHost) -> SeatKind {
         SeatKind::BuiltIn { addresses: host.addresses.clone(), serves: host.serves.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+    use crate::compile::Names;
+
+    #[test]
+    fn each_family_has_its_addresses_and_its_router_and_ipv6_alone_its_own_resolver() {
+        let topology = check::read(
+            "
+vpcs: {main: {cidr_block: 10.0.0.0/16, ipv6_cidr_block: '2600:1f18:1234:5600::/56'}}
+subnets:
+  both: {vpc: main, cidr_block: 10.0.1.0/24, ipv6_cidr_block: '2600:1f18:1234:5601::/64'}
+  alone: {vpc: main, ipv6_native: true, ipv6_cidr_block: '2600:1f18:1234:5610::/60'}
+network_interfaces:
+  both: {subnet: both, ipv6_addresses: ['2600:1f18:1234:5601::10', '2600:1f18:1234:5601::11']}
+  plain: {subnet: both}
+  alone: {subnet: alone}
+internet:
+  hosts:
+    partner.example: {addresses: [203.0.113.90, '2001:db8:90::90']}
+    echo.example: {addresses: ['2001:db8:7::7'], serves: [echo]}
+",
+            "test.yaml",
+        );
+        let topology = topology.unwrap_or_else(|report| panic!("{report}")).topology;
+        let ids = Names::default().assign(&topology).unwrap();
+        let told: Vec<_> = seats(&topology, &ids)
+            .into_iter()
+            .map(|seat| match seat.kind {
+                SeatKind::Namespace { interface, resolv_conf } => {
+                    let addresses = interface.addresses.iter().map(ToString::to_string);
+                    let gateways = interface.gateways.iter().map(ToString::to_string);
+                    let parts = [addresses.collect::<Vec<_>>(), gateways.collect()];
+                    format!("{}|{}", parts.map(|it| it.join(" ")).join("|"), resolv_conf.trim())
+                }
+                SeatKind::BuiltIn { addresses, .. } => format!("{addresses:?}"),
+            })
+            .collect();
+        let both = "10.0.1.1 2600:1f18:1234:5601::1|nameserver 10.0.0.2";
+        assert_eq!(
+            told,
+            [
+                format!("10.0.1.4/24 2600:1f18:1234:5601::10/64 2600:1f18:1234:5601::11/64|{both}"),
+                format!("10.0.1.5/24|{both}"),
+                "2600:1f18:1234:5610::4/60|2600:1f18:1234:5610::1|nameserver fd00:ec2::253"
+                    .to_owned(),
+                "203.0.113.90/32 2001:db8:90::90/128||".to_owned(),
+                "[2001:db8:7::7]".to_owned(),
+            ]
+        );
+    }
+}
