@@ -10,15 +10,32 @@ const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-fn example(file: &str) -> Checked {
+fn text(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies").join(file);
-    check::load(&path).unwrap_or_else(|error| panic!("{error}")).topology
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn example(file: &str) -> Checked {
+    inline(&text(file))
+}
+
+fn inline(text: &str) -> Checked {
+    check::read(text, "test.yaml").unwrap_or_else(|report| panic!("{report}")).topology
+}
+
+fn try_ask(
+    topology: &Checked,
+    from: &str,
+    to: &str,
+    protocol: u8,
+    port: u16,
+) -> Result<Walked, explain::Error> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    explain::explain(topology, &Question { from, to, protocol, port, source_port: 40_000 })
 }
 
 fn ask(topology: &Checked, from: &str, to: &str, protocol: u8, port: u16) -> Walked {
-    let (from, to) = (from.to_owned(), to.to_owned());
-    let question = Question { from, to, protocol, port, source_port: 40_000 };
-    explain::explain(topology, &question).unwrap_or_else(|error| panic!("{error}"))
+    try_ask(topology, from, to, protocol, port).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The reason, or that request and answer arrive.
@@ -118,6 +135,10 @@ fn a_name_means_its_ipv4_address_first_and_what_both_ends_have() {
     assert_eq!(means("web", "db"), "10.0.1.20:80");
     // No public address of IPv4: that of IPv6 is one.
     assert_eq!(means("visitor.example", "db"), "[2600:1f18:1234:5602::4]:80");
+    let topology = example("ipv6-only-nat64.yaml");
+    let means = |from: &str, to: &str| ask(&topology, from, to, TCP, 80).packet_in.dst;
+    assert_eq!(means("app", "partner.example"), "[2001:db8:90::90]:80");
+    assert_eq!(means("partner.example", "app"), "[2600:1f18:1234:5601::10]:80");
 }
 
 #[test]
@@ -173,4 +194,45 @@ fn r7_nobody_gets_in_by_an_egress_only_gateway_and_anybody_by_an_internet_gatewa
     );
     let walked = ask(&topology, "stuck", CHECKIP, TCP, 80);
     assert!(walked.advice.unwrap().contains("{destination: ::/0, target: GATEWAY}"));
+}
+
+#[test]
+fn d5_a_rule_for_ipv4_lets_nothing_out_of_a_subnet_of_ipv6_alone() {
+    let topology = example("ipv6-only-nat64.yaml");
+    let walked = ask(&topology, "narrow", "64:ff9b::203.0.113.80", TCP, 80);
+    assert_eq!(verdict(&walked), "ENI_SG_RULES_MISMATCH");
+    assert!(walked.advice.unwrap().contains("destination: 64:ff9b::cb00:7150/128"));
+    assert_eq!(verdict(&ask(&topology, "app", "2001:db8:90::90", TCP, 80)), "answered");
+}
+
+#[test]
+fn d3_without_its_route_nat64_is_told_to_lack_it() {
+    let route = "      - {destination: \"64:ff9b::/96\", target: nat-a}\n";
+    let without = text("ipv6-only-nat64.yaml").replace(route, "");
+    let walked = ask(&inline(&without), "app", "64:ff9b::cb00:7150", TCP, 80);
+    assert_eq!(verdict(&walked), "NO_PATH");
+    let advice = walked.advice.unwrap();
+    assert!(advice.starts_with("route 64:ff9b::/96 by a NAT gateway"), "{advice}");
+    let closed = without.replace("      - {destination: \"::/0\", target: eigw}\n", "      []\n");
+    let walked = ask(&inline(&closed), "app", "64:ff9b::cb00:7150", TCP, 80);
+    assert_eq!(verdict(&walked), "NO_ROUTE_TO_DESTINATION");
+    assert!(walked.advice.unwrap().contains("{destination: 64:ff9b::/96, target: GATEWAY}"));
+}
+
+#[test]
+fn ends_without_a_common_family_are_told_so() {
+    let topology = example("ipv6-only-nat64.yaml");
+    let told =
+        |from: &str, to: &str| try_ask(&topology, from, to, TCP, 80).unwrap_err().to_string();
+    assert_eq!(
+        told("app", "checkip.amazonaws.com"),
+        "app and checkip.amazonaws.com have no addresses of one family; by NAT64, checkip.amazonaws.com is \
+         64:ff9b::203.0.113.80"
+    );
+    assert_eq!(told("legacy", "app"), "legacy and app have no addresses of one family");
+    assert_eq!(told("app", "203.0.113.80"), "app has no IPv4 address to send from to 203.0.113.80");
+    assert_eq!(
+        told("legacy", "2001:db8::1"),
+        "legacy has no IPv6 address to send from to 2001:db8::1"
+    );
 }
