@@ -1,21 +1,23 @@
 //! One packet walked in words, and its reply, through the very code that admits live packets.
 
 mod advice;
+mod ends;
 pub(crate) mod words;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use dataplane::packet::{Addr, Answer, Direction, Key, Reason};
+use dataplane::packet::{Answer, Direction, Key, Reason};
 use dataplane::path::admit::{Admitted, Denial, Headers, Hop, Refusal, admit};
 use dataplane::shared::{Shared, WorkerId};
 use dataplane::state::Shard;
 use dataplane::tables::Tables;
-use dataplane::wire::{icmpv4, protocol, tcp::flags};
+use dataplane::wire::{icmpv4, icmpv6, protocol, tcp::flags};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::check::{Checked, Endpoint, Topology};
+use crate::check::{Checked, Endpoint};
 use crate::compile::{self, Compiled, FIRST_EPOCH, Names, TooMany};
+use ends::Ends;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -24,7 +26,7 @@ pub struct Question {
     pub from: String,
     /// An address, or the receiver's name.
     pub to: String,
-    /// IP protocol number.
+    /// IP protocol number; that of ICMP stands for ICMPv6 where the way is by IPv6.
     pub protocol: u8,
     /// Destination port; read for TCP and UDP.
     pub port: u16,
@@ -46,9 +48,24 @@ pub enum Error {
     /// The topology is larger than the data plane can name.
     #[error(transparent)]
     TooMany(#[from] TooMany),
-    /// IPv6 has its own issue.
-    #[error("{0} is an IPv6 address, which is not supported yet")]
-    Ipv6(IpAddr),
+    /// Who sends has no address of the receiver's family.
+    #[error("{from} has no {} address to send from to {to}", ends::family(*.to))]
+    NoSource {
+        /// Who was to send.
+        from: String,
+        /// Where to.
+        to: IpAddr,
+    },
+    /// One has IPv4 alone, the other IPv6 alone.
+    #[error("{from} and {to} have no addresses of one family{advice}")]
+    NoFamily {
+        /// Who was to send.
+        from: String,
+        /// Who was to receive.
+        to: String,
+        /// What else leads there, if anything may.
+        advice: String,
+    },
 }
 
 /// What became of one packet, in the words of the contract's verdicts.
@@ -115,24 +132,22 @@ const DELIVERED: &str = "delivered";
 pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error> {
     let mut names = Names::default();
     let Compiled { tables, ids } = compile::compile(topology, &[], &mut names, FIRST_EPOCH)?;
-    let from = endpoint(topology, &question.from)?;
-    let (to, expected) = destination(topology, from, &question.to)?;
-    let (link, source) = match from {
-        Endpoint::NetworkInterface(at) => (ids.eni_links[at.0], topology[at].private_ip),
-        Endpoint::InternetHost(at) => {
-            let host = &topology[at];
-            // A host has at least one address.
-            let address = host.addresses.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED);
-            (ids.host_links[at.0], address)
-        }
+    let Ends { from, source, to, expected } = ends::find(topology, &question.from, &question.to)?;
+    let link_of = |endpoint| match endpoint {
+        Endpoint::NetworkInterface(at) => ids.eni_links[at.0],
+        Endpoint::InternetHost(at) => ids.host_links[at.0],
     };
-    let ports = match question.protocol {
+    let link = link_of(from);
+    let protocol = match (question.protocol, to) {
+        (protocol::ICMP, IpAddr::V6(_)) => protocol::ICMPV6,
+        (other, _) => other,
+    };
+    let ports = match protocol {
         protocol::TCP | protocol::UDP => (question.source_port, question.port),
-        protocol::ICMP => (question.source_port, 0),
+        protocol::ICMP | protocol::ICMPV6 => (question.source_port, 0),
         _ => (0, 0),
     };
-    let key =
-        Key::new(link, question.protocol, (Addr::v4(source), ports.0), (Addr::v4(to), ports.1));
+    let key = Key::new(link, protocol, (source.into(), ports.0), (to.into(), ports.1));
     // One flow and its like: nothing of a running instance is touched.
     let shared = std::sync::Arc::new(Shared::default());
     let mut teller = Teller {
@@ -142,10 +157,7 @@ pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error>
     };
     let (mut request, admitted) = teller.walk(key, Direction::Original);
     let Some(admitted) = admitted else { return Ok(request) };
-    let expected = expected.map(|endpoint| match endpoint {
-        Endpoint::NetworkInterface(at) => ids.eni_links[at.0],
-        Endpoint::InternetHost(at) => ids.host_links[at.0],
-    });
+    let expected = expected.map(link_of);
     let back = teller.reply_key(&admitted);
     if expected.is_some() && expected != back.map(|key| key.link) {
         request.verdict = "dropped";
@@ -171,51 +183,15 @@ pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error>
 /// Ports are chosen at random; an explanation says the same each time.
 const SEED: u64 = 1;
 
-fn endpoint(topology: &Topology, name: &str) -> Result<Endpoint, Error> {
-    topology.endpoint(name).ok_or_else(|| {
-        let interfaces = topology.network_interfaces.iter().map(|it| it.name.as_str());
-        let hosts = topology.internet_hosts.iter().map(|host| host.name.as_str());
-        let known: Vec<&str> = interfaces.chain(hosts).collect();
-        Error::Unknown { name: name.to_owned(), known: known.join(", ") }
-    })
-}
-
-/// The address that `to` means to `from`, and who is to have it where a name was given: the private
-/// address where both are in one VPC, else the public one, else the private one.
-fn destination(
-    topology: &Topology,
-    from: Endpoint,
-    to: &str,
-) -> Result<(Ipv4Addr, Option<Endpoint>), Error> {
-    match to.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) => return Ok((address, None)),
-        Ok(address @ IpAddr::V6(_)) => return Err(Error::Ipv6(address)),
-        Err(_) => {}
-    }
-    let expected = endpoint(topology, to)?;
-    match expected {
-        Endpoint::InternetHost(at) => {
-            let address = topology[at].addresses.first().copied();
-            Ok((address.unwrap_or(Ipv4Addr::UNSPECIFIED), Some(expected)))
-        }
-        Endpoint::NetworkInterface(at) => {
-            let interface = &topology[at];
-            let near = matches!(from, Endpoint::NetworkInterface(from)
-                if topology[topology[from].subnet].vpc == topology[interface.subnet].vpc);
-            let address = match interface.public_ip {
-                Some(public) if !near => public,
-                _ => interface.private_ip,
-            };
-            Ok((address, Some(expected)))
-        }
-    }
-}
-
 fn headers(key: Key, direction: Direction) -> Headers {
     let reply = direction == Direction::Reply;
     let selector = match key.protocol {
         protocol::ICMP => {
             let kind = if reply { icmpv4::kind::ECHO_REPLY } else { icmpv4::kind::ECHO_REQUEST };
+            u16::from_be_bytes([kind, 0])
+        }
+        protocol::ICMPV6 => {
+            let kind = if reply { icmpv6::kind::ECHO_REPLY } else { icmpv6::kind::ECHO_REQUEST };
             u16::from_be_bytes([kind, 0])
         }
         _ => key.dst_port(),

@@ -83,7 +83,8 @@ fn what_runs_keeps_its_addresses_where_nobody_claims_them() {
     assert_ne!(named(&running, "on").0, named(&grown, "first").0);
 
     // A declared address goes before one that was only given.
-    let claimed = format!("  first: {{subnet: n, private_ip: {}}}\n  on:", named(&running, "on").0);
+    let held = named(&running, "on").0.unwrap();
+    let claimed = format!("  first: {{subnet: n, private_ip: {held}}}\n  on:");
     let claimed = over(&[("  on:", &claimed)]);
     assert_eq!(check::readdressed(&running, &claimed), ["network_interfaces on"]);
     // Another subnet has other addresses.
@@ -91,7 +92,7 @@ fn what_runs_keeps_its_addresses_where_nobody_claims_them() {
         ("subnets:", "subnets:\n  m: {vpc: main, cidr_block: 10.0.1.0/28}"),
         ("  on: {subnet: n}", "  on: {subnet: m}"),
     ]);
-    assert_eq!(named(&moved, "on"), (Ipv4Addr::new(10, 0, 1, 4), None));
+    assert_eq!(named(&moved, "on"), (Some(Ipv4Addr::new(10, 0, 1, 4)), None));
 }
 
 #[test]
@@ -124,7 +125,7 @@ network_interfaces: {{{interfaces}}}
         over(&first, &[], &text(&[a, c, d].join(", "), "new: {subnet: a, public_ip: auto}"));
     assert_eq!(pairs(&second), [(4, 1), (6, 3), (7, 4)], "the second drains");
     let new = &second.network_interfaces[0];
-    assert_eq!((last(new.private_ip), new.public_ip.map(last)), (8, Some(5)));
+    assert_eq!((new.private_ip.map(last), new.public_ip.map(last)), (Some(8), Some(5)));
 
     let address =
         NatAddress { private_ip: [10, 0, 0, 5].into(), public_ip: Some([198, 51, 100, 2].into()) };
@@ -134,9 +135,9 @@ network_interfaces: {{{interfaces}}}
     let newer = |draining: &[Draining]| {
         let third = over(&second, draining, &text(&[a, c, d].join(", "), more));
         let newer = &third.network_interfaces[1];
-        (last(newer.private_ip), newer.public_ip.map(last))
+        (newer.private_ip.map(last), newer.public_ip.map(last))
     };
-    assert_eq!((newer(&draining), newer(&[])), ((9, Some(6)), (5, Some(2))));
+    assert_eq!((newer(&draining), newer(&[])), ((Some(9), Some(6)), (Some(5), Some(2))));
     let back = over(&second, &draining, &text(&[a, c, d, b].join(", "), ""));
     assert_eq!(pairs(&back)[3], (5, 2), "what comes back is where its connections are");
 }
@@ -157,9 +158,9 @@ fn addresses_go_to_gateways_first_then_to_interfaces_in_file_order() {
     assert_eq!(
         given,
         [
-            ("on", address("10.0.0.6"), Some(address("198.51.100.3"))),
-            ("yes", address("10.0.0.4"), None),
-            ("123", address("10.0.0.7"), Some(address("198.51.100.1"))),
+            ("on", Some(address("10.0.0.6")), Some(address("198.51.100.3"))),
+            ("yes", Some(address("10.0.0.4")), None),
+            ("123", Some(address("10.0.0.7")), Some(address("198.51.100.1"))),
         ]
     );
 }
@@ -291,7 +292,7 @@ fn quotas_give_warnings_and_the_topology() {
     assert_eq!(
         warnings(&text),
         [
-            "61 rules of one side of a security group: the default quota is 60",
+            "61 IPv4 rules of one side of a security group: the default quota is 60",
             "6 security groups of a network interface: the default quota is 5",
         ]
     );
@@ -310,7 +311,7 @@ fn quotas_of_rules_count_each_side_and_what_a_prefix_list_holds() {
         format!("{vpc}security_groups: {{g: {{vpc: main, {sides}}}}}\n")
     };
     assert_eq!(warnings(&group(60, 60)), [""; 0]);
-    let message = "61 rules of one side of a security group: the default quota is 60";
+    let message = "61 IPv4 rules of one side of a security group: the default quota is 60";
     assert_eq!(warnings(&group(60, 61)), [message]);
 
     let entries: Vec<_> = (1..=20).map(|host| format!("192.0.2.{host}/32")).collect();
@@ -332,7 +333,7 @@ fn quotas_of_rules_count_each_side_and_what_a_prefix_list_holds() {
     assert_eq!(warnings(&format!("{vpc}network_acls:\n{acls}")), [message]);
     let rule = |rule| format!("{{rule: {rule}, action: deny, protocol: all, source: 10.0.0.0/8}}");
     let ingress = (1..=21).map(rule).collect::<Vec<_>>().join(", ");
-    let message = "21 rules of one side of a network ACL: the default quota is 20";
+    let message = "21 IPv4 rules of one side of a network ACL: the default quota is 20";
     let text = format!("{vpc}network_acls: {{a: {{vpc: main, ingress: [{ingress}]}}}}\n");
     assert_eq!(warnings(&text), [message]);
 }
@@ -430,6 +431,43 @@ profile: {{{profile}}}
         let gone = Device::Eni(EniId(9)).idle(Phase::Established, &timers);
         assert_eq!(gone.millis() / 1000, tcp, "one that is gone");
     }
+}
+
+#[test]
+fn a_translator_by_the_rfcs_is_checked_and_not_there_yet() {
+    let told = |nat64: &str| {
+        let text = format!(
+            "vpcs: {{main: {{cidr_block: 10.0.0.0/16}}}}\nprofile: {{nat64: {{{nat64}}}}}\n"
+        );
+        let report = check::read(&text, "test.yaml").unwrap_err();
+        report.faults().iter().map(|fault| fault.message.clone()).collect::<Vec<_>>()
+    };
+    let whole = "
+      prefix: 64:ff9b::/96, pool: 192.0.2.2, ports: 1-3000, icmp_source: 203.0.113.8, rules: rfc,
+      static: [{protocol: tcp, inside: '[2001:db8::5]:2000', outside: '192.0.2.2:2000'}],
+      mappings: [{ipv6: '2001:db8:3::/120', ipv4: 1.0.0.0/24}]";
+    assert_eq!(told(whole), ["`nat64`: not supported yet"]);
+    for prefix in
+        ["2001:db8::/32", "2001:db8:ff00::/40", "2001:db8::/48", "2001:db8::/56", "2001:db8::/64"]
+    {
+        assert_eq!(
+            told(&format!("pool: none, prefix: '{prefix}'")),
+            ["`nat64`: not supported yet"]
+        );
+    }
+    let refused = |nat64: &str, fault: &str| {
+        assert!(told(nat64).contains(&fault.to_owned()), "{:?}", told(nat64))
+    };
+    refused("prefix: 64:ff9b::/96", "`profile.nat64` lacks `pool`");
+    refused("pool: none, prefix: '2001:db8::/33'", "2001:db8::/33 is no prefix for IPv4");
+    refused(
+        "pool: none, prefix: '2001:db8:0:0:100::/96'",
+        "bits 64 to 71 of 2001:db8:0:0:100::/96 are not zero",
+    );
+    refused("pool: none, ports: 1-2", "ports of a translator that has none");
+    let bound =
+        "pool: none, static: [{protocol: udp, inside: '[2001:db8::5]:1', outside: '192.0.2.2:1'}]";
+    refused(bound, "192.0.2.2 is not the pool's");
 }
 
 #[test]

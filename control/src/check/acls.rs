@@ -2,25 +2,17 @@
 
 use std::collections::HashMap;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
-use crate::check::blocks::net;
+use crate::check::groups::{EVERYWHERE, EVERYWHERE_IPV6};
 use crate::check::ids::id;
 use crate::check::traffic::{Selector, selector};
-use crate::check::{AclAction, AclRule, Check, NetworkAcl, Traffic};
+use crate::check::{AclAction, AclRule, Check, NetworkAcl, Traffic, VpcIndex};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{Action, At};
 
 /// The numbers that a rule may have; 32767 is the `*` rule.
 const NUMBERS: std::ops::RangeInclusive<u16> = 1..=32766;
-
-/// What the `default` ACL has on both sides.
-const ALLOW_ALL: AclRule = AclRule {
-    number: 100,
-    action: AclAction::Allow,
-    traffic: Traffic::All,
-    cidr: net([0, 0, 0, 0], 0),
-};
 
 /// The numbers that one side of an ACL has given so far.
 type Numbers = HashMap<u16, Place>;
@@ -52,11 +44,24 @@ impl Check<'_, '_> {
             name: "default".to_owned(),
             id: id("acl", &format!("{}/default", self.vpc_name(vpc)), None),
             vpc,
-            ingress: vec![ALLOW_ALL],
-            egress: vec![ALLOW_ALL],
+            ingress: self.allow_all(vpc),
+            egress: self.allow_all(vpc),
             implicit: true,
         }));
         acls
+    }
+
+    /// What the `default` ACL of a VPC has on both sides (AWS "Default network ACL").
+    fn allow_all(&self, vpc: VpcIndex) -> Vec<AclRule> {
+        let ipv6 = self.has_ipv6(vpc).then_some((101, EVERYWHERE_IPV6));
+        let numbered = [Some((100, EVERYWHERE)), ipv6].into_iter().flatten();
+        let rule = |(number, cidr)| AclRule {
+            number,
+            action: AclAction::Allow,
+            traffic: Traffic::All,
+            cidr,
+        };
+        numbered.map(rule).collect()
     }
 
     fn number(&mut self, number: Option<At<u16>>, numbers: &mut Numbers) -> Option<u16> {
@@ -78,13 +83,15 @@ impl Check<'_, '_> {
         number: Option<u16>,
         action: Option<At<Action>>,
         selector: &Selector<'_>,
-        cidr: Option<At<Ipv4Net>>,
+        cidr: Option<At<IpNet>>,
     ) -> Option<AclRule> {
         let traffic = self.traffic(selector);
         let action = match action?.value {
             Action::Allow => AclAction::Allow,
             Action::Deny => AclAction::Deny,
         };
-        Some(AclRule { number: number?, action, traffic: traffic?, cidr: cidr?.value })
+        let (traffic, cidr) = (traffic?, cidr?);
+        self.can_match(selector, traffic, cidr);
+        Some(AclRule { number: number?, action, traffic, cidr: cidr.value })
     }
 }

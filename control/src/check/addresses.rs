@@ -1,16 +1,15 @@
 //! Which address does everything have, and has nothing else the same?
 //!
-//! Declared addresses are claimed first. Then NAT gateways and network interfaces without one keep what they
+//! Of IPv4; those of IPv6 are in `ipv6_addresses`. Declared addresses are claimed first. Then NAT gateways and network interfaces without one keep what they
 //! have where a topology runs already; the others get theirs in file order: the lowest free one of their
 //! subnet, the next free one of 198.51.100.0/24 (RFC 5737) in public.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
 
 use crate::check::blocks::net;
+use crate::check::claims::{Address, Claims, Cursor};
 use crate::check::held::{nat_gateways, network_interfaces};
 use crate::check::nat_gateways::NatPairs;
 use crate::check::{Check, Running, SubnetIndex, VpcIndex};
@@ -19,9 +18,6 @@ use crate::model::{self, At, PublicIp};
 
 /// Where public addresses come from that the file does not give.
 const PUBLIC_POOL: Ipv4Net = net([198, 51, 100, 0], 24);
-
-/// How many addresses at a subnet's start AWS keeps: network, router, resolver, future.
-const RESERVED: u32 = 4;
 
 /// Ranges that no host of the internet has an address of: RFC 6890 and the VPC's own.
 const NOT_PUBLIC: [Ipv4Net; 9] = [
@@ -45,60 +41,18 @@ pub(super) struct Addresses {
     /// Each with all its addresses, the primary first.
     pub(super) nat_gateways: Vec<Vec<Pair>>,
     pub(super) network_interfaces: Vec<Pair>,
+    /// Those of network interfaces.
+    pub(super) ipv6: Vec<Vec<Ipv6Addr>>,
 }
 
-/// Who has an address, in one address space.
-#[derive(Clone, Default)]
-struct Claims(HashMap<Ipv4Addr, Place>);
-
-impl Claims {
-    /// Claims `address` for what stands at `place`; whether it was free.
-    fn take(&mut self, address: Ipv4Addr, place: Place) -> bool {
-        match self.0.entry(address) {
-            Entry::Vacant(free) => {
-                free.insert(place);
-                true
-            }
-            Entry::Occupied(_) => false,
-        }
-    }
-}
-
-/// The lowest address of a range that may still be free.
-#[derive(Clone, Copy)]
-struct Cursor {
-    next: u32,
-    last: u32,
-}
-
-impl Cursor {
-    /// The next address of the range that `claims` does not know.
-    fn free(&mut self, claims: &Claims) -> Option<Ipv4Addr> {
-        while self.next <= self.last {
-            let address = Ipv4Addr::from(self.next);
-            self.next += 1;
-            if !claims.0.contains_key(&address) {
-                return Some(address);
-            }
-        }
-        None
-    }
-
-    fn contains(self, address: Ipv4Addr) -> bool {
-        (self.next..=self.last).contains(&u32::from(address))
-    }
-}
-
-/// The addresses of `subnet` that AWS does not keep for itself.
-fn usable(subnet: Ipv4Net) -> Cursor {
-    Cursor { next: u32::from(subnet.network()) + RESERVED, last: u32::from(subnet.broadcast()) - 1 }
-}
+type Private = Claims<Ipv4Addr>;
+type Public = Claims<Ipv4Addr>;
 
 impl Check<'_, '_> {
     pub(super) fn addresses(&mut self) -> Addresses {
         let mut private = vec![Claims::default(); self.model.vpcs.len()];
         let mut public = Claims::default();
-        let mut addresses = Addresses::default();
+        let mut addresses = Addresses { ipv6: self.ipv6_addresses(), ..Addresses::default() };
         self.hosts(&mut public);
         for (index, gateway) in self.model.nat_gateways.values().enumerate() {
             let subnet = self.homes.nat_gateways[index];
@@ -111,6 +65,7 @@ impl Check<'_, '_> {
         }
         for (index, interface) in self.model.network_interfaces.values().enumerate() {
             let subnet = self.homes.network_interfaces[index];
+            self.no_ipv4(interface, subnet);
             let inside = self.declared_private(interface.private_ip, subnet, &mut private);
             let outside = match interface.public_ip.map(|it| (it.value, it.place)) {
                 Some((PublicIp::Address(value), place)) => {
@@ -133,8 +88,8 @@ impl Check<'_, '_> {
         &self,
         running: Running<'_>,
         addresses: &mut Addresses,
-        private: &mut [Claims],
-        public: &mut Claims,
+        private: &mut [Private],
+        public: &mut Public,
     ) {
         let held = nat_gateways(running.topology);
         for (index, (name, gateway)) in self.model.nat_gateways.iter().enumerate() {
@@ -190,11 +145,11 @@ impl Check<'_, '_> {
         (held_in, held): (&str, Ipv4Addr),
         place: Place,
         subnet: Option<SubnetIndex>,
-        private: &mut [Claims],
+        private: &mut [Private],
     ) -> Option<Ipv4Addr> {
         let VpcIndex(vpc) = self.homes.vpc(subnet)?;
         let (name, subnet) = self.model.subnets.get_index(subnet?.0)?;
-        let usable = usable(subnet.cidr_block?.value).contains(held);
+        let usable = Ipv4Addr::usable(subnet.cidr_block?.value?).contains(held);
         (name == held_in && usable && private[vpc].take(held, place)).then_some(held)
     }
 
@@ -205,23 +160,24 @@ impl Check<'_, '_> {
         subnet: Option<SubnetIndex>,
     ) -> bool {
         match interface.public_ip {
-            Some(choice) => choice.value == PublicIp::Auto,
-            None => subnet
-                .and_then(|it| self.model.subnets.get_index(it.0)?.1.map_public_ip_on_launch)
+            Some(choice) => choice.value == PublicIp::Auto && !self.is_native(subnet),
+            None => self
+                .subnet_of(subnet)
+                .and_then(|(_, it)| it.map_public_ip_on_launch)
                 .is_some_and(|it| it.value),
         }
     }
 
     /// Gives addresses to what has none.
-    fn assign(&mut self, addresses: &mut Addresses, private: &mut [Claims], public: &mut Claims) {
+    fn assign(&mut self, addresses: &mut Addresses, private: &mut [Private], public: &mut Public) {
         let mut subnets: Vec<_> = self
             .model
             .subnets
             .values()
-            .map(|subnet| Some(usable(subnet.cidr_block?.value)))
+            .map(|subnet| Some(Ipv4Addr::usable(subnet.cidr_block?.value?)))
             .collect();
-        let mut pool = usable(PUBLIC_POOL);
-        pool.next = u32::from(PUBLIC_POOL.network()) + 1;
+        let mut pool = Ipv4Addr::usable(PUBLIC_POOL);
+        pool.next = PUBLIC_POOL.network().successor();
         for (index, (name, gateway)) in self.model.nat_gateways.iter().enumerate() {
             let subnet = self.homes.nat_gateways[index];
             let declared = NatPairs::of(gateway);
@@ -247,17 +203,23 @@ impl Check<'_, '_> {
         }
     }
 
-    fn hosts(&mut self, public: &mut Claims) {
+    fn hosts(&mut self, public: &mut Public) {
         let Some(internet) = &self.model.internet else { return };
         for host in internet.hosts.values() {
             for address in host.addresses.iter().flat_map(|addresses| &addresses.value) {
-                self.public(*address, public);
+                if let At { place, value: IpAddr::V4(value) } = *address {
+                    self.public(At { place, value }, public);
+                }
             }
         }
     }
 
     /// A declared public address, claimed; it is one that the internet can have.
-    fn public(&mut self, address: At<Ipv4Addr>, claims: &mut Claims) -> Option<Ipv4Addr> {
+    pub(super) fn public(
+        &mut self,
+        address: At<Ipv4Addr>,
+        claims: &mut Public,
+    ) -> Option<Ipv4Addr> {
         if let Some(range) = NOT_PUBLIC.iter().find(|range| range.contains(&address.value)) {
             let message = format!("{} is no public address: it is of {range}", address.value);
             let help = "choose one of 198.51.100.0/24 or 203.0.113.0/24, say";
@@ -272,40 +234,15 @@ impl Check<'_, '_> {
         &mut self,
         address: Option<At<Ipv4Addr>>,
         subnet: Option<SubnetIndex>,
-        private: &mut [Claims],
+        private: &mut [Private],
     ) -> Option<Ipv4Addr> {
         let address = address?;
-        let (name, declared) = self.model.subnets.get_index(subnet?.0)?;
-        let block = declared.cidr_block?;
-        let free = usable(block.value);
-        if !block.contains(&address.value) {
-            let message = format!("{} is not in subnet `{name}` ({})", address.value, block.value);
-            let fault =
-                Fault::error(address.place, message).label(block.place, "the subnet's block");
-            self.faults.push(fault.help(between(free)));
-        } else if !free.contains(address.value) {
-            let message = format!("AWS keeps {} of subnet `{name}` for itself", address.value);
-            let help = format!("the first four and the last are reserved; {}", between(free));
-            self.faults.push(Fault::error(address.place, message).help(help));
-        }
+        let (name, declared) = self.subnet_of(subnet)?;
+        let At { place, value } = declared.cidr_block?;
+        let block = At { place, value: value? };
         let VpcIndex(vpc) = self.homes.vpc(subnet)?;
-        self.claim(address, &mut private[vpc], "private addresses are unique in a VPC")
-    }
-
-    fn claim(
-        &mut self,
-        address: At<Ipv4Addr>,
-        claims: &mut Claims,
-        rule: &str,
-    ) -> Option<Ipv4Addr> {
-        if let Some(&first) = claims.0.get(&address.value) {
-            let message = format!("{} is taken", address.value);
-            let fault = Fault::error(address.place, message).label(first, "it is given here");
-            self.faults.push(fault.help(format!("choose another: {rule}")));
-            return None;
-        }
-        claims.0.insert(address.value, address.place);
-        Some(address.value)
+        let rule = "private addresses are unique in a VPC";
+        self.declared(address, (name, block), &mut private[vpc], rule)
     }
 
     fn free_private(
@@ -313,41 +250,48 @@ impl Check<'_, '_> {
         name: &str,
         place: Place,
         subnet: Option<SubnetIndex>,
-        cursors: &mut [Option<Cursor>],
-        private: &mut [Claims],
+        cursors: &mut [Option<Cursor<Ipv4Addr>>],
+        private: &mut [Private],
     ) -> Option<Ipv4Addr> {
         let claims = &mut private[self.homes.vpc(subnet)?.0];
-        let subnet = subnet?.0;
-        let address = cursors[subnet].as_mut()?.free(claims);
-        let Some(address) = address else {
-            let subnet = self.model.subnets.get_index(subnet).map_or("", |(name, _)| name);
-            let message = format!("subnet `{subnet}` has no address left for `{name}`");
-            self.faults
-                .push(Fault::error(place, message).help("enlarge the subnet or use another"));
-            return None;
-        };
-        claims.0.insert(address, place);
-        Some(address)
+        let cursor = cursors[subnet?.0].as_mut()?;
+        let (subnet, _) = self.subnet_of(subnet)?;
+        self.lowest((name, place), subnet, cursor, claims)
     }
 
     fn free_public(
         &mut self,
         name: &str,
         place: Place,
-        pool: &mut Cursor,
-        claims: &mut Claims,
+        pool: &mut Cursor<Ipv4Addr>,
+        claims: &mut Public,
     ) -> Option<Ipv4Addr> {
-        let Some(address) = pool.free(claims) else {
+        let address = pool.free(claims, place);
+        if address.is_none() {
             let message = format!("{PUBLIC_POOL} has no address left for `{name}`");
             let help = "give public addresses of other ranges by hand";
             self.faults.push(Fault::error(place, message).help(help));
-            return None;
-        };
-        claims.0.insert(address, place);
-        Some(address)
+        }
+        address
     }
-}
 
-fn between(free: Cursor) -> String {
-    format!("choose one from {} to {}", Ipv4Addr::from(free.next), Ipv4Addr::from(free.last))
+    /// In a subnet of IPv6 alone nothing has an address of IPv4.
+    fn no_ipv4(&mut self, interface: &model::NetworkInterface, subnet: Option<SubnetIndex>) {
+        let Some((name, declared)) = self.subnet_of(subnet).filter(|_| self.is_native(subnet))
+        else {
+            return;
+        };
+        let private = interface.private_ip.map(|it| it.place);
+        let public = interface.public_ip.filter(|it| it.value != PublicIp::None);
+        for place in private.into_iter().chain(public.map(|it| it.place)) {
+            let message = format!("subnet `{name}` is of IPv6 alone");
+            let fault = Fault::error(place, message).label(declared.place, "the subnet");
+            self.faults.push(fault.help("leave it out, or use a subnet that has a `cidr_block`"));
+        }
+    }
+
+    /// Whether a subnet is of IPv6 alone.
+    pub(super) fn is_native(&self, subnet: Option<SubnetIndex>) -> bool {
+        self.subnet_of(subnet).and_then(|(_, it)| it.ipv6_native).is_some_and(|it| it.value)
+    }
 }

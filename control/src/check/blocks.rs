@@ -2,9 +2,10 @@
 //!
 //! Rules: Amazon VPC User Guide, "VPC CIDR blocks", "IPv4 CIDR block association restrictions" and "Subnet CIDR blocks".
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::check::ids::id;
+use crate::check::ipv6_blocks::given;
 use crate::check::{Check, InternetGateway, Subnet, Vpc, VpcIndex};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At};
@@ -33,7 +34,14 @@ pub(super) const fn net(octets: [u8; 4], prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(std::net::Ipv4Addr::new(a, b, c, d), prefix)
 }
 
-/// A VPC's blocks as written, the primary one first.
+/// A VPC's blocks of both families as written, the primary one first.
+pub(super) fn locals(vpc: &model::Vpc) -> impl Iterator<Item = At<IpNet>> + '_ {
+    let ipv4 = written(vpc).map(|it| At { place: it.place, value: IpNet::V4(it.value) });
+    let ipv6 = given(vpc.ipv6_cidr_block);
+    ipv4.chain(ipv6.map(|it| At { place: it.place, value: IpNet::V6(it.value) }))
+}
+
+/// A VPC's blocks of IPv4 as written, the primary one first.
 pub(super) fn written(vpc: &model::Vpc) -> impl Iterator<Item = At<Ipv4Net>> + '_ {
     let secondary = vpc.secondary_cidr_blocks.iter().flat_map(|blocks| &blocks.value);
     vpc.cidr_block.iter().chain(secondary).copied()
@@ -54,8 +62,9 @@ impl Check<'_, '_> {
             }
             self.one_family(&blocks);
             self.apart(
-                blocks.iter().map(|block| (block.value, block.place, name.as_str())).collect(),
+                blocks.iter().map(|it| (IpNet::V4(it.value), it.place, name.as_str())).collect(),
             );
+            let ipv6_cidr = self.ipv6_of_vpc(vpc);
             let internet_gateway = self.homes.gateways[index];
             let words =
                 (self.words.groups[index], self.words.acls[index], self.words.tables[index]);
@@ -66,14 +75,17 @@ impl Check<'_, '_> {
                 name: name.clone(),
                 id: id("vpc", name, vpc.id.as_ref()),
                 cidrs: blocks.iter().map(|block| block.value).collect(),
+                ipv6_cidr,
                 dns_support: vpc.enable_dns_support.is_none_or(|it| it.value),
                 dns_hostnames: vpc.enable_dns_hostnames.is_some_and(|it| it.value),
                 default_group,
                 default_acl,
                 main_table,
                 internet_gateway,
+                egress_only: self.homes.egress_only[index],
             });
         }
+        self.ipv6_vpcs_apart();
         vpcs
     }
 
@@ -104,11 +116,11 @@ impl Check<'_, '_> {
             let route_table = self.table(subnet.route_table.as_ref(), home);
             let network_acl = self.acl(subnet.network_acl.as_ref(), home);
             let availability_zone = self.zone(subnet);
-            let Some(cidr) = subnet.cidr_block else { continue };
-            self.size(cidr);
+            let (cidr, ipv6_cidr) = self.blocks_of_subnet(name, subnet, home);
             let Some(vpc) = home else { continue };
-            self.inside(cidr, vpc);
-            blocks[vpc.0].push((cidr.value, cidr.place, name.as_str()));
+            let place = |block: IpNet, place| (block, place, name.as_str());
+            blocks[vpc.0].extend(cidr.map(|it| place(it.value.into(), it.place)));
+            blocks[vpc.0].extend(ipv6_cidr.map(|it| place(it.value.into(), it.place)));
             let (Some(route_table), Some(network_acl)) = (route_table, network_acl) else {
                 continue;
             };
@@ -117,7 +129,8 @@ impl Check<'_, '_> {
                 id: id("subnet", name, subnet.id.as_ref()),
                 vpc,
                 availability_zone,
-                cidr: cidr.value,
+                cidr: cidr.map(|it| it.value),
+                ipv6_cidr: ipv6_cidr.map(|it| it.value),
                 route_table,
                 network_acl,
             });
@@ -141,7 +154,7 @@ impl Check<'_, '_> {
         zone.value.clone()
     }
 
-    fn size(&mut self, block: At<Ipv4Net>) {
+    pub(super) fn size(&mut self, block: At<Ipv4Net>) {
         if !SIZES.contains(&block.prefix_len()) {
             let message =
                 format!("{} is not between /{} and /{}", block.value, SIZES.start(), SIZES.end());
@@ -150,20 +163,35 @@ impl Check<'_, '_> {
         }
     }
 
-    fn inside(&mut self, block: At<Ipv4Net>, vpc: VpcIndex) {
-        let Some((name, declared)) = self.model.vpcs.get_index(vpc.0) else { return };
-        let mut blocks = written(declared).peekable();
-        let Some(first) = blocks.peek().copied() else { return };
-        if !blocks.any(|outer| outer.contains(&block.value)) {
-            let message = format!("{} is not inside VPC `{name}`", block.value);
-            let list: Vec<_> = written(declared).map(|block| block.to_string()).collect();
-            let fault = Fault::error(block.place, message).label(first.place, "the VPC's block");
-            let help = format!(
-                "choose a block inside {}, or add one to the VPC's `secondary_cidr_blocks`",
-                list.join(", ")
-            );
-            self.faults.push(fault.help(help));
+    /// A subnet's block is inside one of its VPC's.
+    pub(super) fn inside(&mut self, block: At<IpNet>, home: Option<VpcIndex>) {
+        let Some((name, declared)) = home.and_then(|vpc| self.model.vpcs.get_index(vpc.0)) else {
+            return;
+        };
+        let is_ipv6 = matches!(block.value, IpNet::V6(_));
+        let alike = |it: &At<IpNet>| matches!(it.value, IpNet::V6(_)) == is_ipv6;
+        let blocks: Vec<_> = locals(declared).filter(alike).collect();
+        if blocks.iter().any(|outer| outer.contains(&block.value)) {
+            return;
         }
+        let fault =
+            Fault::error(block.place, format!("{} is not inside VPC `{name}`", block.value));
+        let list: Vec<_> = blocks.iter().map(|block| block.to_string()).collect();
+        let inside = format!("choose a block inside {}", list.join(", "));
+        let (fault, help) = match blocks.first() {
+            Some(first) => {
+                let more = ", or add one to the VPC's `secondary_cidr_blocks`";
+                let help = format!("{inside}{}", if is_ipv6 { "" } else { more });
+                (fault.label(first.place, "the VPC's block"), help)
+            }
+            None if is_ipv6 && declared.ipv6_cidr_block.is_none() => {
+                let help = "give the VPC an `ipv6_cidr_block`".to_owned();
+                (fault.label(declared.place, "the VPC, which has no IPv6"), help)
+            }
+            // The VPC's own was told already.
+            None => return,
+        };
+        self.faults.push(fault.help(help));
     }
 
     /// Secondary blocks are of the primary one's private range, of 100.64.0.0/10, or public.
@@ -187,9 +215,9 @@ impl Check<'_, '_> {
     }
 
     /// No two of `blocks` overlap. Blocks either nest or are apart, so neighbours in order tell.
-    fn apart(&mut self, mut blocks: Vec<(Ipv4Net, Place, &str)>) {
+    pub(super) fn apart(&mut self, mut blocks: Vec<(IpNet, Place, &str)>) {
         blocks.sort_by_key(|&(block, place, _)| (block.network(), block.prefix_len(), place));
-        let mut widest: Option<(Ipv4Net, Place, &str)> = None;
+        let mut widest: Option<(IpNet, Place, &str)> = None;
         for (block, place, name) in blocks {
             match widest {
                 Some((outer, first, other)) if outer.contains(&block) => {

@@ -5,12 +5,13 @@
 //! the declared ones, marked `implicit`. [`Checked`] is the witness that all of it holds: only
 //! [`check`](super::check) makes one.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::{Deref, Index};
 
 use dataplane::tables::ConnectionTracking;
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+pub use crate::check::nat64::{Nat64, Nat64Mapping, Nat64Pool, Nat64Static};
 pub use crate::check::profile::Profile;
 pub use crate::endpoints::Service;
 
@@ -42,6 +43,8 @@ pub struct Topology {
     pub vpcs: Vec<Vpc>,
     /// The internet gateways; at most one a VPC.
     pub internet_gateways: Vec<InternetGateway>,
+    /// The egress-only internet gateways; at most one a VPC.
+    pub egress_only_internet_gateways: Vec<EgressOnlyInternetGateway>,
     /// The subnets.
     pub subnets: Vec<Subnet>,
     /// The route tables: declared ones, then `main` of each VPC that names no other.
@@ -83,6 +86,8 @@ indices! {
     VpcIndex, Vpc, vpcs;
     /// A place in [`Topology::internet_gateways`].
     InternetGatewayIndex, InternetGateway, internet_gateways;
+    /// A place in [`Topology::egress_only_internet_gateways`].
+    EgressOnlyInternetGatewayIndex, EgressOnlyInternetGateway, egress_only_internet_gateways;
     /// A place in [`Topology::subnets`].
     SubnetIndex, Subnet, subnets;
     /// A place in [`Topology::route_tables`].
@@ -108,9 +113,10 @@ pub struct Vpc {
     pub name: String,
     /// `vpc-` and 17 hexadecimal digits, unless the file sets another.
     pub id: String,
-    /// Its address blocks, the primary one first; never empty, never overlapping. Each is a `local` route in
-    /// every route table of the VPC.
+    /// Its blocks of IPv4, the primary one first; never empty, never overlapping.
     pub cidrs: Vec<Ipv4Net>,
+    /// Its block of IPv6: /44 to /60, apart from every other VPC's.
+    pub ipv6_cidr: Option<Ipv6Net>,
     /// Whether the VPC resolver answers.
     pub dns_support: bool,
     /// Whether interfaces with public addresses get DNS names.
@@ -123,6 +129,16 @@ pub struct Vpc {
     pub main_table: RouteTableIndex,
     /// The internet gateway attached to it.
     pub internet_gateway: Option<InternetGatewayIndex>,
+    /// The egress-only internet gateway attached to it.
+    pub egress_only: Option<EgressOnlyInternetGatewayIndex>,
+}
+
+impl Vpc {
+    /// Its blocks of both families. Each is a `local` route in every route table of the VPC.
+    pub fn blocks(&self) -> impl Iterator<Item = IpNet> {
+        let ipv6 = self.ipv6_cidr.into_iter().map(IpNet::V6);
+        self.cidrs.iter().copied().map(IpNet::V4).chain(ipv6)
+    }
 }
 
 /// An internet gateway, attached to a VPC.
@@ -131,6 +147,17 @@ pub struct InternetGateway {
     /// Its key in the file.
     pub name: String,
     /// `igw-` and 17 hexadecimal digits, unless the file sets another.
+    pub id: String,
+    /// The VPC that it is attached to.
+    pub vpc: VpcIndex,
+}
+
+/// An egress-only internet gateway, attached to a VPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EgressOnlyInternetGateway {
+    /// Its key in the file.
+    pub name: String,
+    /// `eigw-` and 17 hexadecimal digits, unless the file sets another.
     pub id: String,
     /// The VPC that it is attached to.
     pub vpc: VpcIndex,
@@ -147,12 +174,29 @@ pub struct Subnet {
     pub vpc: VpcIndex,
     /// Such as `us-east-1a`.
     pub availability_zone: String,
-    /// Inside one of the VPC's blocks, apart from every other subnet of the VPC; /16 to /28.
-    pub cidr: Ipv4Net,
+    /// Inside one of the VPC's blocks, apart from every other subnet of the VPC; /16 to /28. None where the subnet is of
+    /// IPv6 alone.
+    pub cidr: Option<Ipv4Net>,
+    /// Inside the VPC's block of IPv6, apart from every other subnet; /44 to /64.
+    pub ipv6_cidr: Option<Ipv6Net>,
     /// The table that packets leaving it are routed by; of the same VPC.
     pub route_table: RouteTableIndex,
     /// The ACL at its border; of the same VPC.
     pub network_acl: NetworkAclIndex,
+}
+
+impl Subnet {
+    /// The implicit router of IPv4: base address plus one (AWS "Subnet CIDR blocks").
+    #[must_use]
+    pub fn router(&self) -> Option<Ipv4Addr> {
+        Some(Ipv4Addr::from_bits(self.cidr?.network().to_bits() + 1))
+    }
+
+    /// The implicit router of IPv6, likewise. AWS's is link-local too, which has no meaning on a device without layer 2.
+    #[must_use]
+    pub fn ipv6_router(&self) -> Option<Ipv6Addr> {
+        Some(Ipv6Addr::from_bits(self.ipv6_cidr?.network().to_bits() + 1))
+    }
 }
 
 /// A route table.
@@ -164,7 +208,7 @@ pub struct RouteTable {
     pub id: String,
     /// The VPC that it belongs to.
     pub vpc: VpcIndex,
-    /// The static routes, in file order, no two to one destination. The `local` routes follow from [`Vpc::cidrs`].
+    /// The static routes, in file order, no two to one destination. The `local` routes follow from [`Vpc::blocks`].
     pub routes: Vec<Route>,
     /// Whether it is the `main` table that a VPC has undeclared.
     pub implicit: bool,
@@ -174,7 +218,7 @@ pub struct RouteTable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     /// Where to; canonical (no host bits).
-    pub destination: Ipv4Net,
+    pub destination: IpNet,
     /// By way of what.
     pub target: RouteTarget,
 }
@@ -184,7 +228,9 @@ pub struct Route {
 pub enum RouteTarget {
     /// An internet gateway of the same VPC.
     InternetGateway(InternetGatewayIndex),
-    /// A NAT gateway of the same VPC.
+    /// An egress-only internet gateway of the same VPC; of destinations in IPv6.
+    EgressOnlyInternetGateway(EgressOnlyInternetGatewayIndex),
+    /// A NAT gateway of the same VPC; of destinations in IPv4, and of 64:ff9b::/96.
     NatGateway(NatGatewayIndex),
     /// Nothing: packets are dropped.
     Blackhole,
@@ -253,7 +299,7 @@ pub struct GroupRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
     /// Addresses of a block; canonical.
-    Cidr(Ipv4Net),
+    Cidr(IpNet),
     /// Private addresses of the interfaces that bear this group; of the same VPC.
     Group(SecurityGroupIndex),
     /// Addresses of any entry of a prefix list.
@@ -274,6 +320,13 @@ pub enum Traffic {
         /// The ICMP type; none: any.
         icmp_type: Option<u8>,
         /// The ICMP code, set only with a type; none: any.
+        icmp_code: Option<u8>,
+    },
+    /// ICMPv6.
+    Icmpv6 {
+        /// The type; none: any.
+        icmp_type: Option<u8>,
+        /// The code, set only with a type; none: any.
         icmp_code: Option<u8>,
     },
     /// A protocol by its number (never 1, 6, 17 or 58), whatever it carries.
@@ -316,7 +369,7 @@ pub struct AclRule {
     /// Which packets, by protocol and ports.
     pub traffic: Traffic,
     /// Source (ingress) or destination (egress); canonical.
-    pub cidr: Ipv4Net,
+    pub cidr: IpNet,
 }
 
 /// What a network ACL's rule does.
@@ -335,8 +388,8 @@ pub struct PrefixList {
     pub name: String,
     /// `pl-` and 17 hexadecimal digits, unless the file sets another.
     pub id: String,
-    /// Its blocks in file order; canonical, none twice.
-    pub entries: Vec<Ipv4Net>,
+    /// Its blocks in file order; canonical, none twice, all of one family.
+    pub entries: Vec<IpNet>,
 }
 
 /// An elastic network interface.
@@ -348,16 +401,27 @@ pub struct NetworkInterface {
     pub id: String,
     /// The subnet that it lies in.
     pub subnet: SubnetIndex,
-    /// Its address in the subnet; unlike any other of the VPC.
-    pub private_ip: Ipv4Addr,
+    /// Its address in the subnet; unlike any other of the VPC. None where the subnet is of IPv6 alone: then it has one of
+    /// IPv6.
+    pub private_ip: Option<Ipv4Addr>,
+    /// Its addresses of IPv6 in the subnet; each unlike any other of the file.
+    pub ipv6_addresses: Vec<Ipv6Addr>,
     /// Its groups, of the same VPC: 1 to 16, none twice.
     pub security_groups: Vec<SecurityGroupIndex>,
-    /// The address that an internet gateway translates to and from.
+    /// The address that an internet gateway translates [`Self::private_ip`] to and from.
     pub public_ip: Option<Ipv4Addr>,
     /// Whether packets that are neither from nor to it are dropped.
     pub source_dest_check: bool,
     /// How long it tracks silent flows, where it sets that itself; within AWS's bounds.
     pub connection_tracking: ConnectionTracking,
+}
+
+impl NetworkInterface {
+    /// Its own addresses, that of IPv4 first; at least one.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let ipv6 = self.ipv6_addresses.iter().copied().map(IpAddr::V6);
+        self.private_ip.map(IpAddr::V4).into_iter().chain(ipv6)
+    }
 }
 
 /// A host of the simulated internet.
@@ -366,7 +430,7 @@ pub struct InternetHost {
     /// Its key in the file.
     pub name: String,
     /// Its addresses in file order: at least one, each unlike any other public address.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     /// The built-in services that it offers.
     pub serves: Vec<Service>,
     /// Whether it has a namespace of its own, in which a user's program serves: iff the file gives no `serves`.

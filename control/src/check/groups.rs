@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::check::blocks::net;
+use ipnet::IpNet;
+
+use crate::check::blocks;
 use crate::check::ids::id;
+use crate::check::ipv6_blocks;
 use crate::check::names::offer;
 use crate::check::traffic::{Selector, selector};
 use crate::check::{
@@ -12,9 +15,11 @@ use crate::check::{
 use crate::diagnostic::Fault;
 use crate::model::{At, PeerText, shortened};
 
-/// What a rule of either direction allows to everyone.
-const EVERYTHING: GroupRule =
-    GroupRule { traffic: Traffic::All, peer: Peer::Cidr(net([0, 0, 0, 0], 0)) };
+/// Every address of IPv4.
+pub const EVERYWHERE: IpNet = IpNet::V4(blocks::net([0; 4], 0));
+
+/// Every address of IPv6.
+pub const EVERYWHERE_IPV6: IpNet = IpNet::V6(ipv6_blocks::net([0; 8], 0));
 
 impl Check<'_, '_> {
     pub(super) fn security_groups(&mut self) -> Vec<SecurityGroup> {
@@ -32,7 +37,7 @@ impl Check<'_, '_> {
                         self.group_rule(&selector!(rule), rule.destination.as_ref(), home)
                     })
                     .collect(),
-                None => vec![EVERYTHING],
+                None => home.map(|vpc| self.everything(vpc)).unwrap_or_default(),
             };
             let Some(vpc) = home else { continue };
             let id = id("sg", name, group.id.as_ref());
@@ -52,11 +57,21 @@ impl Check<'_, '_> {
                 id: id("sg", &format!("{}/default", self.vpc_name(vpc)), None),
                 vpc,
                 ingress: vec![GroupRule { traffic: Traffic::All, peer: itself }],
-                egress: vec![EVERYTHING],
+                egress: self.everything(vpc),
                 implicit: true,
             })
         }));
         groups
+    }
+
+    /// What a new group of a VPC lets out: everything, of IPv6 too where the VPC has that (AWS "Security groups for your
+    /// VPC").
+    fn everything(&self, vpc: VpcIndex) -> Vec<GroupRule> {
+        let ipv6 = self.has_ipv6(vpc).then_some(EVERYWHERE_IPV6);
+        let everywhere = [Some(EVERYWHERE), ipv6].into_iter().flatten();
+        let rules =
+            everywhere.map(|cidr| GroupRule { traffic: Traffic::All, peer: Peer::Cidr(cidr) });
+        rules.collect()
     }
 
     fn group_rule(
@@ -66,8 +81,23 @@ impl Check<'_, '_> {
         home: Option<VpcIndex>,
     ) -> Option<GroupRule> {
         let traffic = self.traffic(selector);
-        let peer = self.peer(peer?, home);
-        Some(GroupRule { traffic: traffic?, peer: peer? })
+        let (place, peer) = (peer?.place, self.peer(peer?, home));
+        let (traffic, peer) = (traffic?, peer?);
+        let block = match peer {
+            Peer::Cidr(cidr) => Some(cidr),
+            Peer::PrefixList(list) => self.family_of(list),
+            Peer::Group(_) => None,
+        };
+        if let Some(value) = block {
+            self.can_match(selector, traffic, At { place, value });
+        }
+        Some(GroupRule { traffic, peer })
+    }
+
+    /// A block of a prefix list's family.
+    fn family_of(&self, list: PrefixListIndex) -> Option<IpNet> {
+        let (_, list) = self.model.prefix_lists.get_index(list.0)?;
+        list.first().map(|entry| entry.value)
     }
 
     fn peer(&mut self, peer: &At<PeerText>, home: Option<VpcIndex>) -> Option<Peer> {
@@ -111,9 +141,22 @@ impl Check<'_, '_> {
                     self.faults.push(fault.help("remove one"));
                 }
             }
+            self.one_family_of(list);
             let entries = list.value.iter().map(|entry| entry.value).collect();
             lists.push(PrefixList { name: name.clone(), id: id("pl", name, None), entries });
         }
         lists
+    }
+
+    /// A prefix list is of one family (AWS "CreateManagedPrefixList").
+    fn one_family_of(&mut self, list: &At<Vec<At<IpNet>>>) {
+        let is_ipv6 = |entry: &At<IpNet>| matches!(entry.value, IpNet::V6(_));
+        let Some(first) = list.first() else { return };
+        if let Some(other) = list.iter().find(|entry| is_ipv6(entry) != is_ipv6(first)) {
+            let message = format!("{} in a list with {}", other.value, first.value);
+            let fault =
+                Fault::error(other.place, message).label(first.place, "of the other family");
+            self.faults.push(fault.help("a prefix list is of one family: make two"));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Which addresses does a running topology have, and what has lost its own in a new one?
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::check::{NatAddress, Topology};
@@ -31,9 +31,9 @@ pub struct Draining {
 #[must_use]
 pub fn readdressed(old: &Topology, new: &Topology) -> Vec<String> {
     let moved = |before: &HeldBy<'_>, now: HeldBy<'_>, section: &str| -> Vec<String> {
-        let moved = now.into_iter().filter(|(name, now)| {
-            before.get(name).is_some_and(|before| before.addresses != now.addresses)
-        });
+        let moved = now
+            .into_iter()
+            .filter(|(name, now)| before.get(name).is_some_and(|before| before.differs(now)));
         moved.map(|(name, _)| format!("{section} {name}")).collect()
     };
     let mut things = moved(&nat_gateways(old), nat_gateways(new), "nat_gateways");
@@ -47,6 +47,13 @@ pub(super) struct Held<'t> {
     pub(super) subnet: &'t str,
     /// Private and public, the primary first.
     pub(super) addresses: Vec<(Ipv4Addr, Option<Ipv4Addr>)>,
+    pub(super) ipv6: &'t [Ipv6Addr],
+}
+
+impl Held<'_> {
+    fn differs(&self, other: &Self) -> bool {
+        (&self.addresses, self.ipv6) != (&other.addresses, other.ipv6)
+    }
 }
 
 /// By name.
@@ -55,15 +62,17 @@ pub(super) type HeldBy<'t> = HashMap<&'t str, Held<'t>>;
 pub(super) fn nat_gateways(running: &Topology) -> HeldBy<'_> {
     let held = running.nat_gateways.iter().map(|it| {
         let addresses = it.addresses.iter().map(|it| (it.private_ip, it.public_ip)).collect();
-        (it.name.as_str(), Held { subnet: &running[it.subnet].name, addresses })
+        let subnet = &running[it.subnet].name;
+        (it.name.as_str(), Held { subnet, addresses, ipv6: &[] })
     });
     held.collect()
 }
 
 pub(super) fn network_interfaces(running: &Topology) -> HeldBy<'_> {
     let held = running.network_interfaces.iter().map(|it| {
-        let addresses = vec![(it.private_ip, it.public_ip)];
-        (it.name.as_str(), Held { subnet: &running[it.subnet].name, addresses })
+        let addresses = it.private_ip.map(|inside| (inside, it.public_ip)).into_iter().collect();
+        let (subnet, ipv6) = (&running[it.subnet].name, it.ipv6_addresses.as_slice());
+        (it.name.as_str(), Held { subnet, addresses, ipv6 })
     });
     held.collect()
 }

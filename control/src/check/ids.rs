@@ -41,7 +41,7 @@ impl Check<'_, '_> {
             })*};
         }
         kinds!(
-            vpcs "vpc", internet_gateways "igw", subnets "subnet", route_tables "rtb", nat_gateways "nat",
+            vpcs "vpc", internet_gateways "igw", egress_only_internet_gateways "eigw", subnets "subnet", route_tables "rtb", nat_gateways "nat",
             security_groups "sg", network_acls "acl", network_interfaces "eni"
         );
     }

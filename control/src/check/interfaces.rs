@@ -8,7 +8,9 @@ use dataplane::time::Span;
 
 use crate::check::addresses::Addresses;
 use crate::check::ids::id;
-use crate::check::{Check, InternetHost, NetworkInterface, SecurityGroupIndex, Service, VpcIndex};
+use crate::check::{
+    Check, InternetHost, NetworkInterface, SecurityGroupIndex, Service, SubnetIndex, VpcIndex,
+};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At, ServiceWord, shortened};
 
@@ -23,6 +25,8 @@ impl Check<'_, '_> {
                 None => home.and_then(|vpc| self.words.groups[vpc.0]).into_iter().collect(),
             };
             let (private_ip, public_ip) = addresses.network_interfaces[index];
+            let ipv6_addresses = addresses.ipv6[index].clone();
+            self.addressed(name, interface, subnet);
             if let (Some(vpc), Some(_)) = (home, public_ip) {
                 let place = interface.public_ip.map_or(interface.place, |it| it.place);
                 self.reachable(name, place, vpc);
@@ -30,12 +34,16 @@ impl Check<'_, '_> {
             let tracking = interface.connection_tracking_specification.as_ref();
             let connection_tracking =
                 tracking.map(|it| self.connection_tracking(it)).unwrap_or_default();
-            let (Some(subnet), Some(private_ip)) = (subnet, private_ip) else { continue };
+            let Some(subnet) = subnet else { continue };
+            if private_ip.is_none() && ipv6_addresses.is_empty() {
+                continue;
+            }
             interfaces.push(NetworkInterface {
                 name: name.clone(),
                 id: id("eni", name, interface.id.as_ref()),
                 subnet,
                 private_ip,
+                ipv6_addresses,
                 security_groups: groups,
                 public_ip,
                 source_dest_check: interface.source_dest_check.is_none_or(|it| it.value),
@@ -43,6 +51,25 @@ impl Check<'_, '_> {
             });
         }
         interfaces
+    }
+
+    /// In a subnet of IPv6 alone, an interface has an address of IPv6 or none.
+    fn addressed(
+        &mut self,
+        name: &str,
+        interface: &At<model::NetworkInterface>,
+        subnet: Option<SubnetIndex>,
+    ) {
+        let assigns = self.subnet_of(subnet).and_then(|(_, it)| it.assign_ipv6_address_on_creation);
+        let place = match &interface.ipv6_addresses {
+            Some(addresses) if addresses.is_empty() => addresses.place,
+            None if assigns.is_some_and(|it| !it.value) => interface.place,
+            _ => return,
+        };
+        if self.is_native(subnet) {
+            let fault = Fault::error(place, format!("network interface `{name}` has no address"));
+            self.faults.push(fault.help("give it one: its subnet is of IPv6 alone"));
+        }
     }
 
     /// AWS "Amazon EC2 security group connection tracking", "Configurable timeouts".

@@ -4,6 +4,9 @@
 //! warning.
 
 use std::collections::HashMap;
+use std::iter::Sum;
+
+use ipnet::IpNet;
 
 use crate::check::blocks::written;
 use crate::check::nat_gateways::NatPairs;
@@ -33,6 +36,33 @@ const GROUPS: Limit = Limit { default: 5, hard: Some(16) };
 const NETWORK_INTERFACES: Limit = Limit { default: 5000, hard: None };
 const ELASTIC_ADDRESSES: Limit = Limit { default: 5, hard: None };
 
+/// How many there are of each family.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    ipv4: usize,
+    ipv6: usize,
+}
+
+impl Count {
+    fn one(block: &IpNet) -> Self {
+        let ipv6 = usize::from(matches!(block, IpNet::V6(_)));
+        Self { ipv4: 1 - ipv6, ipv6 }
+    }
+
+    fn of(blocks: impl Iterator<Item = At<IpNet>>) -> Self {
+        blocks.map(|block| Self::one(&block)).sum()
+    }
+}
+
+impl Sum for Count {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |sum, it| Self {
+            ipv4: sum.ipv4 + it.ipv4,
+            ipv6: sum.ipv6 + it.ipv6,
+        })
+    }
+}
+
 /// The most that rules a group times groups an interface can be.
 const RULES_BY_GROUPS: usize = 1000;
 
@@ -57,16 +87,20 @@ impl Check<'_, '_> {
             self.limit(&BLOCKS, written(vpc).count(), vpc.place, "blocks of a VPC");
         }
         for table in model.route_tables.values() {
-            let routes = table.routes.as_ref().map_or(0, |routes| routes.len());
-            self.limit(&ROUTES, routes, table.place, "routes of a table");
+            let routes = table.routes.iter().flat_map(|routes| &routes.value);
+            let count = Count::of(routes.filter_map(|it| it.destination));
+            self.limit_families(&ROUTES, count, table.place, "routes of a table");
         }
         for acl in model.network_acls.values() {
-            let sides = [
-                acl.ingress.as_ref().map(|rules| (rules.len(), rules.place)),
-                acl.egress.as_ref().map(|rules| (rules.len(), rules.place)),
-            ];
-            for (count, place) in sides.into_iter().flatten() {
-                self.limit(&ACL_RULES, count, place, "rules of one side of a network ACL");
+            let ingress = acl
+                .ingress
+                .as_ref()
+                .map(|rules| (Count::of(rules.iter().filter_map(|rule| rule.source)), rules.place));
+            let egress = acl.egress.as_ref().map(|rules| {
+                (Count::of(rules.iter().filter_map(|rule| rule.destination)), rules.place)
+            });
+            for (count, place) in [ingress, egress].into_iter().flatten() {
+                self.limit_families(&ACL_RULES, count, place, "rules of one side of a network ACL");
             }
         }
         self.limits_by_vpc();
@@ -140,29 +174,34 @@ impl Check<'_, '_> {
         }
     }
 
-    /// The rules of the fuller side of each group. A rule with a prefix list counts as many as the list has entries.
+    /// The rules of the fuller side and family of each group. A rule with a prefix list counts as many as the list has
+    /// entries, one with a group in both families.
     fn group_rules(&mut self) -> Vec<usize> {
         let model = self.model;
         let weigh = |peer: Option<&At<PeerText>>| match peer.map(|peer| &peer.value) {
-            Some(PeerText::Name(name)) => model.prefix_lists.get(name).map_or(1, |list| list.len()),
-            _ => 1,
+            Some(PeerText::Cidr(block)) => Count::one(block),
+            Some(PeerText::Name(name)) => match model.prefix_lists.get(name) {
+                Some(list) => Count::of(list.iter().copied()),
+                None => Count { ipv4: 1, ipv6: 1 },
+            },
+            None => Count::default(),
         };
         let mut fuller = Vec::new();
         for group in model.security_groups.values() {
             let ingress = group.ingress.as_ref().map(|rules| {
-                (rules.iter().map(|rule| weigh(rule.source.as_ref())).sum::<usize>(), rules.place)
+                (rules.iter().map(|rule| weigh(rule.source.as_ref())).sum::<Count>(), rules.place)
             });
             let egress = group.egress.as_ref().map(|rules| {
-                (
-                    rules.iter().map(|rule| weigh(rule.destination.as_ref())).sum::<usize>(),
-                    rules.place,
-                )
+                let weights = rules.iter().map(|rule| weigh(rule.destination.as_ref()));
+                (weights.sum::<Count>(), rules.place)
             });
             let sides = [ingress, egress].into_iter().flatten();
             for (count, place) in sides.clone() {
-                self.limit(&GROUP_RULES, count, place, "rules of one side of a security group");
+                let what = "rules of one side of a security group";
+                self.limit_families(&GROUP_RULES, count, place, what);
             }
-            fuller.push(sides.map(|(count, _)| count).max().unwrap_or(0));
+            let most = sides.map(|(count, _)| count.ipv4.max(count.ipv6)).max();
+            fuller.push(most.unwrap_or(0));
         }
         fuller
     }
@@ -185,6 +224,12 @@ impl Check<'_, '_> {
                     .push(fault.help("name fewer groups, or split the rules over fewer per group"));
             }
         }
+    }
+
+    /// A quota that holds for each family by itself.
+    fn limit_families(&mut self, limit: &Limit, count: Count, place: Place, what: &str) {
+        self.limit(limit, count.ipv4, place, &format!("IPv4 {what}"));
+        self.limit(limit, count.ipv6, place, &format!("IPv6 {what}"));
     }
 
     fn limit(&mut self, limit: &Limit, count: usize, place: Place, what: &str) {

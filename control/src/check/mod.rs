@@ -8,13 +8,18 @@ mod acls;
 mod addresses;
 mod blocks;
 mod checked;
+mod claims;
 mod groups;
 mod held;
 mod ids;
 mod interfaces;
+mod ipv6_addresses;
+mod ipv6_blocks;
 mod limits;
 mod names;
+mod nat64;
 mod nat_gateways;
+mod not_yet;
 mod profile;
 mod routes;
 mod summary;
@@ -31,8 +36,11 @@ use crate::model;
 use names::{Homes, Words};
 
 pub use checked::*;
+pub use groups::{EVERYWHERE, EVERYWHERE_IPV6};
 pub use held::{Draining, Running, readdressed};
+pub use ipv6_blocks::is_global;
 pub use profile::{ProfileKey, profile_keys};
+pub use routes::NAT64;
 
 /// The largest topology file, in bytes: some 600,000 rules.
 pub const LARGEST_FILE: u64 = 64 << 20;
@@ -145,6 +153,7 @@ fn check(
         region: check.region().to_owned(),
         vpcs: check.vpcs(),
         internet_gateways: check.internet_gateways(),
+        egress_only_internet_gateways: check.egress_only_internet_gateways(),
         subnets: check.subnets(),
         route_tables: check.route_tables(),
         nat_gateways: check.nat_gateways(&addresses),
@@ -156,6 +165,7 @@ fn check(
         profile: check.profile(),
     };
     check.ids(&topology);
+    check.not_yet();
     debug_assert!(
         faults.any_error()
             || topology.subnets.len() == model.subnets.len()

@@ -1,8 +1,8 @@
 //! Which thing does a name mean, in the VPC of the thing that names it?
 
 use crate::check::{
-    Check, InternetGatewayIndex, NetworkAclIndex, RouteTableIndex, Running, SecurityGroupIndex,
-    SubnetIndex, VpcIndex,
+    Check, EgressOnlyInternetGatewayIndex, InternetGatewayIndex, NetworkAclIndex, RouteTableIndex,
+    Running, SecurityGroupIndex, SubnetIndex, VpcIndex,
 };
 use crate::diagnostic::{Fault, Faults};
 use crate::model::{self, At, Entries, closest, shortened};
@@ -19,6 +19,9 @@ pub(super) struct Homes {
     pub(super) internet_gateways: Vec<Option<VpcIndex>>,
     /// The other way round, by VPC; the first where there are several, which is a fault elsewhere.
     pub(super) gateways: Vec<Option<InternetGatewayIndex>>,
+    pub(super) egress_only_internet_gateways: Vec<Option<VpcIndex>>,
+    /// The other way round, likewise.
+    pub(super) egress_only: Vec<Option<EgressOnlyInternetGatewayIndex>>,
     pub(super) subnets: Vec<Option<VpcIndex>>,
     pub(super) route_tables: Vec<Option<VpcIndex>>,
     pub(super) security_groups: Vec<Option<VpcIndex>>,
@@ -52,6 +55,7 @@ macro_rules! each_kind {
     ($model:expr, $do:ident) => {
         $do!(vpcs, "a VPC");
         $do!(internet_gateways, "an internet gateway");
+        $do!(egress_only_internet_gateways, "an egress-only internet gateway");
         $do!(subnets, "a subnet");
         $do!(route_tables, "a route table");
         $do!(nat_gateways, "a NAT gateway");
@@ -76,11 +80,25 @@ impl<'m, 'f> Check<'m, 'f> {
                 check.homes.$kind = model.$kind.values().map(|it| check.vpc(it.vpc.as_ref())).collect();
             )*};
         }
-        homes!(internet_gateways, subnets, route_tables, security_groups, network_acls);
+        homes!(
+            internet_gateways,
+            egress_only_internet_gateways,
+            subnets,
+            route_tables,
+            security_groups,
+            network_acls
+        );
         check.homes.gateways = vec![None; model.vpcs.len()];
         for (index, home) in check.homes.internet_gateways.iter().enumerate() {
             if let Some(VpcIndex(vpc)) = home {
                 check.homes.gateways[*vpc].get_or_insert(InternetGatewayIndex(index));
+            }
+        }
+        check.homes.egress_only = vec![None; model.vpcs.len()];
+        for (index, home) in check.homes.egress_only_internet_gateways.iter().enumerate() {
+            if let Some(VpcIndex(vpc)) = home {
+                let index = EgressOnlyInternetGatewayIndex(index);
+                check.homes.egress_only[*vpc].get_or_insert(index);
             }
         }
         check.homes.nat_gateways =
@@ -280,6 +298,20 @@ impl<'m, 'f> Check<'m, 'f> {
             };
             self.words.tables.push(table);
         }
+    }
+
+    /// A subnet's name, and what the file says of it.
+    pub(super) fn subnet_of(
+        &self,
+        subnet: Option<SubnetIndex>,
+    ) -> Option<(&'m str, &'m At<model::Subnet>)> {
+        let (name, subnet) = self.model.subnets.get_index(subnet?.0)?;
+        Some((name, subnet))
+    }
+
+    /// Whether a VPC has IPv6, right or wrong.
+    pub(super) fn has_ipv6(&self, vpc: VpcIndex) -> bool {
+        self.model.vpcs.get_index(vpc.0).is_some_and(|(_, it)| it.ipv6_cidr_block.is_some())
     }
 
     /// The name of a VPC.

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use crate::check::addresses::Addresses;
 use crate::check::ids::id;
-use crate::check::{Check, NatAddress, NatGateway, VpcIndex};
+use crate::check::{Check, NatAddress, NatGateway, SubnetIndex, VpcIndex};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At, Connectivity, NatGatewayState};
 
@@ -22,6 +22,7 @@ impl Check<'_, '_> {
             self.nat_shape(name, gateway);
             let Some(subnet) = self.homes.nat_gateways[index] else { continue };
             let is_public = NatPairs::of(gateway).is_public();
+            self.nat_without_ipv4(name, gateway, subnet);
             if let Some(vpc) = self.homes.subnets[subnet.0]
                 && is_public
                 && self.homes.gateways[vpc.0].is_none()
@@ -52,6 +53,17 @@ impl Check<'_, '_> {
             format!("NAT gateway `{name}` is public, but VPC `{vpc_name}` has no internet gateway");
         let help = format!("declare one: internet_gateways: {{igw: {{vpc: {vpc_name}}}}}");
         self.faults.push(Fault::error(place, message).help(help));
+    }
+
+    /// It translates to an address of IPv4 of its own.
+    fn nat_without_ipv4(&mut self, name: &str, gateway: &model::NatGateway, subnet: SubnetIndex) {
+        if self.is_native(Some(subnet))
+            && let Some(written) = &gateway.subnet
+        {
+            let message = format!("NAT gateway `{name}` in a subnet of IPv6 alone");
+            let fault = Fault::error(written.place, message);
+            self.faults.push(fault.help("it needs an address of IPv4: choose another subnet"));
+        }
     }
 
     /// What its keys say of each other.

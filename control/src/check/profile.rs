@@ -9,7 +9,7 @@ use dataplane::shared;
 use dataplane::tables::{Choices, IcmpErrors, Timers};
 use dataplane::time::Span;
 
-use crate::check::Check;
+use crate::check::{Check, Nat64};
 use crate::diagnostic::Fault;
 use crate::model::{At, IcmpErrorsWord, Platform, PortRange};
 
@@ -26,6 +26,8 @@ pub struct Profile {
     pub nat_ports: PortRange,
     /// The most connections at once from one address of a NAT gateway to one destination.
     pub nat_connections: u32,
+    /// The translator that stands in the place of every NAT gateway.
+    pub nat64: Option<Nat64>,
 }
 
 impl Default for Profile {
@@ -37,6 +39,7 @@ impl Default for Profile {
             choices: Choices::default(),
             nat_ports: PortRange { first, last },
             nat_connections: limit,
+            nat64: None,
         }
     }
 }
@@ -257,6 +260,8 @@ impl Check<'_, '_> {
         if profile.platform == Platform::NitroV6 {
             profile.timers.tracking_tcp_established = NITRO_V6_TCP_ESTABLISHED;
         }
+        let written = self.model.profile.as_ref().and_then(|it| it.nat64.as_ref());
+        profile.nat64 = written.and_then(|it| self.nat64(it));
         profile
     }
 

@@ -2,22 +2,34 @@
 
 use std::collections::HashMap;
 
-use dataplane::tables::LINK_SERVICES;
-use ipnet::Ipv4Net;
+use dataplane::tables::LINK_SERVICES as LINK_SERVICES_V4;
+use ipnet::{IpNet, Ipv6Net};
 
-use crate::check::blocks::written;
+use crate::check::blocks::locals;
 use crate::check::ids::id;
+use crate::check::ipv6_blocks;
 use crate::check::names::offer;
 use crate::check::{
-    Check, InternetGatewayIndex, NatGatewayIndex, Route, RouteTable, RouteTarget, VpcIndex,
+    Check, EgressOnlyInternetGatewayIndex, InternetGatewayIndex, NatGatewayIndex, Route,
+    RouteTable, RouteTarget, VpcIndex,
 };
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At, shortened};
 
+/// Link-local services of AWS: no route may lead into them (VPC User Guide, "Route table concepts").
+const LINK_SERVICES: [IpNet; 2] =
+    [IpNet::V4(LINK_SERVICES_V4), IpNet::V6(ipv6_blocks::LINK_SERVICES)];
+
+/// The one destination in IPv6 that a NAT gateway takes (VPC User Guide, "DNS64 and NAT64"): the well-known prefix
+/// (RFC 6052 s. 2.1).
+pub const NAT64: Ipv6Net = ipv6_blocks::net([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
+
+/// Kinds of route targets that there are.
+const KINDS: [&str; 3] = ["internet_gateway", "egress_only_internet_gateway", "nat_gateway"];
+
 /// Kinds of route targets that AWS has and hypertun not yet.
-const LATER_KINDS: [&str; 6] = [
+const LATER_KINDS: [&str; 5] = [
     "network_interface",
-    "egress_only_internet_gateway",
     "vpc_endpoint",
     "vpc_peering_connection",
     "transit_gateway",
@@ -45,6 +57,9 @@ impl Check<'_, '_> {
                 let target = route.target.as_ref().and_then(|target| self.target(target, home));
                 let Some(destination) = route.destination else { continue };
                 self.destination(destination, target, home);
+                if let (Some(found), Some(target)) = (target, &route.target) {
+                    self.carries(destination, At { place: target.place, value: found });
+                }
                 if let Some(first) = seen.insert(destination.value, destination.place) {
                     let message = format!("a second route to {}", destination.value);
                     let fault = Fault::error(destination.place, message).label(first, "the first");
@@ -70,25 +85,27 @@ impl Check<'_, '_> {
 
     fn destination(
         &mut self,
-        destination: At<Ipv4Net>,
+        destination: At<IpNet>,
         target: Option<RouteTarget>,
         home: Option<VpcIndex>,
     ) {
         let block = destination.value;
-        if LINK_SERVICES.contains(&block) {
-            let message = format!("no route may lead into {LINK_SERVICES}");
+        if let Some(range) = LINK_SERVICES.iter().find(|range| range.contains(&block)) {
+            let message = format!("no route may lead into {range}");
             let help = "AWS keeps these addresses for services at the link: remove the route";
             self.faults.push(Fault::error(destination.place, message).help(help));
         }
         let Some((_, vpc)) = home.and_then(|home| self.model.vpcs.get_index(home.0)) else {
             return;
         };
-        let Some(local) = written(vpc).find(|local| local.contains(&block)) else { return };
+        let Some(local) = locals(vpc).find(|local| local.contains(&block)) else { return };
         // Within a VPC a route leads to a middlebox, and to a whole subnet (AWS "Route table concepts").
         let subnets = self.model.subnets.values().zip(&self.homes.subnets);
         let mut subnets = subnets.filter(|(_, vpc)| **vpc == home);
         if matches!(target, Some(RouteTarget::NatGateway(_)))
-            && subnets.any(|(subnet, _)| subnet.cidr_block.is_some_and(|it| it.value == block))
+            && subnets.any(|(subnet, _)| {
+                subnet.cidr_block.and_then(|it| it.value).map(IpNet::V4) == Some(block)
+            })
         {
             return;
         }
@@ -101,6 +118,28 @@ impl Check<'_, '_> {
             Fault::unsupported(destination.place, message).label(local.place, "the VPC's block");
         self.faults
             .push(fault.help("remove the route: the VPC delivers to its own addresses by itself"));
+    }
+
+    /// Whether a gateway takes a destination of its family (AWS "CreateRoute", "DNS64 and NAT64").
+    fn carries(&mut self, destination: At<IpNet>, target: At<RouteTarget>) {
+        let (message, help) = match (target.value, destination.value) {
+            (RouteTarget::EgressOnlyInternetGateway(_), IpNet::V4(block)) => (
+                format!(
+                    "a route to {block} by an egress-only internet gateway, which carries IPv6 alone"
+                ),
+                "route IPv4 by an internet gateway or a NAT gateway",
+            ),
+            (RouteTarget::NatGateway(_), IpNet::V6(block)) if block != NAT64 => (
+                format!(
+                    "a route to {block} by a NAT gateway, which of IPv6 takes {NAT64} and nothing else"
+                ),
+                "EC2 answers InvalidParameterValue: a NAT gateway cannot be the next hop of another IPv6 destination; \
+                route ::/0 by an egress-only internet gateway, or by an internet gateway",
+            ),
+            _ => return,
+        };
+        let fault = Fault::error(destination.place, message);
+        self.faults.push(fault.label(target.place, "the gateway").help(help));
     }
 
     /// What `target` means: `blackhole`, a name, or `kind/name`.
@@ -118,8 +157,7 @@ impl Check<'_, '_> {
             Some((kind, name)) => (Some(kind), name),
             None => (None, target.as_str()),
         };
-        if let Some(kind) = kind.filter(|kind| !matches!(*kind, "internet_gateway" | "nat_gateway"))
-        {
+        if let Some(kind) = kind.filter(|kind| !KINDS.contains(kind)) {
             self.faults.push(if LATER_KINDS.contains(&kind) {
                 Fault::unsupported(target.place, format!("a route to a `{kind}`"))
             } else {
@@ -127,7 +165,7 @@ impl Check<'_, '_> {
                     target.place,
                     format!("`{}` is no kind of route target", shortened(kind)),
                 )
-                .help("write internet_gateway/NAME or nat_gateway/NAME")
+                .help(format!("write {}/NAME", KINDS.join("/NAME, ")))
             });
             return None;
         }
@@ -158,14 +196,29 @@ impl Check<'_, '_> {
 
     /// All that a route could mean by `name`.
     fn candidates(&self, name: &str) -> Vec<Candidate> {
-        let model::Topology { internet_gateways, nat_gateways, network_interfaces, .. } =
-            self.model;
+        let model::Topology {
+            internet_gateways,
+            egress_only_internet_gateways,
+            nat_gateways,
+            network_interfaces,
+            ..
+        } = self.model;
         let internet = internet_gateways.get_full(name).map(|(index, _, declared)| Candidate {
             target: Some(RouteTarget::InternetGateway(InternetGatewayIndex(index))),
             kind: "internet_gateway",
             words: "internet gateway",
             declared: declared.place,
             vpc: self.homes.internet_gateways[index],
+        });
+        let egress_only = egress_only_internet_gateways.get_full(name);
+        let egress_only = egress_only.map(|(index, _, declared)| Candidate {
+            target: Some(RouteTarget::EgressOnlyInternetGateway(EgressOnlyInternetGatewayIndex(
+                index,
+            ))),
+            kind: "egress_only_internet_gateway",
+            words: "egress-only internet gateway",
+            declared: declared.place,
+            vpc: self.homes.egress_only_internet_gateways[index],
         });
         let nat = nat_gateways.get_full(name).map(|(index, _, declared)| Candidate {
             target: Some(RouteTarget::NatGateway(NatGatewayIndex(index))),
@@ -181,15 +234,15 @@ impl Check<'_, '_> {
             declared: declared.place,
             vpc: self.homes.vpc(self.homes.network_interfaces[index]),
         });
-        internet.into_iter().chain(nat).chain(interface).collect()
+        internet.into_iter().chain(egress_only).chain(nat).chain(interface).collect()
     }
 
     fn no_target(&mut self, target: &At<String>, kind: Option<&str>, name: &str) {
-        let model::Topology { internet_gateways, nat_gateways, .. } = self.model;
-        let internet = (kind != Some("nat_gateway")).then_some(internet_gateways.keys());
-        let nat = (kind != Some("internet_gateway")).then_some(nat_gateways.keys());
-        let help =
-            offer(name, "gateway", internet.into_iter().flatten().chain(nat.into_iter().flatten()));
+        let [internet, egress_only, nat] = KINDS.map(|it| kind.is_none_or(|kind| kind == it));
+        let internet = self.model.internet_gateways.keys().filter(|_| internet);
+        let others = self.model.egress_only_internet_gateways.keys().filter(|_| egress_only);
+        let nat = self.model.nat_gateways.keys().filter(|_| nat);
+        let help = offer(name, "gateway", internet.chain(others).chain(nat));
         let message = format!("there is no gateway `{}`", shortened(name));
         let fault = Fault::error(target.place, message);
         self.faults.push(fault.help(format!("{help}; `blackhole` drops")));

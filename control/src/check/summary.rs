@@ -18,12 +18,16 @@ impl Topology {
 
     fn vpc_line(&self, index: VpcIndex) -> String {
         let vpc = &self[index];
-        let blocks: Vec<_> = vpc.cidrs.iter().map(ToString::to_string).collect();
+        let blocks: Vec<_> = vpc.blocks().map(|block| block.to_string()).collect();
         let here = |vpc: VpcIndex| vpc == index;
         let counts = [
             (self.subnets.iter().filter(|it| here(it.vpc)).count(), "subnet"),
             (self.route_tables.iter().filter(|it| here(it.vpc)).count(), "route table"),
             (self.internet_gateways.iter().filter(|it| here(it.vpc)).count(), "internet gateway"),
+            (
+                self.egress_only_internet_gateways.iter().filter(|it| here(it.vpc)).count(),
+                "egress-only internet gateway",
+            ),
             (
                 self.nat_gateways.iter().filter(|it| here(self[it.subnet].vpc)).count(),
                 "NAT gateway",

@@ -1,5 +1,7 @@
 //! Which packets does a rule speak of, and can there be such packets?
 
+use ipnet::IpNet;
+
 use crate::check::{Check, Ports, Traffic};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{At, PortRange, closest, shortened};
@@ -43,7 +45,12 @@ impl Check<'_, '_> {
             None => self.bare(selector).then_some(Traffic::All),
             Some(TCP) => self.ports(selector).map(Traffic::Tcp),
             Some(UDP) => self.ports(selector).map(Traffic::Udp),
-            Some(ICMP) => self.icmp(selector),
+            Some(ICMP) => self
+                .icmp(selector)
+                .map(|(icmp_type, icmp_code)| Traffic::Icmp { icmp_type, icmp_code }),
+            Some(ICMPV6) => self
+                .icmp(selector)
+                .map(|(icmp_type, icmp_code)| Traffic::Icmpv6 { icmp_type, icmp_code }),
             Some(number) => self.bare(selector).then_some(Traffic::Other(number)),
         }
     }
@@ -64,8 +71,8 @@ impl Check<'_, '_> {
                 Ok(number) => number,
                 Err(_) => {
                     let message = format!("there is no protocol `{}`", shortened(text));
-                    let help = "write tcp, udp, icmp, all, or a number from 0 to 255";
-                    let near = closest(text, ["tcp", "udp", "icmp", "all"].into_iter());
+                    let help = "write tcp, udp, icmp, icmpv6, all, or a number from 0 to 255";
+                    let near = closest(text, ["tcp", "udp", "icmpv6", "icmp", "all"].into_iter());
                     let help = near
                         .map_or(help.to_owned(), |near| format!("did you mean `{near}`? {help}"));
                     self.faults.push(Fault::error(protocol.place, message).help(help));
@@ -73,11 +80,6 @@ impl Check<'_, '_> {
                 }
             },
         };
-        if number == ICMPV6 {
-            self.faults
-                .push(Fault::unsupported(protocol.place, "ICMPv6").help("leave IPv6 out for now"));
-            return None;
-        }
         Some(Some(number))
     }
 
@@ -95,7 +97,8 @@ impl Check<'_, '_> {
         right.then_some(Ports { first: ports.first, last: ports.last })
     }
 
-    fn icmp(&mut self, selector: &Selector<'_>) -> Option<Traffic> {
+    /// ICMP of either family: type and code.
+    fn icmp(&mut self, selector: &Selector<'_>) -> Option<(Option<u8>, Option<u8>)> {
         let right = self.none_of(selector, true, false);
         if let (None, Some(code)) = (selector.icmp_type, selector.icmp_code) {
             let fault = Fault::error(code.place, "an ICMP code without a type");
@@ -104,7 +107,20 @@ impl Check<'_, '_> {
         }
         let icmp_type = selector.icmp_type.and_then(|it| it.value);
         let icmp_code = selector.icmp_code.map(|it| it.value);
-        right.then_some(Traffic::Icmp { icmp_type, icmp_code })
+        right.then_some((icmp_type, icmp_code))
+    }
+
+    /// ICMP is of IPv4 and ICMPv6 of IPv6: a rule for one with a block of the other matches nothing.
+    pub(super) fn can_match(&mut self, selector: &Selector<'_>, traffic: Traffic, peer: At<IpNet>) {
+        let (is, should_be) = match (traffic, peer.value) {
+            (Traffic::Icmp { .. }, IpNet::V6(_)) => ("icmp", "icmpv6"),
+            (Traffic::Icmpv6 { .. }, IpNet::V4(_)) => ("icmpv6", "icmp"),
+            _ => return,
+        };
+        let place = selector.protocol.map_or(selector.place, |protocol| protocol.place);
+        let message = format!("no packet matches: there is no {is} to or from {}", peer.value);
+        let fault = Fault::warning(place, message).label(peer.place, "the block");
+        self.faults.push(fault.help(format!("write {should_be}")));
     }
 
     /// Protocols of which nothing more can be said.
@@ -125,7 +141,7 @@ impl Check<'_, '_> {
             let help = if key == "ports" {
                 "only tcp and udp have ports"
             } else {
-                "only icmp has types and codes"
+                "only icmp and icmpv6 have types and codes"
             };
             self.faults.push(Fault::error(place, message).help(help));
             right = false;

@@ -1,7 +1,7 @@
 //! `hypertun demo`: the main job, end to end, in a few seconds.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl Demo {
             .iter()
             .find(|host| host.name == CHECKIP)
             .and_then(|host| host.addresses.first().copied())
-            .unwrap_or(Ipv4Addr::UNSPECIFIED);
+            .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let nat = topology.nat_gateways.first().and_then(|it| it.public_ips().next());
         let nat = nat.map(|address| address.to_string());
 

@@ -6,16 +6,15 @@
 mod names;
 mod rules;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use dataplane::packet::{Addr, GroupId};
 use dataplane::shared::PortRange;
 use dataplane::tables::{
-    AddrMap, Column, Eni, Holder, Host, InternetGateway, NatAddress, NatGateway, NetworkAcl, Place,
-    Public, RouteTable, Subnet, Tables, Target, Timers, Vpc,
+    AddrMap, Column, Eni, Gateway, Holder, Host, InternetGateway, NatAddress, NatGateway,
+    NetworkAcl, Place, Public, RouteTable, Subnet, Tables, Target, Timers, Vpc,
 };
 use dataplane::time::Tick;
-use ipnet::{IpNet, Ipv4Net};
 
 use crate::check::{self, Checked, Draining, RouteTarget, SubnetIndex, Topology, VpcIndex};
 
@@ -86,7 +85,7 @@ impl Compiler<'_> {
                 &ids.internet_hosts,
                 topology.internet_hosts.iter().zip(&ids.host_links).map(|(host, &link)| Host {
                     link,
-                    addresses: host.addresses.iter().copied().map(Addr::v4).collect(),
+                    addresses: host.addresses.iter().copied().map(Addr::from).collect(),
                 }),
             ),
             internet: self.internet(),
@@ -115,7 +114,7 @@ impl Compiler<'_> {
             Eni {
                 link,
                 subnet: ids.subnets[interface.subnet.0],
-                addresses: vec![Addr::v4(interface.private_ip)],
+                addresses: interface.addresses().map(Addr::from).collect(),
                 source_dest_check: interface.source_dest_check,
                 groups,
                 egress,
@@ -133,12 +132,13 @@ impl Compiler<'_> {
     }
 
     fn subnet(&self, subnet: &crate::check::Subnet) -> Subnet {
-        // Base address plus one: the implicit router (AWS "Subnet CIDR blocks").
-        let router = Ipv4Addr::from_bits(subnet.cidr.network().to_bits() + 1);
+        let ipv6_router = subnet.ipv6_router().map(Addr::from);
+        // A subnet has one of the two.
+        let router = subnet.router().map(Addr::from).or(ipv6_router).unwrap_or_default();
         Subnet {
             vpc: self.ids.vpcs[subnet.vpc.0],
-            router: Addr::v4(router),
-            ipv6_router: None,
+            router,
+            ipv6_router,
             route_table: self.ids.route_tables[subnet.route_table.0],
             network_acl: self.ids.network_acls[subnet.network_acl.0],
         }
@@ -182,17 +182,20 @@ impl Compiler<'_> {
 
     fn routes(&self, table: &crate::check::RouteTable) -> RouteTable {
         let ids = self.ids;
-        let local = self.topology[table.vpc].cidrs.iter().map(|&cidr| (net(cidr), Target::Local));
+        let local = self.topology[table.vpc].blocks().map(|block| (block, Target::Local));
         let declared = table.routes.iter().map(|route| {
             let target = match route.target {
                 RouteTarget::InternetGateway(it) => {
                     Target::InternetGateway(ids.internet_gateways[it.0])
                 }
+                RouteTarget::EgressOnlyInternetGateway(it) => {
+                    Target::EgressOnlyInternetGateway(ids.egress_only_internet_gateways[it.0])
+                }
                 RouteTarget::NatGateway(it) if self.topology[it].deleted => Target::Blackhole,
                 RouteTarget::NatGateway(it) => Target::NatGateway(ids.nat_gateways[it.0]),
                 RouteTarget::Blackhole => Target::Blackhole,
             };
-            (net(route.destination), target)
+            (route.destination, target)
         });
         RouteTable::new(local.chain(declared))
     }
@@ -200,14 +203,16 @@ impl Compiler<'_> {
     fn vpcs(&self) -> Vec<Vpc> {
         let &Self { topology, ids, .. } = self;
         let mut vpcs: Vec<Vpc> = topology.vpcs.iter().map(|_| Vpc::default()).collect();
-        let mut hold = |subnet: SubnetIndex, address: Ipv4Addr, holder| {
-            vpcs[topology[subnet].vpc.0].holders.insert(Addr::v4(address), holder);
+        let mut hold = |subnet: SubnetIndex, address: IpAddr, holder| {
+            vpcs[topology[subnet].vpc.0].holders.insert(address.into(), holder);
         };
         for (interface, &eni) in topology.network_interfaces.iter().zip(&ids.enis) {
-            hold(interface.subnet, interface.private_ip, Holder::Eni(eni));
+            for address in interface.addresses() {
+                hold(interface.subnet, address, Holder::Eni(eni));
+            }
         }
         for (index, subnet, address) in self.nat_addresses() {
-            hold(subnet, address.private_ip, Holder::NatGateway(ids.nat_gateways[index]));
+            hold(subnet, address.private_ip.into(), Holder::NatGateway(ids.nat_gateways[index]));
         }
         vpcs
     }
@@ -216,7 +221,7 @@ impl Compiler<'_> {
     fn associations(&self) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr, VpcIndex)> {
         let topology = self.topology;
         let interfaces = topology.network_interfaces.iter().filter_map(|interface| {
-            Some((interface.public_ip?, interface.private_ip, topology[interface.subnet].vpc))
+            Some((interface.public_ip?, interface.private_ip?, topology[interface.subnet].vpc))
         });
         let gateways = self.nat_addresses().filter_map(|(_, subnet, address)| {
             Some((address.public_ip?, address.private_ip, topology[subnet].vpc))
@@ -239,22 +244,35 @@ impl Compiler<'_> {
         let &Self { topology, ids, .. } = self;
         let hosts = topology.internet_hosts.iter().zip(&ids.internet_hosts);
         let hosts = hosts.flat_map(|(host, &id)| {
-            host.addresses.iter().map(move |&address| (Addr::v4(address), Public::Host(id)))
+            host.addresses.iter().map(move |&address| (Addr::from(address), Public::Host(id)))
         });
         // A public address of a VPC without internet gateway cannot be reached.
         let associated = self.associations().filter_map(|(public, private, vpc)| {
             let gateway = ids.internet_gateways[topology[vpc].internet_gateway?.0];
             Some((Addr::v4(public), Public::Vpc { gateway, private: Addr::v4(private) }))
         });
-        hosts.chain(associated).collect()
+        hosts.chain(associated).chain(self.ipv6_of_vpcs()).collect()
+    }
+
+    /// The addresses of IPv6 that a VPC has on the internet: global ones, where a gateway leads there.
+    fn ipv6_of_vpcs(&self) -> impl Iterator<Item = (Addr, Public)> {
+        let &Self { topology, ids, .. } = self;
+        topology.network_interfaces.iter().flat_map(move |interface| {
+            let vpc = topology[interface.subnet].vpc;
+            let internet = topology[vpc].internet_gateway.map(|it| ids.internet_gateways[it.0]);
+            let egress_only = topology[vpc].egress_only;
+            let egress_only = egress_only.map(|it| ids.egress_only_internet_gateways[it.0]);
+            let gateway = internet.map(Gateway::Internet).or(egress_only.map(Gateway::EgressOnly));
+            let global = interface.ipv6_addresses.iter().filter(|it| check::is_global(**it));
+            let addresses = global.filter_map(move |&address| Some((address, gateway?)));
+            addresses.map(move |(address, gateway)| {
+                (address.into(), Public::Ipv6 { vpc: ids.vpcs[vpc.0], gateway })
+            })
+        })
     }
 }
 
 /// Things by their ids.
 fn column<I: Copy + Into<usize>, T>(ids: &[I], things: impl Iterator<Item = T>) -> Column<T> {
     Column::by_id(ids.iter().map(|&id| id.into()).zip(things))
-}
-
-fn net(cidr: Ipv4Net) -> IpNet {
-    IpNet::V4(cidr)
 }

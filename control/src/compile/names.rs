@@ -4,8 +4,8 @@
 //! name ever gets it: what is remembered of a flow stays true.
 
 use dataplane::packet::{
-    AclId, Component, EniId, GroupId, HostId, InternetGatewayId, LinkId, NatGatewayId,
-    RouteTableId, SubnetId, VpcId,
+    AclId, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId,
+    LinkId, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 use indexmap::IndexMap;
 
@@ -49,6 +49,7 @@ pub struct Ids {
     pub(super) vpcs: Vec<VpcId>,
     pub(super) nat_gateways: Vec<NatGatewayId>,
     pub(super) internet_gateways: Vec<InternetGatewayId>,
+    pub(super) egress_only_internet_gateways: Vec<EgressOnlyInternetGatewayId>,
     pub(super) internet_hosts: Vec<HostId>,
 }
 
@@ -110,6 +111,10 @@ impl Names {
             vpcs: assign!(vpcs, VpcId),
             nat_gateways,
             internet_gateways: assign!(internet_gateways, InternetGatewayId),
+            egress_only_internet_gateways: assign!(
+                egress_only_internet_gateways,
+                EgressOnlyInternetGatewayId
+            ),
             internet_hosts: assign!(internet_hosts, HostId),
         })
     }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use dataplane::tables::{AclRule, Classifier, GroupRule, GroupRules, Peer, Selector, Terms};
 use dataplane::wire::protocol;
-use ipnet::Ipv4Net;
 
 use crate::check::{self, AclAction, Ports, SecurityGroupIndex, Topology, Traffic};
-use crate::compile::{Ids, net};
+use crate::compile::Ids;
 
 type Compiled = Arc<GroupRules>;
 
@@ -53,10 +52,10 @@ fn terms_of(
     rule: check::GroupRule,
 ) -> Vec<Terms<GroupRule>> {
     let peers = match rule.peer {
-        check::Peer::Cidr(cidr) => vec![Peer::Net(net(cidr))],
+        check::Peer::Cidr(cidr) => vec![Peer::Net(cidr)],
         check::Peer::Group(group) => vec![Peer::Group(ids.security_groups[group.0])],
         check::Peer::PrefixList(list) => {
-            topology[list].entries.iter().map(|&cidr| Peer::Net(net(cidr))).collect()
+            topology[list].entries.iter().copied().map(Peer::Net).collect()
         }
     };
     let selector = selector(rule.traffic);
@@ -70,10 +69,9 @@ fn terms_of(
 pub(super) fn acl(rules: &[check::AclRule]) -> Classifier<AclRule> {
     let terms = rules.iter().map(|rule| {
         let &check::AclRule { number, action, traffic, cidr } = rule;
-        let cidr: Ipv4Net = cidr;
         Terms {
             selector: selector(traffic),
-            peer: Peer::Net(net(cidr)),
+            peer: Peer::Net(cidr),
             rule: AclRule { number, allow: action == AclAction::Allow },
         }
     });
@@ -87,19 +85,24 @@ fn selector(traffic: Traffic) -> Selector {
         Traffic::Tcp(ports) => Selector { protocol: Some(protocol::TCP), ports: range(ports) },
         Traffic::Udp(ports) => Selector { protocol: Some(protocol::UDP), ports: range(ports) },
         Traffic::Icmp { icmp_type, icmp_code } => {
-            let ports = match (icmp_type, icmp_code) {
-                (None, _) => EVERY,
-                (Some(kind), None) => {
-                    u16::from_be_bytes([kind, 0])..=u16::from_be_bytes([kind, u8::MAX])
-                }
-                (Some(kind), Some(code)) => {
-                    let word = u16::from_be_bytes([kind, code]);
-                    word..=word
-                }
-            };
-            Selector { protocol: Some(protocol::ICMP), ports }
+            Selector { protocol: Some(protocol::ICMP), ports: messages(icmp_type, icmp_code) }
+        }
+        Traffic::Icmpv6 { icmp_type, icmp_code } => {
+            Selector { protocol: Some(protocol::ICMPV6), ports: messages(icmp_type, icmp_code) }
         }
         Traffic::Other(number) => Selector { protocol: Some(number), ports: EVERY },
+    }
+}
+
+/// Types and codes of ICMP in the place of ports.
+fn messages(icmp_type: Option<u8>, icmp_code: Option<u8>) -> RangeInclusive<u16> {
+    match (icmp_type, icmp_code) {
+        (None, _) => EVERY,
+        (Some(kind), None) => u16::from_be_bytes([kind, 0])..=u16::from_be_bytes([kind, u8::MAX]),
+        (Some(kind), Some(code)) => {
+            let word = u16::from_be_bytes([kind, code]);
+            word..=word
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! What would let the packet through? A line for each reason, in the keys of the topology file.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use dataplane::packet::{Addr, Direction, Reason};
 use dataplane::path::admit::{Headers, Hop, HopStage, Rule};
 use dataplane::tables::LINK_SERVICES;
 use dataplane::wire::protocol;
+use ipnet::IpNet;
 
+use crate::check::{EVERYWHERE, EVERYWHERE_IPV6, NAT64};
 use crate::compile::Names;
+use crate::explain::words::protocol_name;
 
 /// What to change in the topology, or what to look at where nothing in it is wrong.
 pub(super) fn advice(
@@ -36,7 +39,8 @@ pub(super) fn advice(
         (protocol::UDP, _) => format!("protocol: udp, ports: {port}"),
         (protocol::ICMP | protocol::ICMPV6, _) => {
             let [kind, code] = headers.selector.to_be_bytes();
-            let family = if src.is_v4() { "icmp" } else { "icmpv6" };
+            let family = if src.is_v4() { protocol::ICMP } else { protocol::ICMPV6 };
+            let family = protocol_name(family);
             format!("protocol: {family}, type: {kind}, code: {code}")
         }
         (other, _) => format!("protocol: {other}"),
@@ -84,9 +88,10 @@ pub(super) fn advice(
             )
         }
         Reason::NoRoute => {
-            let everywhere = if dst.is_v4() { "0.0.0.0/0" } else { "::/0" };
-            let route =
-                format!("a route to {dst}, such as {{destination: {everywhere}, target: GATEWAY}}");
+            let route = format!(
+                "a route to {dst}, such as {{destination: {}, target: GATEWAY}}",
+                everywhere(dst)
+            );
             match name {
                 "main" => format!(
                     "declare a route table with {route}, and name it as the `route_table` of the subnet: nothing can \
@@ -102,6 +107,9 @@ pub(super) fn advice(
             };
             format!("give {route} in route table {name} a target that is there, or remove it")
         }
+        Reason::NoPath if is_nat64(dst) => format!(
+            "route {NAT64} by a NAT gateway in the sender's route table: {name} does not translate it"
+        ),
         Reason::NoPath => no_path(dst.to_v4(), stage, src == dst),
         Reason::ForwardingLoop => format!(
             "give the subnet of the gateway another route table than {name}: one that leads to an internet gateway"
@@ -216,4 +224,18 @@ fn no_path(dst: Option<Ipv4Addr>, stage: Option<HopStage>, turns_back: bool) -> 
             "declare a network interface with `private_ip: {dst}`, or send to one that is there"
         ),
     }
+}
+
+/// The destination of a route that leads to `addr`, as most tables have it.
+fn everywhere(addr: Addr) -> IpNet {
+    match IpAddr::from(addr) {
+        _ if is_nat64(addr) => IpNet::V6(NAT64),
+        IpAddr::V4(_) => EVERYWHERE,
+        IpAddr::V6(_) => EVERYWHERE_IPV6,
+    }
+}
+
+/// Whether `addr` stands for one of IPv4.
+fn is_nat64(addr: Addr) -> bool {
+    IpNet::V6(NAT64).contains(&IpAddr::from(addr))
 }

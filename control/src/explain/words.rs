@@ -68,7 +68,7 @@ pub(super) fn detail(
         "network-acl" => format!("network ACL {name}"),
         // Of several, which allow together.
         "eni" if reason == Reason::GroupMismatch => format!("the security groups of {name}"),
-        _ => format!("{} {name}", kind.replace('-', " ")),
+        _ => format!("{} {name}", kind.replace('-', " ").replace("egress only", "egress-only")),
     };
     // As it is where it was dropped: gateways on the way have translated it.
     let ((src, _), (dst, port)) = (last.src, last.dst);

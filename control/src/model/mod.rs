@@ -4,7 +4,9 @@
 //! provider for Terraform where one exists. Nothing is checked here but the shape: unknown, duplicate and missing
 //! keys, and values that are not of their kind. Names are still names.
 
+mod addresses;
 mod declare;
+mod nat64;
 mod outline;
 mod read;
 mod rules;
@@ -12,14 +14,16 @@ mod schema;
 mod tree;
 mod values;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::diagnostic::Faults;
 use declare::record;
 use read::Read;
 
+pub use addresses::{PeerText, PublicIp};
+pub use nat64::{Nat64, Nat64Mapping, Nat64Pool, Nat64Protocol, Nat64Rules, Nat64Static};
 pub use outline::{Change, difference};
 pub use read::{At, Entries};
 pub(crate) use read::{closest, shortened};
@@ -28,8 +32,7 @@ pub use rules::{
 };
 pub use schema::schema;
 pub use values::{
-    Action, Connectivity, IcmpErrorsWord, NatGatewayState, PeerText, Platform, PortRange, PublicIp,
-    ServiceWord, Uplink,
+    Action, Connectivity, IcmpErrorsWord, NatGatewayState, Platform, PortRange, ServiceWord, Uplink,
 };
 
 /// Reads `text` and notes what is wrong with its shape; none if there is nothing to look at.
@@ -47,8 +50,8 @@ record! {
         entries vpcs: Vpc,
         /// The internet gateways.
         entries internet_gateways: InternetGateway,
-        /// None as yet.
-        vacant egress_only_internet_gateways: (),
+        /// The egress-only internet gateways.
+        entries egress_only_internet_gateways: EgressOnlyInternetGateway,
         /// The subnets.
         entries subnets: Subnet,
         /// The route tables beside each VPC's `main`.
@@ -60,7 +63,7 @@ record! {
         /// The network ACLs beside each VPC's `default`.
         entries network_acls: NetworkAcl,
         /// The prefix lists: blocks by name.
-        entries prefix_lists: Vec<At<Ipv4Net>>,
+        entries prefix_lists: Vec<At<IpNet>>,
         /// The network interfaces.
         entries network_interfaces: NetworkInterface,
         /// The simulated internet.
@@ -81,6 +84,8 @@ record! {
         required cidr_block: Ipv4Net,
         /// Further blocks.
         optional secondary_cidr_blocks: Vec<At<Ipv4Net>>,
+        /// Its block of IPv6; none by default.
+        optional ipv6_cidr_block: Option<Ipv6Net>,
         /// Whether the VPC resolver answers; true by default.
         optional enable_dns_support: bool,
         /// Whether public addresses get DNS names; false by default.
@@ -92,13 +97,22 @@ record! {
         /// A declared table to use for `main`.
         optional main_route_table: String,
     }
-    later "ipv6_cidr_block"
 }
 
 record! {
     /// An internet gateway.
     InternetGateway = "an internet gateway" {
         /// `igw-…`; derived from the name by default.
+        optional id: String,
+        /// The VPC that it is attached to.
+        required vpc: String,
+    }
+}
+
+record! {
+    /// An egress-only internet gateway: IPv6, from the inside out.
+    EgressOnlyInternetGateway = "an egress-only internet gateway" {
+        /// `eigw-…`; derived from the name by default.
         optional id: String,
         /// The VPC that it is attached to.
         required vpc: String,
@@ -114,8 +128,15 @@ record! {
         required vpc: String,
         /// The region's first by default.
         optional availability_zone: String,
-        /// Its block.
-        required cidr_block: Ipv4Net,
+        /// Its block; every subnet has one but those of IPv6 alone.
+        optional cidr_block: Option<Ipv4Net>,
+        /// Its block of IPv6; none by default.
+        optional ipv6_cidr_block: Option<Ipv6Net>,
+        /// Whether it is of IPv6 alone; false by default.
+        optional ipv6_native: bool,
+        /// Whether its interfaces have an address of IPv6 unless they say otherwise; false by default, true where it is of
+        /// IPv6 alone.
+        optional assign_ipv6_address_on_creation: bool,
         /// `main` by default.
         optional route_table: String,
         /// `default` by default.
@@ -124,12 +145,7 @@ record! {
         optional map_public_ip_on_launch: bool,
         /// Off as yet.
         vacant enable_dns64: (),
-        /// Off as yet.
-        vacant ipv6_native: (),
-        /// Off as yet.
-        vacant assign_ipv6_address_on_creation: (),
     }
-    later "ipv6_cidr_block"
 }
 
 record! {
@@ -148,7 +164,7 @@ record! {
     /// A route.
     Route = "a route" {
         /// Where to.
-        required destination: Ipv4Net,
+        required destination: IpNet,
         /// A gateway's name, `kind/name`, or `blackhole`.
         required target: String,
     }
@@ -188,8 +204,8 @@ record! {
         required subnet: String,
         /// The lowest free address of the subnet by default.
         optional private_ip: Ipv4Addr,
-        /// None as yet.
-        vacant ipv6_addresses: (),
+        /// None by default, or the lowest free address of the subnet where that assigns one.
+        optional ipv6_addresses: Vec<At<Ipv6Addr>>,
         /// The VPC's `default` by default.
         optional security_groups: Vec<At<String>>,
         /// None by default, or what the subnet says.
@@ -227,7 +243,7 @@ record! {
     /// A host of the simulated internet.
     InternetHost = "an internet host" {
         /// At least one.
-        required addresses: Vec<At<Ipv4Addr>>,
+        required addresses: Vec<At<IpAddr>>,
         /// Built-in services; without this key it has a namespace of its own.
         optional serves: Vec<At<ServiceWord>>,
     }
@@ -278,6 +294,7 @@ record! {
         optional tracking_icmp_errors: IcmpErrorsWord,
         /// The most connections that an interface tracks at once; no limit by default.
         optional tracking_connections: u32,
+        /// Makes every NAT gateway a plain translator of the RFCs, for conformance suites; AWS's NAT64 by default.
+        optional nat64: Nat64,
     }
-    later "nat64"
 }

@@ -1,9 +1,10 @@
 //! What may stand in security groups and network ACLs?
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
+use super::addresses::PeerText;
 use super::declare::record;
-use super::values::{Action, PeerText, PortRange};
+use super::values::{Action, PortRange};
 
 record! {
     /// A security group.
@@ -22,13 +23,13 @@ record! {
 record! {
     /// A security group's rule for what comes in.
     GroupIngressRule = "a security group's ingress rule" {
-        /// `tcp`, `udp`, `icmp`, `all` or a number.
+        /// `tcp`, `udp`, `icmp`, `icmpv6`, `all` or a number.
         required protocol: String,
         /// Destination ports; required for TCP and UDP.
         optional ports: Option<PortRange>,
-        /// ICMP type; any by default.
+        /// Type of ICMP or ICMPv6; any by default.
         optional r#type: Option<u8>,
-        /// ICMP code; any by default.
+        /// Code within the type; any by default.
         optional code: u8,
         /// Whence: a block, a group or a prefix list.
         required source: PeerText,
@@ -38,13 +39,13 @@ record! {
 record! {
     /// A security group's rule for what goes out.
     GroupEgressRule = "a security group's egress rule" {
-        /// `tcp`, `udp`, `icmp`, `all` or a number.
+        /// `tcp`, `udp`, `icmp`, `icmpv6`, `all` or a number.
         required protocol: String,
         /// Destination ports; required for TCP and UDP.
         optional ports: Option<PortRange>,
-        /// ICMP type; any by default.
+        /// Type of ICMP or ICMPv6; any by default.
         optional r#type: Option<u8>,
-        /// ICMP code; any by default.
+        /// Code within the type; any by default.
         optional code: u8,
         /// Whither: a block, a group or a prefix list.
         required destination: PeerText,
@@ -72,16 +73,16 @@ record! {
         required rule: u16,
         /// `allow` or `deny`.
         required action: Action,
-        /// `tcp`, `udp`, `icmp`, `all` or a number.
+        /// `tcp`, `udp`, `icmp`, `icmpv6`, `all` or a number.
         required protocol: String,
         /// Destination ports; required for TCP and UDP.
         optional ports: Option<PortRange>,
-        /// ICMP type; any by default.
+        /// Type of ICMP or ICMPv6; any by default.
         optional r#type: Option<u8>,
-        /// ICMP code; any by default.
+        /// Code within the type; any by default.
         optional code: u8,
         /// Whence.
-        required source: Ipv4Net,
+        required source: IpNet,
     }
 }
 
@@ -92,15 +93,15 @@ record! {
         required rule: u16,
         /// `allow` or `deny`.
         required action: Action,
-        /// `tcp`, `udp`, `icmp`, `all` or a number.
+        /// `tcp`, `udp`, `icmp`, `icmpv6`, `all` or a number.
         required protocol: String,
         /// Destination ports; required for TCP and UDP.
         optional ports: Option<PortRange>,
-        /// ICMP type; any by default.
+        /// Type of ICMP or ICMPv6; any by default.
         optional r#type: Option<u8>,
-        /// ICMP code; any by default.
+        /// Code within the type; any by default.
         optional code: u8,
         /// Whither.
-        required destination: Ipv4Net,
+        required destination: IpNet,
     }
 }

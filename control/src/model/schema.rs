@@ -198,9 +198,12 @@ mod tests {
         let expected = [
             "bad-cidrs",
             "impossible-rules",
+            "ipv6-addresses",
             "ipv6-not-yet",
+            "ipv6-ranges",
             "missing-keys",
             "nat-gateway-addresses",
+            "nat64-profile",
             "not-yet",
             "profile",
             "several-at-once",
@@ -220,6 +223,10 @@ mod tests {
         let port = |port: &str| rule(&format!("source: 0.0.0.0/0, ports: {port}"));
         let kind = |kind: &str| rule(&format!("source: g, type: {kind}"));
         let vpc = |rest: &str| format!("vpcs: {{v: {{cidr_block: {rest}}}}}");
+        let binding = |inside: &str, outside: &str| {
+            let ends = format!("inside: {inside}, outside: {outside}");
+            format!("profile: {{nat64: {{pool: none, static: [{{protocol: udp, {ends}}}]}}}}")
+        };
         let eni = |rest: &str| format!("network_interfaces: {{e: {{subnet: s, {rest}}}}}");
         for (text, right) in [
             (port("443"), true),
@@ -243,18 +250,30 @@ mod tests {
             (vpc("10.0.0.0"), false),
             (vpc("10.0.0.0/16, enable_dns_support: true"), true),
             (vpc("10.0.0.0/16, enable_dns_support: 'true'"), false),
-            (vpc("10.0.0.0/16, ipv6_cidr_block: '::/0'"), false),
+            (vpc("10.0.0.0/16, ipv6_cidr_block: '::/0'"), true),
+            (vpc("10.0.0.0/16, ipv6_cidr_block: 2600:1f18:1234:5600::/56"), true),
+            (vpc("10.0.0.0/16, ipv6_cidr_block: 10.0.0.0/16"), false),
+            (vpc("10.0.0.0/16, ipv6_cidr_block: 2600::/129"), false),
+            (vpc("2600:1f18:1234:5600::/56"), false),
+            (rule("source: '::/0', ports: 1"), true),
             (vpc("10.0.0.0/16, place: 1"), false),
             (eni("public_ip: auto"), true),
             (eni("public_ip: 203.0.113.9"), true),
             (eni("public_ip: elastic"), false),
             (eni("private_ip: 10.0.0.01"), false),
             (eni("ipv6_addresses: []"), true),
-            (eni("ipv6_addresses: ['::1']"), false),
+            (eni("ipv6_addresses: ['::1', 2600:1f18:1234:5601::10, 64:ff9b::192.0.2.33]"), true),
+            (eni("ipv6_addresses: [10.0.0.4]"), false),
+            (eni("private_ip: '::1'"), false),
             (eni("security_groups: [1, n, true]"), true),
             (eni("security_groups: g"), false),
             ("internet: {uplink: none, hosts: }".to_owned(), true),
             ("internet: {uplink: host}".to_owned(), false),
+            ("profile: {nat64: {pool: none, prefix: 2001:db8::/40}}".to_owned(), true),
+            ("profile: {nat64: {pool: any}}".to_owned(), false),
+            (binding("'[2001:db8::5]:2000'", "192.0.2.2:2000"), true),
+            (binding("2001:db8::5", "192.0.2.2:2000"), false),
+            (binding("'[2001:db8::5]:2000'", "192.0.2.2"), false),
             ("vpcs: []".to_owned(), false),
             ("vpcs: {v: }".to_owned(), false),
         ] {

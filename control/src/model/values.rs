@@ -1,15 +1,12 @@
-//! What values may stand in a topology file: addresses, blocks, ports, words.
+//! What values may stand in a topology file: ports, numbers, words.
 
-use std::net::{IpAddr, Ipv4Addr};
-
-use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
 use super::declare::words;
-use super::read::{Read, mismatch, shortened, text};
+use super::read::{Read, mismatch, text};
 use super::schema::{self, Definitions};
 use super::tree::Node;
-use crate::diagnostic::{Fault, Faults, Place};
+use crate::diagnostic::{Fault, Faults};
 
 /// A range of ports as written, `first <= last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,26 +15,6 @@ pub struct PortRange {
     pub first: u16,
     /// The highest, included.
     pub last: u16,
-}
-
-/// The other side of a rule as written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PeerText {
-    /// An address block.
-    Cidr(Ipv4Net),
-    /// What reads as a name.
-    Name(String),
-}
-
-/// A network interface's public address as written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PublicIp {
-    /// This one.
-    Address(Ipv4Addr),
-    /// The next free one.
-    Auto,
-    /// None, whatever the subnet does.
-    None,
 }
 
 words! {
@@ -111,74 +88,6 @@ words! {
     }
 }
 
-macro_rules! byte {
-    () => {
-        "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-    };
-}
-
-/// An IPv4 address, as a regular expression.
-const ADDRESS: &str = concat!(byte!(), "(\\.", byte!(), "){3}");
-
-/// An IPv4 block, as a regular expression.
-const BLOCK: &str = concat!(byte!(), "(\\.", byte!(), "){3}/(0?[0-9]|[12][0-9]|3[0-2])");
-
-impl Read for Ipv4Net {
-    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
-        block(text(node, "a CIDR block", faults)?, node.place, faults)
-    }
-
-    fn schema(_: &mut Definitions) -> Value {
-        schema::matching(&[BLOCK])
-    }
-}
-
-impl Read for Ipv4Addr {
-    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
-        match text(node, "an IPv4 address", faults)?.parse() {
-            Ok(IpAddr::V4(address)) => return Some(address),
-            Ok(IpAddr::V6(address)) => {
-                faults.push(ipv6(node.place, "address", &address));
-            }
-            Err(_) => faults.push(mismatch(node, "an IPv4 address", None)),
-        }
-        None
-    }
-
-    fn schema(_: &mut Definitions) -> Value {
-        schema::matching(&[ADDRESS])
-    }
-}
-
-impl Read for PublicIp {
-    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
-        match text(node, "an IPv4 address, `auto` or `none`", faults)? {
-            "auto" => Some(Self::Auto),
-            "none" => Some(Self::None),
-            _ => Ipv4Addr::read(node, faults).map(Self::Address),
-        }
-    }
-
-    fn schema(_: &mut Definitions) -> Value {
-        schema::matching(&["auto", "none", ADDRESS])
-    }
-}
-
-impl Read for PeerText {
-    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
-        let text = text(node, "a CIDR block, a security group or a prefix list", faults)?;
-        if text.contains(['/', ':']) || text.parse::<IpAddr>().is_ok() {
-            block(text, node.place, faults).map(Self::Cidr)
-        } else {
-            Some(Self::Name(text.to_owned()))
-        }
-    }
-
-    fn schema(_: &mut Definitions) -> Value {
-        schema::text()
-    }
-}
-
 impl Read for PortRange {
     fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
         const WHAT: &str = "a port (443) or a range of ports (1024-65535)";
@@ -223,39 +132,6 @@ macro_rules! read_number {
 read_number!(u8 u16 u32);
 
 /// Digits and nothing else: no sign, no blank.
-fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
+pub(super) fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
-/// Parses an IPv4 block and clears its host bits, as EC2 does, with a warning.
-fn block(text: &str, place: Place, faults: &mut Faults) -> Option<Ipv4Net> {
-    match text.parse::<IpNet>() {
-        Ok(IpNet::V4(net)) => {
-            if net.trunc() != net {
-                let message = format!("{net} has host bits: {} is meant", net.trunc());
-                let help = format!("write {}; EC2 corrects it without a word", net.trunc());
-                faults.push(Fault::warning(place, message).help(help));
-            }
-            return Some(net.trunc());
-        }
-        Ok(IpNet::V6(net)) => {
-            faults.push(Fault::unsupported(place, format!("the IPv6 block {net}")))
-        }
-        Err(_) => {
-            let fault =
-                Fault::error(place, format!("expected a CIDR block, found `{}`", shortened(text)));
-            faults.push(match text.parse() {
-                Ok(IpAddr::V4(address)) => {
-                    fault.help(format!("write {address}/32 for one address"))
-                }
-                Ok(IpAddr::V6(address)) => ipv6(place, "address", &address),
-                Err(_) => fault.help("such as 10.0.0.0/16"),
-            });
-        }
-    }
-    None
-}
-
-fn ipv6(place: Place, what: &str, value: &dyn std::fmt::Display) -> Fault {
-    Fault::unsupported(place, format!("the IPv6 {what} {value}")).help("leave IPv6 out for now")
 }

@@ -337,7 +337,7 @@ fn drain(state: &State, new: &Topology, now: Duration) -> Vec<Draining> {
         }
     }
     for interface in &new.network_interfaces {
-        private.insert((vpc(new, interface.subnet), interface.private_ip));
+        private.extend(interface.private_ip.map(|address| (vpc(new, interface.subnet), address)));
         public.extend(interface.public_ip);
     }
     let goes = state.topology.nat_gateways.iter().flat_map(|old| {

@@ -1,14 +1,16 @@
-//! What does a namespace look like inside? `lo`, one `eth0` with its addresses and a default
-//! route, and no IPv6, so that no router solicitation (RFC 4861 s. 4.1) and no multicast report
-//! ever leaves it.
+//! What does a namespace look like inside? `lo`, and one `eth0` with its addresses and default routes.
+//!
+//! IPv6 is off where no address is of it. Elsewhere it has nothing but the addresses that it was given,
+//! usable at once: no link-local one, no router advertisements, no detection of duplicates. So no
+//! router solicitation (RFC 4861 s. 4.1) and no multicast report (RFC 3810) ever leaves.
 
 use std::fs;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
-use ipnet::Ipv4Net;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use ipnet::IpNet;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -62,13 +64,28 @@ impl Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// Addresses, each with its prefix length: an ENI's with its subnet's, an internet host's with
-    /// /32. The first is the source of what names none.
-    pub addresses: Vec<Ipv4Net>,
-    /// The next hop of the default route, on the link by one of `addresses`; `None` for a default
-    /// route to the link itself.
-    pub gateway: Option<Ipv4Addr>,
+    /// /32 or /128. The first of a family is the source of what names none.
+    pub addresses: Vec<IpNet>,
+    /// The next hops of default routes, one of a family at most, each on the link by one of
+    /// `addresses`. A family of `addresses` without one has a default route to the link itself.
+    pub gateways: Vec<IpAddr>,
     /// Bytes, 68 to 65,535: 9001 for an ENI, 1500 on the internet.
     pub mtu: u32,
+}
+
+impl Interface {
+    fn has_ipv6(&self) -> bool {
+        self.addresses.iter().any(|it| matches!(it, IpNet::V6(_)))
+    }
+
+    /// The next hop, if there is one, of each family's default route.
+    fn default_routes(&self) -> impl Iterator<Item = (AddressFamily, Option<IpAddr>)> {
+        let families = [(AddressFamily::Inet, true), (AddressFamily::Inet6, false)];
+        let of = |is_v4: bool| self.addresses.iter().any(|it| it.addr().is_ipv4() == is_v4);
+        families.into_iter().filter(move |&(_, is_v4)| of(is_v4)).map(|(family, is_v4)| {
+            (family, self.gateways.iter().copied().find(|it| it.is_ipv4() == is_v4))
+        })
+    }
 }
 
 /// Makes a new namespace what hypertun's are: `lo` up, IPv6 off for every link that comes, and nothing
@@ -81,8 +98,9 @@ pub struct Interface {
 pub fn prepare(namespace: &Namespace) -> Result<(), Error> {
     namespace.enter(|| {
         write("/proc/sys/net/ipv4/ip_forward", "0")?;
-        disable_ipv6("all")?;
-        disable_ipv6("default")?;
+        set_ipv6("all", "forwarding", 0)?;
+        set_ipv6("all", DISABLED, 1)?;
+        set_ipv6("default", DISABLED, 1)?;
         let failed = |e| Error::new("bring lo up", e);
         let mut netlink = Netlink::open().map_err(failed)?;
         let lo = netlink.index("lo").map_err(failed)?;
@@ -110,7 +128,7 @@ pub fn adopt(source: &Namespace, link: &str, target: &Namespace) -> Result<(), E
     })?
 }
 
-/// Gives [`NAME`] in `target` its MTU, addresses and default route, and brings it up.
+/// Gives [`NAME`] in `target` its MTU, addresses and default routes, and brings it up.
 ///
 /// # Errors
 ///
@@ -121,7 +139,13 @@ pub fn configure(target: &Namespace, interface: &Interface) -> Result<(), Error>
         let failed = |e| Error::new("configure eth0", e);
         let mut netlink = Netlink::open().map_err(failed)?;
         let index = index(&mut netlink, NAME)?;
-        disable_ipv6(NAME)?;
+        // Packets to the link's own addresses go by `lo`.
+        let disabled = u8::from(!interface.has_ipv6());
+        set_ipv6("lo", DISABLED, disabled)?;
+        for (setting, value) in QUIET {
+            set_ipv6(NAME, setting, value)?;
+        }
+        set_ipv6(NAME, DISABLED, disabled)?;
         for address in &interface.addresses {
             netlink
                 .add(new_address(index, *address))
@@ -129,9 +153,12 @@ pub fn configure(target: &Namespace, interface: &Interface) -> Result<(), Error>
         }
         let attributes = vec![LinkAttribute::Mtu(interface.mtu), LinkAttribute::TxQueueLen(QUEUE)];
         netlink.change(set(index, attributes, LinkFlags::Up)).map_err(failed)?;
-        netlink
-            .add(default_route(index, interface.gateway))
-            .map_err(|e| Error::new("give eth0 a default route", e))
+        for (family, gateway) in interface.default_routes() {
+            netlink
+                .add(default_route(index, family, gateway))
+                .map_err(|e| Error::new("give eth0 a default route", e))?;
+        }
+        Ok(())
     })?
 }
 
@@ -145,9 +172,11 @@ pub fn reconfigure(target: &Namespace, old: &Interface, new: &Interface) -> Resu
     target.enter(|| {
         let mut netlink = Netlink::open().map_err(|e| Error::new("change eth0", e))?;
         let index = index(&mut netlink, NAME)?;
-        // With its last address a link loses its routes. A change that failed before may have taken
-        // some already, and given some of the new.
-        for address in old.addresses.iter().chain(&new.addresses) {
+        // Without IPv6 a link loses its addresses and routes of IPv6, and with its last address those of
+        // IPv4. A change that failed before may have taken some already, and given some of the new.
+        set_ipv6(NAME, DISABLED, 1)?;
+        let both = old.addresses.iter().chain(&new.addresses);
+        for address in both.filter(|it| it.addr().is_ipv4()) {
             let RouteNetlinkMessage::NewAddress(message) = new_address(index, *address) else {
                 continue;
             };
@@ -197,19 +226,30 @@ fn set(index: u32, attributes: Vec<LinkAttribute>, flags: LinkFlags) -> RouteNet
     RouteNetlinkMessage::SetLink(link)
 }
 
-fn new_address(index: u32, address: Ipv4Net) -> RouteNetlinkMessage {
+fn new_address(index: u32, address: IpNet) -> RouteNetlinkMessage {
     let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
+    message.header.family = match address {
+        IpNet::V4(_) => AddressFamily::Inet,
+        IpNet::V6(_) => AddressFamily::Inet6,
+    };
     message.header.prefix_len = address.prefix_len();
     message.header.index = index;
-    message.attributes.push(AddressAttribute::Local(address.addr().into()));
-    message.attributes.push(AddressAttribute::Address(address.addr().into()));
+    message.attributes.push(AddressAttribute::Local(address.addr()));
+    message.attributes.push(AddressAttribute::Address(address.addr()));
+    if matches!(address, IpNet::V6(_)) {
+        // Nobody else is on the link: the address is good at once (RFC 4862 s. 5.4).
+        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+    }
     RouteNetlinkMessage::NewAddress(message)
 }
 
-fn default_route(index: u32, gateway: Option<Ipv4Addr>) -> RouteNetlinkMessage {
+fn default_route(
+    index: u32,
+    family: AddressFamily,
+    gateway: Option<IpAddr>,
+) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
+    message.header.address_family = family;
     message.header.table = RouteHeader::RT_TABLE_MAIN;
     message.header.protocol = RouteProtocol::Static;
     message.header.kind = RouteType::Unicast;
@@ -217,15 +257,30 @@ fn default_route(index: u32, gateway: Option<Ipv4Addr>) -> RouteNetlinkMessage {
     message.attributes.push(RouteAttribute::Oif(index));
     if let Some(gateway) = gateway {
         message.header.scope = RouteScope::Universe;
-        message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(gateway)));
+        message.attributes.push(RouteAttribute::Gateway(match gateway {
+            IpAddr::V4(v4) => RouteAddress::Inet(v4),
+            IpAddr::V6(v6) => RouteAddress::Inet6(v6),
+        }));
     }
     RouteNetlinkMessage::NewRoute(message)
 }
 
-/// Acts on the namespace of the calling thread: `/proc/sys/net` is that of whoever opens it. A
-/// kernel without IPv6 has nothing to switch off.
-fn disable_ipv6(link: &str) -> Result<(), Error> {
-    write(&format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6"), "1")
+const DISABLED: &str = "disable_ipv6";
+
+/// What keeps IPv6 from speaking by itself: no link-local address (`addr_gen_mode` 1, none), nothing
+/// learnt from routers or asked of them, no detection of duplicates (`ip-sysctl`).
+const QUIET: [(&str, u8); 5] = [
+    ("addr_gen_mode", 1),
+    ("accept_ra", 0),
+    ("autoconf", 0),
+    ("router_solicitations", 0),
+    ("accept_dad", 0),
+];
+
+/// Sets what IPv6 does on a link. Acts on the namespace of the calling thread: `/proc/sys/net` is that
+/// of whoever opens it. A kernel without IPv6 has nothing to set.
+fn set_ipv6(link: &str, setting: &str, value: u8) -> Result<(), Error> {
+    write(&format!("/proc/sys/net/ipv6/conf/{link}/{setting}"), &value.to_string())
 }
 
 /// Writes a setting that the kernel may be built without.

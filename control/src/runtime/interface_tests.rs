@@ -6,10 +6,23 @@ use super::*;
 use crate::runtime::test_host::{on_a_host, output, snapshot};
 
 fn eni() -> Interface {
+    interface(&["10.0.1.10/24"], &["10.0.1.1"], 9001)
+}
+
+fn dual_stack() -> Interface {
+    let addresses = ["10.0.1.10/24", "2600:1f18:1234:5601::10/64", "2600:1f18:1234:5601::11/64"];
+    interface(&addresses, &["10.0.1.1", "2600:1f18:1234:5601::1"], 9001)
+}
+
+fn ipv6_only() -> Interface {
+    interface(&["2600:1f18:1234:5602::10/64"], &["2600:1f18:1234:5602::1"], 9001)
+}
+
+fn interface(addresses: &[&str], gateways: &[&str], mtu: u32) -> Interface {
     Interface {
-        addresses: vec!["10.0.1.10/24".parse().unwrap()],
-        gateway: Some(Ipv4Addr::new(10, 0, 1, 1)),
-        mtu: 9001,
+        addresses: addresses.iter().map(|it| it.parse().unwrap()).collect(),
+        gateways: gateways.iter().map(|it| it.parse().unwrap()).collect(),
+        mtu,
     }
 }
 
@@ -68,13 +81,91 @@ fn an_internet_host_has_all_its_addresses_and_a_default_route_to_the_link() {
     let (staging, target) = (Namespace::anonymous().unwrap(), Namespace::anonymous().unwrap());
     prepare(&target).unwrap();
     let _tun = tun(&staging, "tun0", &target);
-    let addresses = ["203.0.113.90/32", "203.0.113.91/32"].map(|a| a.parse().unwrap()).to_vec();
-    configure(&target, &Interface { addresses, gateway: None, mtu: 1500 }).unwrap();
+    let addresses =
+        ["203.0.113.90/32", "203.0.113.91/32", "2001:db8:90::90/128", "2001:db8:90::91/128"];
+    configure(&target, &interface(&addresses, &[], 1500)).unwrap();
     let address = ip(&target, &["-br", "address", "show", "eth0"]);
     assert!(address.contains("203.0.113.90/32 203.0.113.91/32"), "{address}");
+    for v6 in &addresses[2..] {
+        assert!(address.contains(v6), "{address}");
+    }
     assert_eq!(ip(&target, &["route"]).trim(), "default dev eth0 proto static scope link");
     let route = ip(&target, &["route", "get", "198.51.100.1"]);
     assert!(route.contains("dev eth0 src 203.0.113.90"), "{route}");
+    let route = ip(&target, &["-6", "route", "get", "2600:1f18::1"]);
+    assert!(route.contains("dev eth0") && !route.contains("via"), "{route}");
+}
+
+/// What `ip` prints of the routes and addresses of IPv6, a line each, without what a kernel adds.
+fn ipv6_of(namespace: &Namespace) -> (Vec<String>, Vec<String>) {
+    let lines = |arguments: &[&str]| {
+        let text = ip(namespace, arguments);
+        let mut lines: Vec<String> =
+            text.lines().map(|it| it.split(" metric").next().unwrap().trim().to_owned()).collect();
+        lines.sort();
+        lines
+    };
+    (lines(&["-6", "route"]), lines(&["-6", "-o", "address"]))
+}
+
+#[test]
+fn ipv6_is_there_where_an_address_is_of_it_and_nothing_but_what_was_given() {
+    let (staging, target) = (Namespace::anonymous().unwrap(), Namespace::anonymous().unwrap());
+    prepare(&target).unwrap();
+    let _tun = tun(&staging, "tun0", &target);
+    let on_link = |subnet: &str, router: &str| {
+        [
+            format!("{subnet} dev eth0 proto kernel"),
+            format!("default via {router} dev eth0 proto static"),
+        ]
+    };
+    configure(&target, &dual_stack()).unwrap();
+    let (routes, addresses) = ipv6_of(&target);
+    assert_eq!(routes, on_link("2600:1f18:1234:5601::/64", "2600:1f18:1234:5601::1"));
+    let [lo, first, second] = &addresses[..] else { panic!("{addresses:?}") };
+    assert!(lo.contains("::1/128"), "{lo}");
+    for (line, address) in [(first, "5601::10/64"), (second, "5601::11/64")] {
+        assert!(line.contains(address) && line.contains("global"), "{line}");
+        assert!(line.contains("nodad") && !line.contains("tentative"), "usable at once: {line}");
+    }
+    assert!(ip(&target, &["route"]).contains("default via 10.0.1.1"), "and IPv4 beside it");
+    // Under `apply`: of IPv6 alone, of both again, of IPv4 alone.
+    reconfigure(&target, &dual_stack(), &ipv6_only()).unwrap();
+    let (routes, addresses) = ipv6_of(&target);
+    assert_eq!(routes, on_link("2600:1f18:1234:5602::/64", "2600:1f18:1234:5602::1"));
+    assert!(addresses.len() == 2 && addresses[1].contains("5602::10/64"), "{addresses:?}");
+    assert_eq!(ip(&target, &["-4", "-o", "address", "show", "eth0"]), "");
+    assert_eq!(ip(&target, &["-4", "route"]), "");
+    reconfigure(&target, &ipv6_only(), &dual_stack()).unwrap();
+    assert_eq!(ipv6_of(&target).1.len(), 3);
+    reconfigure(&target, &dual_stack(), &eni()).unwrap();
+    assert_eq!(ipv6_of(&target), (vec![], vec![]));
+    assert!(ip(&target, &["route"]).contains("default via 10.0.1.1"));
+}
+
+#[test]
+fn ipv6_packets_pass_and_own_addresses_are_reached() {
+    let (staging, target) = (Namespace::anonymous().unwrap(), Namespace::anonymous().unwrap());
+    prepare(&target).unwrap();
+    let tun = tun(&staging, "tun0", &target);
+    configure(&target, &dual_stack()).unwrap();
+    target
+        .enter(|| {
+            let socket = std::net::UdpSocket::bind("[2600:1f18:1234:5601::10]:4000").unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+            for to in ["[2600:1f18:1234:5601::10]:4000", "[2001:db8::9]:7"] {
+                let _ = socket.send_to(b"hello", to);
+            }
+            let mut bytes = [0; 16];
+            assert_eq!(socket.recv(&mut bytes).unwrap(), 5, "by lo");
+        })
+        .unwrap();
+    let mut packet = [0; 2000];
+    let length = tun.recv(&mut packet).unwrap();
+    assert_eq!((length, packet[0] >> 4), (40 + 8 + 5, 6));
+    let address = |at: usize| std::net::Ipv6Addr::from(*packet[at..].first_chunk::<16>().unwrap());
+    assert_eq!(address(8), "2600:1f18:1234:5601::10".parse::<std::net::Ipv6Addr>().unwrap());
+    assert_eq!(address(24), "2001:db8::9".parse::<std::net::Ipv6Addr>().unwrap());
 }
 
 #[test]
@@ -83,8 +174,8 @@ fn nothing_leaves_a_namespace_in_which_nothing_runs() {
     prepare(&target).unwrap();
     let tun = tun(&staging, "tun0", &target);
     tun.set_non_blocking().unwrap();
-    configure(&target, &eni()).unwrap();
-    let until = Instant::now() + Duration::from_secs(2);
+    configure(&target, &dual_stack()).unwrap();
+    let until = Instant::now() + Duration::from_secs(3);
     while Instant::now() < until {
         let mut packet = [0; 2000];
         match tun.recv(&mut packet) {
@@ -129,9 +220,14 @@ fn what_cannot_be_is_refused_with_a_sentence() {
     assert!(matches!(configure(&target, &eni()), Err(Error::NoLink(_))));
     assert!(matches!(adopt(&staging, "tun9", &target), Err(Error::NoLink(_))));
     let _tun = tun(&staging, "tun0", &target);
-    let astray = Interface { gateway: Some(Ipv4Addr::new(192, 0, 2, 1)), ..eni() };
-    let refused = configure(&target, &astray).unwrap_err().to_string();
-    assert!(refused.starts_with("cannot give eth0 a default route: "), "{refused}");
+    for gateway in ["192.0.2.1", "2001:db8::1"] {
+        let target = Namespace::anonymous().unwrap();
+        prepare(&target).unwrap();
+        let _tun = tun(&staging, "tun0", &target);
+        let astray = Interface { gateways: vec![gateway.parse().unwrap()], ..dual_stack() };
+        let refused = configure(&target, &astray).unwrap_err().to_string();
+        assert!(refused.starts_with("cannot give eth0 a default route: "), "{refused}");
+    }
 }
 
 /// `up` with 200 ENIs is to be ready within 6 s, so one must cost well below 30 ms.

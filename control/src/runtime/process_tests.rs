@@ -20,7 +20,7 @@ fn on_a_host_with_a_namespace(test: impl FnOnce(Place<'_>) + Send) {
         interface::prepare(&namespace).unwrap();
         let _tun = namespace.enter(|| Iface::without_packet_info(NAME, Mode::Tun)).unwrap();
         let addresses = vec!["10.0.1.10/24".parse().unwrap()];
-        let eth0 = Interface { addresses, gateway: Some([10, 0, 1, 1].into()), mtu: 9001 };
+        let eth0 = Interface { addresses, gateways: vec![[10, 0, 1, 1].into()], mtu: 9001 };
         interface::configure(&namespace, &eth0).unwrap();
         let resolv_conf = Path::new("/run/resolv.conf");
         fs::write(resolv_conf, "nameserver 10.0.0.2\n").unwrap();

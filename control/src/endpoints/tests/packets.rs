@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{
     IcmpEchoHeader, Icmpv4Header, Icmpv4Slice, Icmpv4Type, Icmpv6Type, IpNumber, NetSlice,
-    PacketBuilder, SlicedPacket, TransportSlice, icmpv4,
+    PacketBuilder, SlicedPacket, TransportSlice, icmpv4, icmpv6,
 };
 
 use super::client::{CLIENT, HOST, Net};
@@ -179,10 +179,40 @@ fn drops_a_wrong_checksum() {
     assert!(answers(&mut net, &packet).is_empty());
 }
 
+const HOST_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x90, 0, 0, 0, 0, 0x90);
+const CLIENT_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+#[test]
+fn echoes_datagrams_over_ipv6_and_answers_a_closed_port() {
+    let mut net = Net::between(&[HOST_6.into()], CLIENT_6.into());
+    let mut ask = |port: u16| {
+        let request = built(|packet| {
+            let ip = PacketBuilder::ipv6(CLIENT_6.octets(), HOST_6.octets(), 64);
+            ip.udp(4000, port).write(packet, b"hello")
+        });
+        (answers(&mut net, &request), request)
+    };
+    let (answers, _) = ask(7);
+    let packet = SlicedPacket::from_ip(&answers[0]).unwrap();
+    assert_eq!(between(&packet), (HOST_6.into(), CLIENT_6.into()));
+    let Some(TransportSlice::Udp(udp)) = &packet.transport else { panic!("not UDP") };
+    assert_eq!(
+        (udp.source_port(), udp.destination_port(), udp.payload()),
+        (7, 4000, &b"hello"[..])
+    );
+    assert_eq!(ask(9).0, [[0_u8; 0]; 0], "forgotten");
+    let (answers, request) = ask(5000);
+    let packet = SlicedPacket::from_ip(&answers[0]).unwrap();
+    assert_eq!(between(&packet), (HOST_6.into(), CLIENT_6.into()));
+    let Some(TransportSlice::Icmpv6(error)) = &packet.transport else { panic!("not ICMPv6") };
+    let unreachable = icmpv6::DestUnreachableCode::Port;
+    assert_eq!(error.icmp_type(), Icmpv6Type::DestinationUnreachable(unreachable));
+    assert_eq!(error.payload(), &request[..]);
+}
+
 #[test]
 fn answers_a_ping_over_ipv6() {
-    let [host, client] =
-        ["2001:db8:90::90", "2001:db8::1"].map(|address| address.parse::<Ipv6Addr>().unwrap());
+    let (host, client) = (HOST_6, CLIENT_6);
     let mut net = Net::between(&[host.into()], client.into());
 
     let request = built(|packet| {

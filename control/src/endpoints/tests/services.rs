@@ -177,6 +177,37 @@ fn discard_reads_everything_and_says_nothing() {
 }
 
 #[test]
+fn every_service_is_served_on_each_address_of_ipv6_beside_ipv4() {
+    let v6 = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().into();
+    let hosts = [HOST, v6("2001:db8:90::90"), v6("2001:db8:90::91")];
+    let client = v6("2600:1f18:1234:5601::10");
+    let mut net = Net::between(&hosts, client);
+    for host in &hosts[1..] {
+        let checkip = net.client.connect(*host, 80);
+        let echo = net.client.connect(*host, 7);
+        let discard = net.client.connect(*host, 9);
+        net.settle();
+        for (socket, text) in [(checkip, GET), (echo, b"hello".as_slice()), (discard, b"hello")] {
+            net.client.send(socket, text);
+        }
+        net.settle();
+        let response = net.client.read(checkip);
+        assert!(response.ends_with(&format!("\r\n\r\n{client}\n")), "{response}");
+        assert_eq!(net.client.read(echo), "hello");
+        assert_eq!(
+            (net.client.read(discard), net.client.socket(discard).send_queue()),
+            (String::new(), 0)
+        );
+    }
+    let mut net = Net::between(&hosts, CLIENT);
+    let socket = net.client.connect(HOST, 80);
+    net.settle();
+    net.client.send(socket, GET);
+    net.settle();
+    assert!(net.client.read(socket).ends_with(&format!("\r\n\r\n{CLIENT}\n")));
+}
+
+#[test]
 fn an_idle_connection_stays_and_costs_no_turn() {
     let mut net = Net::new();
     let socket = net.client.connect(HOST, 7);
