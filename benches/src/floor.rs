@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 use dataplane::wire::tcp::flags::ACK;
 use rustix::mm::{Advice, madvise};
 
-use crate::profile::Profile;
+use crate::profile::{Profile, Size};
 use crate::ring::{self, Batch, LINE, Line};
 use crate::segment::BARE_LENGTH;
 use crate::{BATCH, Cheated, topology};
@@ -63,14 +63,10 @@ impl Floor {
     /// With a flow for each session of `profile`.
     #[must_use]
     pub fn new(profile: &Profile, pages: Pages) -> Self {
-        let stride = profile.size.longest().div_ceil(LINE) | 1;
         let entries = (profile.sessions() as usize * 2).next_power_of_two();
-        let mut floor = Self {
-            table: Vec::with_capacity(entries),
-            slots: vec![Line([0; LINE]); BATCH * stride],
-            stride,
-            turns: 0,
-        };
+        let mut floor =
+            Self { table: Vec::with_capacity(entries), slots: Vec::new(), stride: 0, turns: 0 };
+        floor.make_room(profile.size);
         advise(floor.table.spare_capacity_mut(), pages);
         floor.table.resize(entries, Entry::default());
         for number in 0..profile.sessions() {
@@ -80,6 +76,12 @@ impl Floor {
             floor.open(number, &packet);
         }
         floor
+    }
+
+    /// Makes slots for packets of these lengths, no longer than they need.
+    pub fn make_room(&mut self, size: Size) {
+        self.stride = size.longest().div_ceil(LINE) | 1;
+        self.slots = vec![Line([0; LINE]); BATCH * self.stride];
     }
 
     fn open(&mut self, number: u32, packet: &[u8; LINE]) {
@@ -234,14 +236,13 @@ fn advise(memory: &mut [MaybeUninit<Entry>], pages: Pages) {
 mod tests {
     use super::*;
     use crate::Ring;
-    use crate::profile::Size;
 
     #[test]
     fn translates_what_it_is_given() {
+        let mut floor = Floor::new(&Profile::NAT44[0], Pages::Small);
         for size in [Size::B64, Size::Imix] {
-            let profile = Profile { size, ..Profile::NAT44[0] };
-            let ring = Ring::of(&profile);
-            let mut floor = Floor::new(&profile, Pages::Small);
+            let ring = Ring::of(&Profile { size, ..Profile::NAT44[0] });
+            floor.make_room(size);
             for batch in ring.batches() {
                 floor.turn(batch);
                 floor.check().unwrap();

@@ -199,7 +199,9 @@ impl Outcome {
                 target: Some(BYTES_A_FLOW),
             });
         }
-        let opening = if largest { filled.opening } else { trials::openings(profile, effort)? };
+        // Many need no more than once.
+        let many = profile.sessions() > 1 << 17;
+        let opening = if many { filled.opening } else { trials::openings(profile, effort)? };
         self.first_packets.push(FirstPackets {
             profile: name.clone(),
             ns: opening,
@@ -214,19 +216,21 @@ impl Outcome {
             let sizes = [Size::Imix, Size::B1500];
             variants.extend(sizes.map(|size| Profile { size, ..*profile }));
         }
+        let mut floors = trials::floors(profile);
         for variant in &variants {
             let traffic = match variant.order {
                 Order::Uniform => variant.size.to_string(),
                 Order::Zipf => format!("{}, {}", variant.size, variant.order),
             };
-            let cost = filled.hits(variant, effort)?;
+            let cost = filled.hits(&mut floors, variant, effort)?;
             self.packets.push(packets(variant, &traffic, cost, huge));
         }
         drop(filled);
         if typical {
-            let cost = trials::mixed(profile, effort)?;
+            let cost = trials::mixed(&mut floors, profile, effort)?;
             self.packets.push(packets(profile, "64 B, 1 in 10 new", cost, huge));
         }
+        drop(floors);
         if (typical || large) && self.has_two_processors(&name) {
             let mut scalings = vec![("64 B", trials::two_workers(profile, effort)?)];
             if typical {

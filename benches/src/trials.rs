@@ -87,15 +87,20 @@ impl Filled {
         })
     }
 
-    /// Packets of these flows; `profile` may differ from the one that opened them in lengths and
-    /// order.
+    /// Packets of these flows, beside the floors; `profile` may differ from the one that opened them in
+    /// lengths and order.
     ///
     /// # Errors
     ///
     /// When somebody did not do the work.
-    pub fn hits(&mut self, profile: &Profile, effort: Effort) -> Result<Cost, Cheated> {
+    pub fn hits(
+        &mut self,
+        floors: &mut [Floor; 2],
+        profile: &Profile,
+        effort: Effort,
+    ) -> Result<Cost, Cheated> {
         let ring = Ring::of(profile);
-        let mut floors = [Pages::Small, Pages::Huge].map(|pages| Floor::new(profile, pages));
+        floors.iter_mut().for_each(|floor| floor.make_room(profile.size));
         let mut at = 0;
         let samples = take_turns(effort.lasting, |who| {
             let batches = (0..effort.slice).map(|_| ring.next_batch(&mut at));
@@ -109,6 +114,12 @@ impl Filled {
         self.ours.check(profile.sessions() as usize)?;
         Ok(cost(&samples))
     }
+}
+
+/// The floors of a profile: on small pages, and on huge ones.
+#[must_use]
+pub fn floors(profile: &Profile) -> [Floor; 2] {
+    [Pages::Small, Pages::Huge].map(|pages| Floor::new(profile, pages))
 }
 
 /// What a first packet costs, in nanoseconds: all sessions are opened, again and again.
@@ -130,11 +141,11 @@ pub fn openings(profile: &Profile, effort: Effort) -> Result<f64, Cheated> {
 /// # Errors
 ///
 /// When somebody did not do the work.
-pub fn mixed(profile: &Profile, effort: Effort) -> Result<Cost, Cheated> {
+pub fn mixed(floors: &mut [Floor; 2], profile: &Profile, effort: Effort) -> Result<Cost, Cheated> {
     let known = profile.sessions();
     let others: Vec<u32> = (known..known + known / 8).collect();
     let (ring, mixed) = (Ring::of(profile), Ring::mixed(profile, &others));
-    let mut floors = [Pages::Small, Pages::Huge].map(|pages| Floor::new(profile, pages));
+    floors.iter_mut().for_each(|floor| floor.make_room(profile.size));
     let mut at = 0;
     let samples = take_turns(effort.lasting, |who| {
         let Some(floor) = floors.get_mut(who) else {
@@ -301,8 +312,9 @@ mod tests {
         let profile = Profile::NAT44[0];
         let mut filled = Filled::of(&profile).unwrap();
         assert!(filled.opening > 0.0);
-        is_sound(&filled.hits(&profile, EFFORT).unwrap());
-        is_sound(&mixed(&profile, EFFORT).unwrap());
+        let mut floors = floors(&profile);
+        is_sound(&filled.hits(&mut floors, &profile, EFFORT).unwrap());
+        is_sound(&mixed(&mut floors, &profile, EFFORT).unwrap());
         assert!(openings(&profile.without_nat(), EFFORT).unwrap() > 0.0);
         for scaling in [two_workers, two_workers_opening] {
             let Scaling { one, two, ratio } = scaling(&profile, EFFORT).unwrap();

@@ -37,6 +37,9 @@ struct Arguments {
     /// Exchange only whole packets with finished checksums with the kernel.
     #[arg(long)]
     no_gso: bool,
+    /// Never sleep: look for packets again and again.
+    #[arg(long)]
+    spin: bool,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -57,10 +60,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("ready");
     io::stdout().flush()?;
     loop {
-        events.clear();
-        match epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => (),
-            Err(error) => return Err(error.into()),
+        if !arguments.spin {
+            events.clear();
+            match epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => (),
+                Err(error) => return Err(error.into()),
+            }
         }
         // One way until it is dry, then the other.
         forward(&mut inside, &mut outside, outward, &mut slot)?;

@@ -1,161 +1,84 @@
-//! What is compared, and how each is laid out: a client and a server in network namespaces, and
-//! the contender between them, with the same addresses, MTUs and queue lengths for all.
-
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use crate::Result;
-use crate::host::{Host, Process};
+//! Who is compared.
 
 /// What stands between client and server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contender {
     /// `copy-floor`: the least that forwarding between two TUN devices can cost.
-    Floor { gso: bool },
+    Floor { gso: bool, spin: bool },
     /// The kernel: veth pairs, nftables' masquerade, a stateful filter.
     Kernel,
-    /// The NAT gateway of `topologies/nat-gateway.yaml`.
-    Hypertun { workers: u8 },
+    /// An interface of a topology, on its way to a host on the internet.
+    Hypertun { topology: Topology, workers: u8 },
+    /// User-mode networking for containers: ends connections, and opens them anew by sockets.
+    Slirp4netns,
+    /// The same, younger.
+    Pasta,
+    /// A stateless NAT64 on a TUN device, with a pool of addresses.
+    Tayga,
 }
 
-/// In the order of the report.
-pub(crate) const CONTENDERS: [Contender; 5] = [
+/// Where hypertun's client sits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Topology {
+    /// In a private subnet, behind a NAT gateway.
+    NatGateway,
+    /// In a public subnet: security groups, and the internet gateway's fixed translation.
+    PublicSubnet,
+}
+
+/// Those that forward at all costs, and what they are measured against, first.
+pub(crate) const CONTENDERS: [Contender; 11] = [
     FLOOR,
-    Contender::Floor { gso: false },
+    Contender::Floor { gso: false, spin: false },
+    SPINNING,
     KERNEL,
-    Contender::Hypertun { workers: 1 },
-    Contender::Hypertun { workers: 2 },
+    NAT_GATEWAY,
+    Contender::Hypertun { topology: Topology::NatGateway, workers: 2 },
+    Contender::Hypertun { topology: Topology::PublicSubnet, workers: 1 },
+    Contender::Hypertun { topology: Topology::PublicSubnet, workers: 2 },
+    SLIRP4NETNS,
+    Contender::Pasta,
+    Contender::Tayga,
 ];
 
 /// What the others are measured against.
-pub(crate) const FLOOR: Contender = Contender::Floor { gso: true };
+pub(crate) const FLOOR: Contender = Contender::Floor { gso: true, spin: false };
+/// The same for round trips.
+pub(crate) const SPINNING: Contender = Contender::Floor { gso: true, spin: true };
+/// What the machine has without any of us.
 pub(crate) const KERNEL: Contender = Contender::Kernel;
+/// What targets are about.
+pub(crate) const NAT_GATEWAY: Contender =
+    Contender::Hypertun { topology: Topology::NatGateway, workers: 1 };
+/// What many containers use today.
+pub(crate) const SLIRP4NETNS: Contender = Contender::Slirp4netns;
 
 impl Contender {
     pub(crate) fn name(self) -> String {
         match self {
-            Self::Floor { gso: true } => "copy floor".to_owned(),
-            Self::Floor { gso: false } => "copy floor, no offloads".to_owned(),
+            Self::Floor { gso: true, spin: false } => "copy floor".to_owned(),
+            Self::Floor { gso: true, spin: true } => "copy floor, spinning".to_owned(),
+            Self::Floor { gso: false, .. } => "copy floor, no offloads".to_owned(),
             Self::Kernel => "kernel, nft masquerade".to_owned(),
-            Self::Hypertun { workers: 1 } => "hypertun, 1 worker".to_owned(),
-            Self::Hypertun { workers } => format!("hypertun, {workers} workers"),
+            Self::Hypertun { topology, workers } => {
+                let topology = match topology {
+                    Topology::NatGateway => "NAT gateway",
+                    Topology::PublicSubnet => "no NAT",
+                };
+                let plural = if workers == 1 { "" } else { "s" };
+                format!("hypertun, {topology}, {workers} worker{plural}")
+            }
+            Self::Slirp4netns => "slirp4netns".to_owned(),
+            Self::Pasta => "pasta".to_owned(),
+            Self::Tayga => "TAYGA, NAT64".to_owned(),
+        }
+    }
+
+    /// The server's address, as the client knows it.
+    pub(crate) const fn server(self) -> &'static str {
+        match self {
+            Self::Tayga => "2001:db8:64::203.0.113.90",
+            _ => "203.0.113.90",
         }
     }
 }
-
-/// The server's address, as the client knows it.
-pub(crate) const SERVER: &str = "203.0.113.90";
-
-/// A contender at work, until dropped.
-#[derive(Debug)]
-pub(crate) struct Layout {
-    contender: Contender,
-    hypertun: PathBuf,
-    _forwarder: Option<Process>,
-    host: Host,
-}
-
-impl Layout {
-    /// Starts a contender out of the folder `programs`.
-    pub(crate) fn start(contender: Contender, programs: &Path) -> Result<Self> {
-        let host = Host::start()?;
-        let hypertun = programs.join("hypertun");
-        let forwarder = match contender {
-            Contender::Floor { gso } => {
-                let mut command = host.command(programs.join("copy-floor"));
-                command.args(["--inside", "inside", "--outside", "outside"]);
-                command.args(["--inside-address", CLIENT, "--outside-address", TRANSLATED]);
-                command.args((!gso).then_some("--no-gso"));
-                let floor = Process::start(&mut command, "ready")?;
-                host.shell(TUNS)?;
-                Some(floor)
-            }
-            Contender::Kernel => {
-                host.shell(VETHS)?;
-                None
-            }
-            Contender::Hypertun { workers } => {
-                let mut command = host.command(&hypertun);
-                command.arg("up").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(TOPOLOGY));
-                command.args(["--workers", &workers.to_string()]);
-                Some(Process::start(&mut command, "ready")?)
-            }
-        };
-        Ok(Self { contender, hypertun, _forwarder: forwarder, host })
-    }
-
-    /// A command where the client is.
-    pub(crate) fn client(&self, program: &str) -> Command {
-        self.at("client", "app", program)
-    }
-
-    /// A command where the server is.
-    pub(crate) fn server(&self, program: &str) -> Command {
-        self.at("server", "partner.example", program)
-    }
-
-    fn at(&self, namespace: &str, member: &str, program: &str) -> Command {
-        let mut command = match self.contender {
-            Contender::Floor { .. } | Contender::Kernel => {
-                let mut command = self.host.command("ip");
-                command.args(["netns", "exec", namespace]);
-                command
-            }
-            Contender::Hypertun { .. } => {
-                let mut command = self.host.command(&self.hypertun);
-                command.args(["exec", member, "--"]);
-                command
-            }
-        };
-        command.arg(program);
-        command
-    }
-}
-
-/// Addresses, and below MTUs and queue lengths, are those that hypertun gives its links in this
-/// topology.
-const TOPOLOGY: &str = "../topologies/nat-gateway.yaml";
-const CLIENT: &str = "10.0.1.10";
-const TRANSLATED: &str = "198.51.100.10";
-
-const TUNS: &str = "
-    for side in client server; do ip netns add $side; ip -n $side link set lo up; done
-    ip link set inside netns client
-    ip link set outside netns server
-    ip -n client address add 10.0.1.10/24 dev inside
-    ip -n client link set inside mtu 9001 txqueuelen 4096 up
-    ip -n client route add default dev inside
-    ip -n server address add 203.0.113.90/32 dev outside
-    ip -n server link set outside mtu 1500 txqueuelen 4096 up
-    ip -n server route add default dev outside";
-
-const VETHS: &str = "
-    for side in client router server; do ip netns add $side; ip -n $side link set lo up; done
-    ip -n router link add inside mtu 9001 txqueuelen 4096 type veth \
-        peer inside mtu 9001 txqueuelen 4096 netns client
-    ip -n router link add outside mtu 1500 txqueuelen 4096 type veth \
-        peer outside mtu 1500 txqueuelen 4096 netns server
-    ip -n router address add 10.0.1.1/24 dev inside
-    ip -n router link set inside up
-    ip -n router address add 198.51.100.10 peer 203.0.113.90 dev outside
-    ip -n router link set outside up
-    ip netns exec router sysctl --quiet --write net.ipv4.ip_forward=1
-    ip netns exec router nft '
-        table ip nat {
-            chain postrouting {
-                type nat hook postrouting priority srcnat
-                oifname outside masquerade
-            }
-        }
-        table ip filter {
-            chain forward {
-                type filter hook forward priority filter; policy drop
-                ct state established,related accept
-                iifname inside oifname outside accept
-            }
-        }'
-    ip -n client address add 10.0.1.10/24 dev inside
-    ip -n client link set inside up
-    ip -n client route add default via 10.0.1.1
-    ip -n server address add 203.0.113.90 peer 198.51.100.10 dev outside
-    ip -n server link set outside up";

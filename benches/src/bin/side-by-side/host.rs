@@ -1,9 +1,11 @@
 //! A host for one turn: network, mount and process namespaces of its own, and an empty `/run`. All
 //! that runs on it ends with it, and it ends with this process, however that ends.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use crate::Result;
 
@@ -49,6 +51,11 @@ impl Host {
     pub(crate) fn shell(&self, script: &str) -> Result<()> {
         output(self.command("sh").args(["-euc", script])).map(drop)
     }
+
+    /// Runs shell that goes on, until it has said `words`.
+    pub(crate) fn shell_until(&self, script: &str, words: &str) -> Result<Process> {
+        Process::start(self.command("sh").args(["-euc", script]), words)
+    }
 }
 
 impl Drop for Host {
@@ -83,6 +90,21 @@ impl Process {
         Ok(Self { child, _out: out })
     }
 
+    /// Processor time that it and all that it has started have spent so far, the kernel's work for them
+    /// included.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        let mut processes = HashMap::new();
+        for entry in std::fs::read_dir("/proc")? {
+            // It may be no process, or have ended meanwhile.
+            let Ok(stat) = std::fs::read_to_string(entry?.path().join("stat")) else { continue };
+            processes.extend(Spent::read(&stat));
+        }
+        let ticks = ticks_of_tree(self.child.id(), &processes);
+        #[expect(clippy::cast_precision_loss, reason = "a machine does not run for 2^52 ticks")]
+        let seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+        Ok(Duration::from_secs_f64(seconds))
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Result<()> {
         self.child.wait()?;
@@ -109,6 +131,34 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Err(format!("{}: {}: {out}{err}", told(command), output.status).into())
 }
 
+/// What a process has spent, in ticks, and who started it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Spent {
+    parent: u32,
+    ticks: u64,
+}
+
+impl Spent {
+    /// Out of a process's `stat` (proc(5)), with its number.
+    fn read(stat: &str) -> Option<(u32, Self)> {
+        // The name in parentheses may hold anything, parentheses as well.
+        let (number, rest) = stat.split_once(" (")?;
+        let fields: Vec<&str> = rest.rsplit_once(')')?.1.split_whitespace().collect();
+        // The first field behind the name is the third; the parent is the 4th, user and system time
+        // are the 14th and 15th.
+        let field = |at: usize| fields.get(at - 3)?.parse::<u64>().ok();
+        let parent = u32::try_from(field(4)?).ok()?;
+        Some((number.parse().ok()?, Self { parent, ticks: field(14)? + field(15)? }))
+    }
+}
+
+/// What a process and all below it have spent.
+fn ticks_of_tree(root: u32, processes: &HashMap<u32, Spent>) -> u64 {
+    let own = processes.get(&root).map_or(0, |it| it.ticks);
+    let children = processes.iter().filter(|(_, it)| it.parent == root);
+    own + children.map(|(&child, _)| ticks_of_tree(child, processes)).sum::<u64>()
+}
+
 fn spawn(command: &mut Command) -> Result<Child> {
     command.spawn().map_err(|error| format!("{}: {error}", told(command)).into())
 }
@@ -117,4 +167,23 @@ fn spawn(command: &mut Command) -> Result<Child> {
 fn told(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_that_of_all_below() {
+        let stats = [
+            "7 (nsenter) S 1 7 7 0 -1 4194560 900 0 0 0 1 0 3 4 20 0 1 0 80 100 200",
+            "8 (pasta.avx2) S 7 7 7 0 -1 4194560 900 0 0 0 150 50 3 4 20 0 1 0 80 100 200",
+            "9 (a) b) S 8 7 7 0 -1 4194560 900 0 0 0 20 2 3 4 20 0 1 0 80 100 200",
+            "10 (other) S 1 7 7 0 -1 4194560 900 0 0 0 1000 0 3 4 20 0 1 0 80 100 200",
+        ];
+        let processes = stats.iter().filter_map(|stat| Spent::read(stat)).collect();
+        assert_eq!(ticks_of_tree(7, &processes), 223);
+        assert_eq!(ticks_of_tree(9, &processes), 22);
+        assert_eq!(ticks_of_tree(11, &processes), 0);
+    }
 }

@@ -1,171 +1,293 @@
-//! What came out, and where: medians, ratios within each round, machine, commit and date.
+//! What came out, as Markdown: what was to be reached, medians, ratios within each round.
 
 use std::fmt::Write;
-use std::process::Command;
 
-use serde_json::{Value, json};
+use benches::outcome::Outcome;
 
-use crate::contender::{CONTENDERS, Contender, FLOOR, KERNEL};
-use crate::host::output;
-use crate::measure::MEASURES;
+use crate::chart::{Chart, short};
+use crate::contender::{Contender, FLOOR, KERNEL, SPINNING};
+use crate::measure::{MEASURES, Measure};
+use crate::samples::{Experiment, Samples};
+use crate::statistics::median;
+use crate::targets::{self, Bound, Reached};
 
-/// By contender, by round.
-pub(crate) type Samples = Vec<Vec<[f64; MEASURES.len()]>>;
-
-/// What a result has to be told with.
-pub(crate) struct Experiment {
-    kernel: String,
-    processor: String,
-    cores: usize,
-    commit: String,
-    date: String,
-    /// Load average over a minute when it began: above a few tenths, others worked on the machine.
-    load: String,
-    rounds: u32,
-    seconds: u32,
+/// All that was found out.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    pub(crate) experiment: Experiment,
+    pub(crate) samples: Samples,
+    /// Runs of `hypertun bench`.
+    pub(crate) memory: Vec<Outcome>,
 }
 
-impl Experiment {
-    /// To be made before the first round.
-    pub(crate) fn here(rounds: u32, seconds: u32) -> Self {
-        let said = |program: &str, arguments: &[&str]| {
-            output(Command::new(program).args(arguments)).map_or_else(unknown, first_line)
-        };
-        let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model =
-            cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        let folder = env!("CARGO_MANIFEST_DIR");
-        Self {
-            kernel: said("uname", &["-sr"]),
-            processor: model.map_or_else(|| "unknown".to_owned(), |(_, model)| model.to_owned()),
-            cores: std::thread::available_parallelism().map_or(0, usize::from),
-            commit: said("git", &["-C", folder, "describe", "--always", "--dirty", "--exclude=*"]),
-            date: said("date", &["--utc", "+%F"]),
-            load: load.split(' ').next().unwrap_or_default().to_owned(),
-            rounds,
-            seconds,
+/// Charts, with the names of their files.
+pub(crate) fn charts(findings: &Findings) -> Vec<(&'static str, Chart)> {
+    let Findings { samples, memory, .. } = findings;
+    let chart = |title: &str, names: &[&str], logarithmic| {
+        let measures: Vec<Measure> = names.iter().filter_map(|name| named(name)).collect();
+        let groups = samples.contenders().map(|contender| {
+            let values = measures.iter().map(|&it| samples.median(contender, it));
+            (contender.name(), values.collect())
+        });
+        Chart {
+            title: title.to_owned(),
+            unit: measures.first().map_or_else(String::new, |it| it.unit.to_owned()),
+            series: names.iter().map(|&name| name.to_owned()).collect(),
+            groups: groups.collect(),
+            logarithmic,
         }
+    };
+    let tcp = ["TCP out, 1 stream", "TCP in, 1 stream", "TCP out, 4 streams", "TCP in, 4 streams"];
+    let latency = ["round trip", "p50 at 50 %", "p99 at 50 %", "p99.9 at 50 %"];
+    let mut charts = vec![
+        ("tcp", chart("TCP through real devices", &tcp, false)),
+        ("udp", chart("UDP, 64 bytes, received", &["UDP 64 B received"], false)),
+        ("latency", chart("Round trip, idle and beside half the load", &latency, true)),
+    ];
+    if let Some(first) = memory.first() {
+        let groups = first.packets.iter().enumerate().map(|(at, it)| {
+            let floor = median(memory.iter().map(|run| run.packets[at].floor_ns));
+            let ours = median(memory.iter().map(|run| run.packets[at].ns));
+            (format!("{}, {}", it.profile, it.traffic), vec![floor, ours])
+        });
+        charts.push((
+            "memory",
+            Chart {
+                title: "A packet in memory".to_owned(),
+                unit: "nanoseconds".to_owned(),
+                series: ["floor", "hypertun"].map(str::to_owned).to_vec(),
+                groups: groups.collect(),
+                logarithmic: false,
+            },
+        ));
     }
+    charts
 }
 
-fn unknown(_: Box<dyn std::error::Error>) -> String {
-    "unknown".to_owned()
-}
-
-fn first_line(said: String) -> String {
-    said.lines().next().unwrap_or_default().to_owned()
-}
-
-/// Markdown: the medians, then the medians of the ratios to each of two contenders.
-pub(crate) fn tables(experiment: &Experiment, samples: &Samples) -> String {
-    let Experiment { kernel, processor, cores, commit, date, load, rounds, seconds } = experiment;
+/// The report.
+pub(crate) fn markdown(findings: &Findings) -> String {
+    let Findings { experiment: it, samples, memory } = findings;
+    let machine = &it.machine;
     let mut text = format!(
-        "{kernel}, {processor}, {cores} cores; commit {commit}; {date}; \
-         load {load} before; medians of {rounds} rounds, {seconds} s each\n\n"
+        "# Report\n\n\
+         Written by `benches/side-by-side`; [README.md](README.md) says what each row and column is, and how to \
+         measure it again.\n\n\
+         {}, {}, {} cores, huge pages `{}`; commit {}; {}; load {:.2} before.\n",
+        machine.kernel,
+        machine.processor,
+        machine.cores,
+        machine.huge_pages,
+        it.commit,
+        it.date,
+        machine.load,
     );
-    let units = MEASURES.iter().map(|it| format!("{}, {}", it.name, it.unit));
-    table(&mut text, "", units, |which| medians(&samples[which]));
-    for base in [FLOOR, KERNEL] {
-        text.push('\n');
-        let ratios = |which| medians(&ratios(samples, which, base));
-        let corner = format!("times the {}", base.name());
-        table(&mut text, &corner, MEASURES.iter().map(|it| it.name.to_owned()), ratios);
+    let through = targets::through_devices(samples);
+    let in_memory = targets::in_memory(memory);
+    if !through.is_empty() || !in_memory.is_empty() {
+        text += "\n## Targets\n\n";
+        let rows = through.iter().chain(&in_memory).map(target);
+        text += &table(&["what", "in", "target", "median", "reached in"], rows);
+    }
+    if samples.contenders().next().is_some() {
+        devices(&mut text, it, samples);
+    }
+    if !memory.is_empty() {
+        in_memory_tables(&mut text, memory);
     }
     text
 }
 
-fn table(
-    text: &mut String,
-    corner: &str,
-    columns: impl Iterator<Item = String>,
-    values: impl Fn(usize) -> [f64; MEASURES.len()],
-) {
-    let heads: Vec<String> = columns.collect();
-    let rule = "---:|".repeat(heads.len());
-    // Writing to a string does not fail.
-    let _ = writeln!(text, "| {corner} | {} |\n|---|{rule}", heads.join(" | "));
-    for (which, contender) in CONTENDERS.iter().enumerate() {
-        let _ = writeln!(text, "| {} | {} |", contender.name(), row(values(which)));
+fn devices(text: &mut String, it: &Experiment, samples: &Samples) {
+    let _ = writeln!(
+        text,
+        "\n## Through devices\n\n{} rounds, {} s a load, medians. A dash: not measured, or failed.\n\n\
+         ![TCP](report/tcp.svg)\n\n![UDP](report/udp.svg)\n\n![latency](report/latency.svg)\n",
+        it.rounds, it.seconds
+    );
+    let (speed, rest) = MEASURES.split_at(6);
+    let (latency, rest) = rest.split_at(9);
+    let medians = |columns: &[Measure]| {
+        let heads: Vec<String> =
+            columns.iter().map(|it| format!("{}, {}", it.name, it.unit)).collect();
+        by_contender("", &heads, samples, |contender| {
+            columns.iter().map(|&it| samples.median(contender, it)).collect()
+        })
+    };
+    *text += &medians(speed);
+    for base in [FLOOR, KERNEL, SPINNING] {
+        if samples.rounds(base).is_empty() {
+            continue;
+        }
+        // Who spins is the floor of round trips alone.
+        let columns: Vec<Measure> = if base == SPINNING {
+            vec![MEASURES[0], latency[0], latency[3]]
+        } else {
+            speed.to_vec()
+        };
+        let _ = writeln!(
+            text,
+            "\nTimes the {}, medians of the ratios within each round:\n",
+            base.name()
+        );
+        let heads: Vec<String> = columns.iter().map(|it| it.name.to_owned()).collect();
+        *text += &by_contender("", &heads, samples, |contender| {
+            columns.iter().map(|&it| median(samples.ratios(contender, base, it))).collect()
+        });
+    }
+    *text +=
+        "\nRound trips beside a load of 10, 50 and 90 % of the datagrams that arrive at most:\n\n";
+    *text += &medians(latency);
+    *text += "\nProcessor time of the forwarder, in hundredths of one processor, and packets that came to \
+              another worker's queue:\n\n";
+    *text += &medians(rest);
+}
+
+fn in_memory_tables(text: &mut String, runs: &[Outcome]) {
+    let Some(first) = runs.first() else { return };
+    let _ = writeln!(
+        text,
+        "\n## In memory\n\nMedians of {} runs of `hypertun bench`.\n\n![a packet in memory](report/memory.svg)\n",
+        runs.len()
+    );
+    let heads = [
+        "profile",
+        "packets",
+        "ns",
+        "Mpps",
+        "of 10 Gbit/s",
+        "floor, ns",
+        "times the floor",
+        "floor on 4 KiB and 2 MiB pages, ns",
+        "times these",
+    ];
+    *text += &table(
+        &heads,
+        first.packets.iter().enumerate().map(|(at, it)| {
+            let of = |value: fn(&benches::outcome::Packets) -> f64| {
+                median(runs.iter().map(|run| value(&run.packets[at])))
+            };
+            vec![
+                it.profile.clone(),
+                it.traffic.clone(),
+                short(of(|it| it.ns)),
+                short(of(|it| it.mpps)),
+                format!("{:.0} %", of(|it| it.line_rate_10g) * 100.0),
+                short(of(|it| it.floor_ns)),
+                short(of(|it| it.ratio)),
+                format!("{}, {}", short(of(|it| it.floors[0].ns)), short(of(|it| it.floors[1].ns))),
+                format!(
+                    "{}, {}",
+                    short(of(|it| it.floors[0].ratio)),
+                    short(of(|it| it.floors[1].ratio))
+                ),
+            ]
+        }),
+    );
+    *text += "\n";
+    *text += &table(
+        &["profile", "first packet, ns", "million a second"],
+        first.first_packets.iter().enumerate().map(|(at, it)| {
+            let ns = median(runs.iter().map(|run| run.first_packets[at].ns));
+            let mpps = median(runs.iter().map(|run| run.first_packets[at].mpps));
+            vec![it.profile.clone(), short(ns), short(mpps)]
+        }),
+    );
+    if !first.two_workers.is_empty() {
+        *text += "\n";
+        *text += &table(
+            &["profile", "packets", "Mpps of one worker", "of two", "times"],
+            first.two_workers.iter().enumerate().map(|(at, it)| {
+                let of = |value: fn(&benches::outcome::TwoWorkers) -> f64| {
+                    short(median(runs.iter().map(|run| value(&run.two_workers[at]))))
+                };
+                let (one, two) = (of(|it| it.one_mpps), of(|it| it.two_mpps));
+                vec![it.profile.clone(), it.traffic.clone(), one, two, of(|it| it.ratio)]
+            }),
+        );
+    }
+    for skipped in &first.skipped {
+        let _ = writeln!(text, "\nLeft out: {}: {}.", skipped.profile, skipped.why);
     }
 }
 
-/// Values with three significant digits.
-pub(crate) fn row(values: impl IntoIterator<Item = f64>) -> String {
-    let told = values.into_iter().map(|value| {
-        let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-        format!("{value:.digits$}")
+fn target(it: &Reached) -> Vec<String> {
+    let bound = match it.bound {
+        Bound::AtLeast(bound) => format!("at least {bound}"),
+        Bound::AtMost(bound) => format!("at most {bound}"),
+    };
+    let (met, rounds) = it.rounds();
+    let met =
+        if met == rounds { format!("{met} of {rounds}") } else { format!("**{met} of {rounds}**") };
+    vec![it.what.clone(), it.unit.clone(), bound, short(it.median()), met]
+}
+
+fn by_contender(
+    corner: &str,
+    heads: &[String],
+    samples: &Samples,
+    values: impl Fn(Contender) -> Vec<f64>,
+) -> String {
+    let heads: Vec<&str> =
+        std::iter::once(corner).chain(heads.iter().map(String::as_str)).collect();
+    let rows = samples.contenders().map(|contender| {
+        let values = values(contender).into_iter().map(short);
+        std::iter::once(contender.name()).chain(values).collect()
     });
-    told.collect::<Vec<_>>().join(" | ")
+    table(&heads, rows)
 }
 
-/// Every sample, with the names that the tables use.
-pub(crate) fn json(experiment: &Experiment, samples: &Samples) -> Value {
-    let contenders = CONTENDERS.iter().zip(samples).map(|(contender, rounds)| {
-        let measures = MEASURES.iter().enumerate().map(|(column, measure)| {
-            let samples: Vec<f64> = rounds.iter().map(|round| round[column]).collect();
-            json!({ "measure": measure.name, "unit": measure.unit, "samples": samples })
-        });
-        json!({ "contender": contender.name(), "measures": measures.collect::<Vec<_>>() })
-    });
-    json!({
-        "kernel": experiment.kernel,
-        "processor": experiment.processor,
-        "cores": experiment.cores,
-        "commit": experiment.commit,
-        "date": experiment.date,
-        "load_before": experiment.load,
-        "rounds": experiment.rounds,
-        "seconds": experiment.seconds,
-        "contenders": contenders.collect::<Vec<_>>(),
-    })
+fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = format!("| {} |\n|{}\n", heads.join(" | "), "---|".repeat(heads.len()));
+    for row in rows {
+        let _ = writeln!(table, "| {} |", row.join(" | "));
+    }
+    table
 }
 
-/// What `which` reached in each round, divided by what `base` did in the same.
-fn ratios(samples: &Samples, which: usize, base: Contender) -> Vec<[f64; MEASURES.len()]> {
-    let base = CONTENDERS.iter().position(|it| *it == base).unwrap_or_default();
-    let pairs = samples[which].iter().zip(&samples[base]);
-    pairs.map(|(own, base)| std::array::from_fn(|column| own[column] / base[column])).collect()
+/// One contender's sample in few words.
+pub(crate) fn said(values: &[f64]) -> String {
+    let told =
+        MEASURES.iter().zip(values).map(|(it, value)| format!("{} {}", it.name, short(*value)));
+    told.collect::<Vec<_>>().join("; ")
 }
 
-fn medians(rounds: &[[f64; MEASURES.len()]]) -> [f64; MEASURES.len()] {
-    std::array::from_fn(|column| median(rounds.iter().map(|it| it[column])).unwrap_or(f64::NAN))
-}
-
-/// The value in the middle; of an even count, the mean of both.
-pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().collect();
-    values.sort_by(f64::total_cmp);
-    let (low, high) = (values.len().checked_sub(1)? / 2, values.len() / 2);
-    Some(f64::midpoint(values[low], values[high]))
+fn named(name: &str) -> Option<Measure> {
+    MEASURES.into_iter().find(|it| it.name == name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contender::{CONTENDERS, NAT_GATEWAY};
+    use crate::measure::{Sample, TCP_OUT};
 
-    #[test]
-    fn a_median_is_in_the_middle() {
-        assert_eq!(median([]), None);
-        assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median([4.0, 1.0, 2.0, 9.0]), Some(3.0));
-    }
-
-    #[test]
-    fn ratios_are_made_within_a_round() {
-        // The machine slows down by half in the second and third round; the ratio stays.
-        let mut samples: Samples = vec![Vec::new(); CONTENDERS.len()];
-        for (which, contender) in samples.iter_mut().enumerate() {
-            let factor = if CONTENDERS[which] == FLOOR { 20.0 } else { 18.0 };
-            *contender = [1.0, 0.5, 0.5].map(|speed| [factor * speed; MEASURES.len()]).to_vec();
+    fn findings() -> Findings {
+        let mut samples = Samples::of(&CONTENDERS);
+        for contender in CONTENDERS {
+            let mut sample = Sample::empty();
+            sample.set(TCP_OUT.name, if contender == NAT_GATEWAY { 21.5 } else { 25.0 });
+            samples.add(contender, sample);
         }
-        samples[3][0] = [22.0; MEASURES.len()];
-        assert_eq!(medians(&ratios(&samples, 3, FLOOR)), [0.9; MEASURES.len()]);
-        assert_eq!(medians(&ratios(&samples, 3, KERNEL)), [1.0; MEASURES.len()]);
+        Findings { experiment: Experiment::here(1, 1), samples, memory: Vec::new() }
     }
 
     #[test]
-    fn a_row_has_three_digits() {
-        assert_eq!(row([0.876, 21.34, 204.6]), "0.88 | 21.3 | 205");
+    fn what_was_reached_and_what_was_not_is_told() {
+        let text = markdown(&findings());
+        let row = "| TCP out, 1 stream | times copy floor | at least 0.9 | 0.86 | **0 of 1** |";
+        assert!(text.contains(row), "{text}");
+        let row =
+            "| TCP out, 1 stream | times kernel, nft masquerade | at least 0.55 | 0.86 | 1 of 1 |";
+        assert!(text.contains(row), "{text}");
+        let row = "| hypertun, NAT gateway, 1 worker | – | 21.5 | – |";
+        assert!(text.contains(row), "{text}");
+    }
+
+    #[test]
+    fn charts_show_each_contender() {
+        for (name, chart) in charts(&findings()) {
+            assert_eq!(chart.groups.len(), CONTENDERS.len(), "{name}");
+            assert!(chart.series.len() <= 5 && !chart.unit.is_empty(), "{name}");
+        }
     }
 }

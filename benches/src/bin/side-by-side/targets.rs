@@ -1,0 +1,132 @@
+//! What is to be reached, and in how many rounds it was.
+
+use benches::outcome::Outcome;
+
+use crate::contender::{Contender, FLOOR, KERNEL, NAT_GATEWAY, SLIRP4NETNS, SPINNING};
+use crate::measure::{IDLE, MEASURES, Measure, TCP_OUT, UDP};
+use crate::samples::Samples;
+use crate::statistics::median;
+
+/// A target, and what was reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Reached {
+    pub(crate) what: String,
+    /// What it is measured in: `times …`, or a unit.
+    pub(crate) unit: String,
+    pub(crate) bound: Bound,
+    /// Round by round, or run by run.
+    pub(crate) values: Vec<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Reached {
+    /// The median.
+    pub(crate) fn median(&self) -> f64 {
+        median(self.values.iter().copied())
+    }
+
+    /// Rounds in which it was reached, and rounds.
+    pub(crate) fn rounds(&self) -> (usize, usize) {
+        let met = |value: &&f64| match self.bound {
+            Bound::AtLeast(bound) => **value >= bound,
+            Bound::AtMost(bound) => **value <= bound,
+        };
+        (self.values.iter().filter(met).count(), self.values.len())
+    }
+}
+
+/// Targets of the way through TUN devices.
+pub(crate) fn through_devices(samples: &Samples) -> Vec<Reached> {
+    let named = |name| MEASURES.into_iter().find(|it| it.name == name).unwrap_or(TCP_OUT);
+    let beside = |measure: Measure, base: Contender, bound| Reached {
+        what: measure.name.to_owned(),
+        unit: format!("times {}", base.name()),
+        bound,
+        values: samples.ratios(NAT_GATEWAY, base, measure),
+    };
+    let mut reached = vec![
+        beside(TCP_OUT, FLOOR, Bound::AtLeast(0.9)),
+        beside(named("TCP in, 1 stream"), FLOOR, Bound::AtLeast(0.9)),
+        beside(named("TCP out, 4 streams"), FLOOR, Bound::AtLeast(0.9)),
+        beside(named("TCP in, 4 streams"), FLOOR, Bound::AtLeast(0.9)),
+        beside(TCP_OUT, KERNEL, Bound::AtLeast(0.55)),
+        beside(TCP_OUT, SLIRP4NETNS, Bound::AtLeast(1.8)),
+        beside(UDP, FLOOR, Bound::AtLeast(0.9)),
+        beside(UDP, SLIRP4NETNS, Bound::AtLeast(2.0)),
+        beside(named("p50 at 10 %"), SPINNING, Bound::AtMost(1.5)),
+    ];
+    reached.push(Reached {
+        what: IDLE.name.to_owned(),
+        unit: IDLE.unit.to_owned(),
+        bound: Bound::AtMost(1.0),
+        values: samples.rounds(NAT_GATEWAY).iter().map(|sample| sample.of(IDLE)).collect(),
+    });
+    reached.retain(|it| !it.values.is_empty());
+    reached
+}
+
+/// Targets of the way in memory, over several runs of the same profiles.
+pub(crate) fn in_memory(runs: &[Outcome]) -> Vec<Reached> {
+    let Some(first) = runs.first() else { return Vec::new() };
+    let mut reached = Vec::new();
+    for (at, it) in first.packets.iter().enumerate() {
+        let Some(target) = it.target else { continue };
+        reached.push(Reached {
+            what: format!("{}, {}", it.profile, it.traffic),
+            unit: "times the floor".to_owned(),
+            bound: Bound::AtMost(target),
+            values: runs.iter().map(|run| run.packets[at].ratio).collect(),
+        });
+    }
+    for (at, it) in first.first_packets.iter().enumerate() {
+        let Some(target) = it.target else { continue };
+        reached.push(Reached {
+            what: format!("{}, first packets", it.profile),
+            unit: "million a second".to_owned(),
+            bound: Bound::AtLeast(target),
+            values: runs.iter().map(|run| run.first_packets[at].mpps).collect(),
+        });
+    }
+    for (at, it) in first.two_workers.iter().enumerate() {
+        let Some(target) = it.target else { continue };
+        reached.push(Reached {
+            what: format!("{}, {}, two workers", it.profile, it.traffic),
+            unit: "times one".to_owned(),
+            bound: Bound::AtLeast(target),
+            values: runs.iter().map(|run| run.two_workers[at].ratio).collect(),
+        });
+    }
+    for (at, it) in first.memory.iter().enumerate() {
+        let Some(target) = it.target else { continue };
+        reached.push(Reached {
+            what: format!("{}, memory", it.profile),
+            unit: "bytes a flow".to_owned(),
+            bound: Bound::AtMost(target),
+            values: runs.iter().map(|run| run.memory[at].bytes_a_flow).collect(),
+        });
+    }
+    reached
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_that_has_no_number_has_not_reached_it() {
+        let reached = |bound| Reached {
+            what: String::new(),
+            unit: String::new(),
+            bound,
+            values: vec![0.8, 0.9, 1.0, f64::NAN],
+        };
+        assert_eq!(reached(Bound::AtLeast(0.9)).rounds(), (2, 4));
+        assert_eq!(reached(Bound::AtMost(0.9)).rounds(), (2, 4));
+        assert_eq!(reached(Bound::AtMost(0.9)).median(), 0.9);
+    }
+}
