@@ -362,7 +362,7 @@ fn quotas_of_a_region_a_vpc_and_a_table_are_warned_of_above_their_default() {
         (200, "route tables in a VPC", &|count| {
             format!("{vpc}route_tables:\n{}", list(count, &|at| format!("t{at}: {{vpc: main}}")))
         }),
-        (500, "routes of a table", &|count| {
+        (500, "IPv4 routes of a table", &|count| {
             let route = |at| {
                 format!("  - {{destination: 172.{}.{}.0/24, target: igw}}", 16 + at / 256, at % 256)
             };

@@ -12,15 +12,16 @@ fn checked(text: &str) -> Checked {
 }
 
 fn tables(topology: &Checked) -> Tables {
-    compile::compile(topology, &[], &mut Names::default(), FIRST_EPOCH).unwrap().tables
+    let compiled = compile::compile(topology, &[], &mut Names::default(), FIRST_EPOCH);
+    compiled.expect("few things are named").tables
 }
 
 fn v6(text: &str) -> Ipv6Addr {
-    text.parse().unwrap()
+    text.parse().expect("an IPv6 address")
 }
 
 fn addr(text: &str) -> Addr {
-    text.parse::<std::net::IpAddr>().unwrap().into()
+    text.parse::<std::net::IpAddr>().expect("an address").into()
 }
 
 const DUAL: &str = "
@@ -148,7 +149,7 @@ fn what_runs_keeps_its_ipv6_address_where_nobody_claims_it() {
     assert_eq!(named(&moved, "last"), [v6("2600:1f18:1234:5603::5")]);
     let off =
         over("assign_ipv6_address_on_creation: true", "assign_ipv6_address_on_creation: false");
-    assert_eq!(named(&off, "first"), [v6("::"); 0]);
+    assert!(named(&off, "first").is_empty(), "no longer assigned");
 }
 
 #[test]

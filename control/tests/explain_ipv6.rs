@@ -12,7 +12,7 @@ const UDP: u8 = 17;
 
 fn text(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../topologies").join(file);
-    std::fs::read_to_string(path).unwrap()
+    std::fs::read_to_string(path).expect("part of the repository")
 }
 
 fn example(file: &str) -> Checked {

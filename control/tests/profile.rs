@@ -25,7 +25,7 @@ profile: {{{profile}}}
 type Change = fn(&mut Profile);
 
 /// Every key, with another value than its default, and what that changes.
-const KEYS: [(&str, &str, Change); 20] = [
+const KEYS: [(&str, &str, Change); 21] = [
     ("platform", "nitro-v6", |it| {
         it.platform = Platform::NitroV6;
         it.timers.tracking_tcp_established = Span::seconds(350);
@@ -43,6 +43,7 @@ const KEYS: [(&str, &str, Change); 20] = [
     ("nat_mss_clamp", "1400", |it| it.choices.nat_mss_clamp = 1400),
     ("nat_path_mtu_discovery", "false", |it| it.choices.nat_tells_mtu = false),
     ("nat_unsolicited_counts_as_drop", "true", |it| it.choices.nat_counts_unsolicited = true),
+    ("eigw_idle_timeout", "84", |it| it.timers.egress_only_idle = Span::seconds(84)),
     ("igw_hairpin", "false", |it| it.choices.igw_hairpin = false),
     ("tracking_tcp_transitory_timeout", "81", |it| {
         it.timers.tracking_tcp_transitory = Span::seconds(81);
