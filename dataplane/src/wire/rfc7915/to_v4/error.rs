@@ -27,6 +27,7 @@ pub fn translate_error(
     if old.is_illegal_source() {
         return Err(Refusal::IllegalSource);
     }
+    old.check_route()?;
     let ttl = hop.limit(old.header.hop_limit)?;
     if old.protocol != protocol::ICMPV6 {
         return Err(Refusal::Untranslatable);

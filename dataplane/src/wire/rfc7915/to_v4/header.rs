@@ -20,7 +20,7 @@ pub(super) struct Old {
     pub(super) length: usize,
     pub(super) fragment: Option<Fragment>,
     /// See [`Chain::segments_left`].
-    pub(super) segments_left: Option<usize>,
+    segments_left: Option<usize>,
 }
 
 impl Old {
@@ -64,6 +64,13 @@ impl Old {
             || source.is_loopback()
             || source.is_multicast()
             || source.is_unicast_link_local()
+    }
+
+    /// Refuses a packet with a routing header that is not used up (s. 5.1).
+    pub(super) fn check_route(&self) -> Result<(), Refusal> {
+        self.segments_left.map_or(Ok(()), |at| {
+            Err(Refusal::RoutingHeader { pointer: u32::try_from(at).unwrap_or(u32::MAX) })
+        })
     }
 
     /// Flags and offset, and identification, of a packet that is at most `longest` bytes long in

@@ -39,9 +39,7 @@ pub fn translate(
     if old.is_illegal_source() {
         return Err(Refusal::IllegalSource);
     }
-    if let Some(at) = old.segments_left {
-        return Err(Refusal::RoutingHeader { pointer: u32::try_from(at).unwrap_or(u32::MAX) });
-    }
+    old.check_route()?;
     let ttl = hop.limit(old.header.hop_limit)?;
     let protocol = header::number(old.protocol)?;
     let (part, partial) = (old.part(), frame.offload.needs_csum());

@@ -101,6 +101,9 @@ fn s_5_1_a_routing_header_that_is_not_used_up_is_refused() {
     let refusal = made(&with_headers(&udp6(b"data", |_| {}), 43, &routing)).unwrap_err();
     assert_eq!(refusal, Refusal::RoutingHeader { pointer: 43 });
     assert_eq!(refusal.icmpv6(), Some(Owed { kind: 4, code: 0, word: 43 }));
+    let routing = [58, 0, 0, 1, 0, 0, 0, 0];
+    let error = icmp(&udp6(b"", |_| {}), [1, 4, 0, 0, 0, 0, 0, 0], &udp6(b"", |_| {}));
+    assert_eq!(error_made(&with_headers(&error, 43, &routing), &HOP), Err(refusal));
 }
 
 #[test]

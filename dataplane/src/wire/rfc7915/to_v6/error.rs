@@ -2,11 +2,12 @@
 
 use crate::io::Frame;
 use crate::wire::checksum::Sum;
-use crate::wire::ipv4::Ipv4;
+use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6;
 use crate::wire::protocol;
 use crate::wire::rfc7915::message::{self, Message, V4, V6};
 use crate::wire::rfc7915::to_v6::header::{self, Header};
+use crate::wire::rfc7915::to_v6::options;
 use crate::wire::rfc7915::transport::{self, Change, Part, Transport};
 use crate::wire::rfc7915::{Deltas, Ends, Hop, Quoting, Refusal, Translated, header_before, icmp};
 use crate::wire::virtio::VirtioNetHdr;
@@ -26,6 +27,8 @@ pub fn translate_error(
     const HEADERS: usize = ipv6::HEADER + message::HEADER;
     let packet = frame.packet(slot).ok_or(Refusal::Malformed)?;
     let old = header::of(packet)?;
+    let at = old.header_length();
+    options::check_route(packet.get(ipv4::HEADER..at).unwrap_or_default())?;
     let hop_limit = hop.limit(old.ttl)?;
     if old.protocol != protocol::ICMP {
         return Err(Refusal::Untranslatable);
@@ -33,7 +36,6 @@ pub fn translate_error(
     if header::part_of(&old) != Part::Whole {
         return Err(Refusal::FragmentedIcmp);
     }
-    let at = old.header_length();
     let bytes = packet.get(at..old.total_length.get().into()).ok_or(Refusal::Malformed)?;
     let message = Message::of(bytes, Sum::ZERO, V4)?;
     let quoted = bytes.get(message::HEADER..).and_then(|it| it.get(..message.parts.quote));

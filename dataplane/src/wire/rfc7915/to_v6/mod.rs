@@ -36,15 +36,12 @@ pub fn translate(
     let packet = frame.packet(slot).ok_or(Refusal::Malformed)?;
     let old = header::of(packet)?;
     let (at, total) = (old.header_length(), usize::from(old.total_length.get()));
-    let (network, payload) = packet.split_at(at);
     // Padding behind the packet is not its own.
-    let payload = payload.get(..total - at).ok_or(Refusal::Malformed)?;
+    let payload = packet.get(at..total).ok_or(Refusal::Malformed)?;
     if header::is_illegal_source(old.source) {
         return Err(Refusal::IllegalSource);
     }
-    if options::has_source_route(network.get(ipv4::HEADER..).unwrap_or_default()) {
-        return Err(Refusal::SourceRoute);
-    }
+    options::check_route(packet.get(ipv4::HEADER..at).unwrap_or_default())?;
     let hop_limit = hop.limit(old.ttl)?;
     let next_header = header::next_header(old.protocol)?;
     let (part, partial) = (header::part_of(&old), frame.offload.needs_csum());

@@ -1,7 +1,14 @@
 //! Does an IPv4 packet say which way it goes (RFC 7915 s. 4.1; RFC 791 s. 3.1, "Options")?
 
+use crate::wire::rfc7915::Refusal;
+
+/// Refuses a packet among whose options is a source route that is not used up.
+pub(super) fn check_route(options: &[u8]) -> Result<(), Refusal> {
+    if has_source_route(options) { Err(Refusal::SourceRoute) } else { Ok(()) }
+}
+
 /// Whether among a header's options is a source route with hops left.
-pub(super) fn has_source_route(options: &[u8]) -> bool {
+fn has_source_route(options: &[u8]) -> bool {
     const END: u8 = 0;
     const NO_OPERATION: u8 = 1;
     const LOOSE: u8 = 131;

@@ -74,6 +74,11 @@ fn s_4_1_a_source_route_that_is_not_used_up_is_refused() {
     });
     assert_eq!(made(&packet), Err(Refusal::SourceRoute));
     assert_eq!(Refusal::SourceRoute.icmpv4(), Some(Owed { kind: 3, code: 5, word: 0 }));
+    let message = icmp(&udp4(b"", |_| {}), [3, 3, 0, 0, 0, 0, 0, 0], &udp4(b"", |_| {}));
+    let mut error = [&packet[..28], &message[20..]].concat();
+    error[9] = 1;
+    error[3] = 28 + 8 + 28;
+    assert_eq!(error_made(&error, &HOP), Err(Refusal::SourceRoute));
 }
 
 #[test]
