@@ -72,4 +72,6 @@ pub enum Teller {
     Router(SubnetId),
     /// A NAT gateway.
     NatGateway(NatGatewayId),
+    /// The implicit router of a NAT gateway's subnet, which sees what the gateway has translated.
+    RouterBehind(NatGatewayId),
 }

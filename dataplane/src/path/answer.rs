@@ -7,10 +7,9 @@ use etherparse::icmpv4::{self, DestUnreachableHeader};
 use etherparse::{Icmpv4Type, Icmpv6Type, IpHeaders, PacketBuilder, PacketBuilderStep, icmpv6};
 
 use crate::packet::{Addr, Answer, Packet, SubnetId, Teller};
-use crate::path::headers::{Message, Network};
+use crate::path::headers::{self, Message, Network};
 use crate::tables::{AclRule, Classifier, PeerOf, Place, Tables};
-use crate::wire::ipv4::Ipv4;
-use crate::wire::ipv6::{Ipv6, MINIMUM_MTU};
+use crate::wire::ipv6::MINIMUM_MTU;
 use crate::wire::rfc6052::Prefix;
 use crate::wire::tcp::{Tcp, flags};
 
@@ -29,7 +28,8 @@ pub(super) fn compose(
     tables: &Tables,
 ) -> Option<Vec<u8>> {
     let bytes = slot.get(packet.range())?;
-    let (src, dst) = ends(bytes)?;
+    let (src, dst) = headers::ends(bytes)?;
+    let (src, dst) = (src.into(), dst.into());
     let error = |by, kind| error(bytes, (address(by, src, tables)?, src), kind).ok();
     match answer {
         Answer::Silence => None,
@@ -40,26 +40,24 @@ pub(super) fn compose(
     }
 }
 
-/// Source and destination of a packet.
-fn ends(bytes: &[u8]) -> Option<(IpAddr, IpAddr)> {
-    match bytes.first()? >> 4 {
-        4 => Ipv4::of(bytes).map(|header| (header.src().into(), header.dst().into())),
-        _ => Ipv6::of(bytes).map(|header| (header.src().into(), header.dst().into())),
-    }
-}
-
 /// The address that tells `to`.
 fn address(by: Teller, to: IpAddr, tables: &Tables) -> Option<IpAddr> {
     let address = match (by, to) {
-        (Teller::Router(subnet), IpAddr::V4(_)) => tables.subnet(subnet).router,
-        (Teller::Router(subnet), IpAddr::V6(_)) => tables.subnet(subnet).ipv6_router?,
-        (Teller::NatGateway(id), IpAddr::V4(_)) => tables.nat_gateway(id).primary(),
-        // As what it has translated would come from there.
-        (Teller::NatGateway(id), IpAddr::V6(_)) => {
-            Prefix::WELL_KNOWN.embed(tables.nat_gateway(id).primary().to_v4()?).into()
+        (Teller::Router(subnet), IpAddr::V4(_)) => {
+            return Some(tables.subnet(subnet).router.into());
         }
+        (Teller::Router(subnet), IpAddr::V6(_)) => {
+            return tables.subnet(subnet).ipv6_router.map(Into::into);
+        }
+        (Teller::NatGateway(id), _) => tables.nat_gateway(id).primary(),
+        (Teller::RouterBehind(id), _) => tables.subnet(tables.nat_gateway(id).subnet).router,
     };
-    Some(address.into())
+    // A NAT gateway, and all that is behind one, is of IPv4: to a sender of IPv6 it comes as what is
+    // translated there.
+    Some(match to {
+        IpAddr::V4(_) => address.into(),
+        IpAddr::V6(_) => Prefix::WELL_KNOWN.embed(address.to_v4()?).into(),
+    })
 }
 
 /// The subnet that an answer comes from.
@@ -71,7 +69,7 @@ fn origin(answer: Answer, tables: &Tables) -> Option<SubnetId> {
         | Answer::ParameterProblem { by, .. }
         | Answer::TimeExceeded { by } => Some(match by {
             Teller::Router(subnet) => subnet,
-            Teller::NatGateway(id) => tables.nat_gateway(id).subnet,
+            Teller::NatGateway(id) | Teller::RouterBehind(id) => tables.nat_gateway(id).subnet,
         }),
     }
 }

@@ -92,6 +92,15 @@ impl Network {
     }
 }
 
+/// Source and destination of a packet.
+pub(super) fn ends(bytes: &[u8]) -> Option<(Addr, Addr)> {
+    match bytes.first()? >> 4 {
+        4 => Ipv4::of(bytes)
+            .map(|header| (Addr::from_v4(header.source), Addr::from_v4(header.destination))),
+        _ => Ipv6::of(bytes).map(|header| (header.source.into(), header.destination.into())),
+    }
+}
+
 /// What a transport header says.
 #[derive(Clone, Copy)]
 pub(super) struct Transport {
@@ -218,12 +227,13 @@ impl<'b> Message<'b> {
     }
 }
 
-/// The key of the packets that the one quoted in an ICMP error answers: they come the way that the
-/// error came, by `link`. Quoted are its headers and at least eight bytes of its payload (RFC 792,
-/// RFC 4443 s. 2.4).
-pub(super) fn quoted(quote: &[u8], link: LinkId) -> Result<Key, Reason> {
-    let (ends, protocol, transport, offset) = match quote.first().map(|first| first >> 4) {
-        Some(4) => {
+/// The key of the packets that the one quoted in the ICMP error `message` answers: they come the way
+/// that the error came, by `link`. Quoted are its headers and at least eight bytes of its payload (RFC
+/// 792, RFC 4443 s. 2.4), and it is of the error's own family.
+pub(super) fn quoted(message: Message<'_>, quote: &[u8], link: LinkId) -> Result<Key, Reason> {
+    let version = quote.first().map(|first| first >> 4);
+    let (ends, protocol, transport, offset) = match (message, version) {
+        (Message::V4(_), Some(4)) => {
             let header = Ipv4::of(quote).ok_or(Reason::Malformed)?;
             let length = header.header_length();
             if length < ipv4::HEADER {
@@ -232,7 +242,7 @@ pub(super) fn quoted(quote: &[u8], link: LinkId) -> Result<Key, Reason> {
             let ends = (Addr::from_v4(header.source), Addr::from_v4(header.destination));
             (ends, header.protocol, length, header.fragment_offset())
         }
-        Some(6) => {
+        (Message::V6(_), Some(6)) => {
             let header = Ipv6::of(quote).ok_or(Reason::Malformed)?;
             let chain = Chain::of(quote).map_err(|_| Reason::ExtensionHeaders)?;
             let offset = chain.fragment.map_or(0, |fragment| usize::from(fragment.offset));

@@ -119,7 +119,7 @@ fn dissect(
         } else if message.is_error() {
             packet.kind = Kind::Error;
             let quote = segment.get(icmpv4::HEADER..).unwrap_or_default();
-            packet.key = quoted(quote, packet.key.link)?;
+            packet.key = quoted(message, quote, packet.key.link)?;
             packet.hash = flows.hash(&packet.key);
         }
     }

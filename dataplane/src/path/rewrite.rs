@@ -12,7 +12,7 @@ use crate::packet::{
 };
 use crate::path::{emit, nat64, quote};
 use crate::state::{Device, Hot, MeterId, Shard};
-use crate::tables::{INTERNET_MTU, NAT_GATEWAY_MTU, NatGateway, Place, Tables};
+use crate::tables::{INTERNET_MTU, NAT_GATEWAY_MTU, Place, Tables};
 use crate::wire::icmpv4::{Icmpv4, Role};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
@@ -154,7 +154,7 @@ fn stop(packet: &mut Packet, limits: (u8, u16), verdict: Verdict, shard: &mut Sh
 /// A packet that the NAT gateway cannot translate (RFC 7915 s. 5.1: only a routing header that is not
 /// used up is told).
 fn untranslatable(packet: &Packet, refusal: Refusal, shard: &Shard, tables: &Tables) -> Verdict {
-    let translator = translator(packet, 0, shard, tables).map(|(id, _)| id);
+    let translator = translator(packet, 0, shard, tables);
     let component =
         translator.map_or_else(|| tables.component_at(packet.key.link), Component::NatGateway);
     let answer = match (refusal, translator) {
@@ -187,13 +187,11 @@ fn too_far(packet: &Packet, ttl: u8, shard: &Shard, tables: &Tables) -> Verdict 
     let hop = usize::from(ttl.saturating_sub(1));
     let translator = translator(packet, hop, shard, tables);
     let answer = match translator {
-        Some((id, _)) if is_told(packet, tables) => {
-            Answer::TimeExceeded { by: Teller::NatGateway(id) }
-        }
+        Some(id) if is_told(packet, tables) => Answer::TimeExceeded { by: Teller::NatGateway(id) },
         _ => Answer::Silence,
     };
-    let component = translator
-        .map_or_else(|| tables.component_at(packet.key.link), |(id, _)| Component::NatGateway(id));
+    let component =
+        translator.map_or_else(|| tables.component_at(packet.key.link), Component::NatGateway);
     Verdict::Drop { reason: Reason::TtlExpired, component, answer }
 }
 
@@ -202,14 +200,14 @@ fn too_far(packet: &Packet, ttl: u8, shard: &Shard, tables: &Tables) -> Verdict 
 /// EC2 instance", "NAT gateway basics").
 fn too_large(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Verdict {
     let mut component = tables.component_at(packet.key.link);
-    let by_router = |subnet| Answer::FragmentationNeeded { by: Teller::Router(subnet), mtu };
+    let told = |by| Answer::FragmentationNeeded { by, mtu };
     let nat = match internet_comes_first(packet, mtu) {
         true => None,
         false => translator(packet, 0, shard, tables),
     };
     let answer = match (tables.place(packet.key.link), nat) {
         _ if !is_told(packet, tables) => Answer::Silence,
-        (_, Some((id, _))) if packet.wire().longest > usize::from(NAT_GATEWAY_MTU) => {
+        (_, Some(id)) if packet.wire().longest > usize::from(NAT_GATEWAY_MTU) => {
             component = Component::NatGateway(id);
             match tables.choices.nat_tells_mtu {
                 true => {
@@ -218,8 +216,8 @@ fn too_large(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Verdi
                 false => Answer::Silence,
             }
         }
-        (_, Some((_, gateway))) => by_router(gateway.subnet),
-        (Some(Place::Eni(eni)), None) => by_router(tables.eni(eni).subnet),
+        (_, Some(id)) => told(Teller::RouterBehind(id)),
+        (Some(Place::Eni(eni)), None) => told(Teller::Router(tables.eni(eni).subnet)),
         _ => Answer::Silence,
     };
     Verdict::Drop { reason: Reason::MtuExceeded, component, answer }
@@ -238,7 +236,7 @@ fn cut_too_early(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> O
     if is_udp || !internet_comes_first(packet, mtu) {
         return None;
     }
-    let (id, _) = translator(packet, 0, shard, tables)?;
+    let id = translator(packet, 0, shard, tables)?;
     let component = Component::NatGateway(id);
     Some(Verdict::Drop { reason: Reason::NatFragment, component, answer: Answer::Silence })
 }
@@ -250,12 +248,7 @@ fn is_told(packet: &Packet, tables: &Tables) -> bool {
 }
 
 /// The NAT gateway that a packet comes to after `hop` others.
-fn translator<'t>(
-    packet: &Packet,
-    hop: usize,
-    shard: &Shard,
-    tables: &'t Tables,
-) -> Option<(NatGatewayId, &'t NatGateway)> {
+fn translator(packet: &Packet, hop: usize, shard: &Shard, tables: &Tables) -> Option<NatGatewayId> {
     let (_, cold) = shard.flows.parts(packet.flow())?;
     let mut translators = cold.facets.iter().filter_map(|facet| match facet.device {
         Device::NatGateway(id) => Some(id),
@@ -265,7 +258,7 @@ fn translator<'t>(
         Direction::Original => translators.nth(hop),
         Direction::Reply => translators.nth_back(hop),
     }?;
-    Some((id, tables.nat_gateways.get(id)?))
+    tables.nat_gateways.get(id).map(|_| id)
 }
 
 /// Holds what a SYN announces down to what passes the NAT gateway.

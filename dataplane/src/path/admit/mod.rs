@@ -15,6 +15,7 @@ use arrayvec::ArrayVec;
 use crate::packet::{
     Addr, Answer, Batch, Component, Direction, Key, Kind, Packet, Reason, Verdict,
 };
+use crate::path::headers;
 use crate::path::recall::{begins, reopens};
 use crate::shared::WorkerId;
 use crate::state::{
@@ -23,7 +24,6 @@ use crate::state::{
 };
 use crate::tables::{Choices, NatGateway, Tables};
 use crate::time::Tick;
-use crate::wire::ipv4::Ipv4;
 use crate::wire::tcp::flags;
 
 pub use record::{Hop, HopStage, HopVerdict, Recorder, Rule};
@@ -79,12 +79,11 @@ impl Headers {
     /// A packet's headers.
     #[must_use]
     pub fn of(packet: &Packet, bytes: &[u8]) -> Self {
-        let own = Ipv4::of(bytes).filter(|_| packet.kind == Kind::Error);
         Self {
             key: packet.key,
             selector: packet.selector(),
             tcp_flags: packet.tcp_flags,
-            error: own.map(|ip| (Addr::from_v4(ip.source), Addr::from_v4(ip.destination))),
+            error: headers::ends(bytes).filter(|_| packet.kind == Kind::Error),
             fragment: packet.kind.is_fragment(),
         }
     }
