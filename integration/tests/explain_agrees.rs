@@ -6,8 +6,9 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that its promise is broken")]
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::read_to_string;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use integration::agent::{Answer, Arrival, Probe};
@@ -20,7 +21,9 @@ const PROTOCOLS: [(&str, u16); 7] =
 #[test]
 fn explain_says_what_packets_do() {
     std::thread::scope(|scope| {
-        let files = topologies();
+        // Agents speak IPv4; what `explain` says of IPv6 is in `control/tests/explain_ipv6.rs`.
+        let is_v4 = |file: &&PathBuf| !read_to_string(file).unwrap().contains("ipv6_cidr_block");
+        let files: Vec<PathBuf> = topologies().iter().filter(is_v4).cloned().collect();
         assert!(files.len() >= 6, "{files:?}");
         for file in files {
             scope.spawn(move || Trial::run(&file));
