@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 pub mod contest;
+pub mod decisions;
 pub mod floor;
 pub mod machine;
 pub mod ours;

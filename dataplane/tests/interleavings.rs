@@ -115,7 +115,7 @@ fn one_flow_has_one_owner_whoever_admits_it() {
                     let known = world.shared.directory.owner(shard.flows.hash(&key));
                     assert_eq!(known, Some(shard.worker()));
                 }
-                leases += cold.facets().iter().filter(|facet| facet.lease.is_some()).count();
+                leases += cold.facets().iter().filter(|facet| facet.lease().is_some()).count();
             }
         }
         assert_eq!(owners.len(), 6, "three flows, both keys of each");

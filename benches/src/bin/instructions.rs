@@ -2,8 +2,10 @@
 //! matters of it happens inside [`counted`]. `benches/tests/instructions.rs` runs it and reads
 //! what came out.
 
+use std::hint::black_box;
 use std::process::ExitCode;
 
+use benches::decisions::{ROUND, Routes, Rules};
 use benches::ours::Instance;
 use benches::ring::Batch;
 use benches::{BATCH, Cheated, Floor, Pages, Path, Profile, Ring, Size};
@@ -18,7 +20,7 @@ const KNOWN: Profile = Profile::NAT44[0];
 type Case = fn() -> Result<(), Cheated>;
 
 /// What can be counted: a name, and the turns.
-const CASES: [(&str, Case); 7] = [
+const CASES: [(&str, Case); 11] = [
     ("floor-64b", || floor(KNOWN)),
     ("hit-nat44-64b", || hits(KNOWN)),
     ("hit-nat44-imix", || hits(Profile { size: Size::Imix, ..KNOWN })),
@@ -26,7 +28,13 @@ const CASES: [(&str, Case); 7] = [
     ("hit-ip4-64b", || hits(KNOWN.without_nat())),
     ("first-packet-nat44", || first_packets(Path::Nat44)),
     ("first-packet-ip4", || first_packets(Path::Ip4)),
+    ("decision-1-rule", || decisions(&Rules::one())),
+    ("decision-300-rules", || decisions(&Rules::many())),
+    ("route-of-5", || routes(&Routes::of(5))),
+    ("route-of-500", || routes(&Routes::of(500))),
 ];
+
+const _: () = assert!(ROUND == TURNS * BATCH, "as many packets in each case");
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1);
@@ -54,7 +62,7 @@ fn hits(profile: Profile) -> Result<(), Cheated> {
     ours.establish(&profile, &sessions)?;
     let ring = Ring::of(&profile);
     ours.run(&ring);
-    counted(|batch| ours.turn(batch), &ring);
+    turns(|batch| ours.turn(batch), &ring);
     ours.check(sessions.len())
 }
 
@@ -66,7 +74,7 @@ fn replies(profile: Profile) -> Result<(), Cheated> {
     let mut ring = Ring::default();
     ours.replies(&Ring::of(&profile), (ACK, 64), &mut ring)?;
     ours.run(&ring);
-    counted(|batch| ours.turn(batch), &ring);
+    turns(|batch| ours.turn(batch), &ring);
     ours.check(sessions.len())
 }
 
@@ -78,19 +86,37 @@ fn first_packets(path: Path) -> Result<(), Cheated> {
     let (known, new) = sessions.split_at(profile.sessions() as usize);
     let mut ours = Instance::of(&profile).worker(0, sessions.len());
     ours.establish(&profile, known)?;
-    counted(|batch| ours.turn(batch), &Ring::opening(&profile, new));
+    turns(|batch| ours.turn(batch), &Ring::opening(&profile, new));
     ours.check(sessions.len())
 }
 
 /// The least that hits can cost.
 fn floor(profile: Profile) -> Result<(), Cheated> {
     let mut floor = Floor::new(&profile, Pages::Small);
-    counted(|batch| floor.turn(batch), &Ring::of(&profile));
+    turns(|batch| floor.turn(batch), &Ring::of(&profile));
     floor.check()
+}
+
+/// What security groups and ACLs say.
+#[expect(clippy::unnecessary_wraps, reason = "as all cases")]
+fn decisions(rules: &Rules) -> Result<(), Cheated> {
+    counted(|| black_box(rules.round()));
+    Ok(())
+}
+
+/// Which route is taken.
+#[expect(clippy::unnecessary_wraps, reason = "as all cases")]
+fn routes(routes: &Routes) -> Result<(), Cheated> {
+    counted(|| black_box(routes.round()));
+    Ok(())
+}
+
+fn turns(turn: impl FnMut(Batch<'_>), ring: &Ring) {
+    counted(|| ring.batches().take(TURNS).for_each(turn));
 }
 
 /// Counting is on in here alone.
 #[inline(never)]
-fn counted(turn: impl FnMut(Batch<'_>), ring: &Ring) {
-    ring.batches().take(TURNS).for_each(turn);
+fn counted<T>(work: impl FnOnce() -> T) -> T {
+    work()
 }

@@ -278,7 +278,7 @@ fn flow(
     };
     let memories = cold.memories(hot, &tables.timers);
     // An interface that lets the flow pass untracked remembers nothing that counts.
-    let counts = |facet: &Facet| facet.entry.is_some() || !matches!(facet.device, Device::Eni(_));
+    let counts = |facet: &Facet| facet.is_tracked() || !matches!(facet.device, Device::Eni(_));
     let memories = memories.filter(|(facet, _)| counts(facet));
     let facets = memories.map(|(facet, forgets)| FacetOfFlow {
         component: names.component(match facet.device {
@@ -286,7 +286,7 @@ fn flow(
             Device::NatGateway(id) => Component::NatGateway(id),
             Device::EgressOnlyInternetGateway(id) => Component::EgressOnlyInternetGateway(id),
         }),
-        port: facet.lease.as_ref().map(dataplane::shared::Lease::port),
+        port: facet.lease().map(dataplane::shared::Lease::port),
         expires_in: forgets.left(now).as_secs_f64(),
     });
     Some(Flow {

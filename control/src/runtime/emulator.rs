@@ -124,7 +124,7 @@ impl Emulator {
         let mut names = Names::default();
         let Compiled { tables, ids } = compile::compile(&topology, &[], &mut names, FIRST_EPOCH)?;
         let published = Published::new(tables);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::for_workers(options.workers));
         let (clock, began) = (Arc::new(Clock::start()), SystemTime::now());
         let panicked = Arc::new(AtomicBool::new(false));
         let tell = panicked.clone();

@@ -1,5 +1,6 @@
 //! The little that workers share, touched when a flow opens or closes and never in between.
 
+mod claims;
 pub mod connections;
 pub mod directory;
 pub mod ports;
@@ -24,4 +25,12 @@ pub struct Shared {
     pub connections: Arc<Connections>,
     /// Which worker owns a flow.
     pub directory: Directory,
+}
+
+impl Shared {
+    /// What so many workers share; [`Default`] is for any number.
+    #[must_use]
+    pub fn for_workers(count: usize) -> Self {
+        Self { directory: Directory::for_workers(count), ..Self::default() }
+    }
 }

@@ -3,20 +3,22 @@
 //! AWS "NAT gateway basics": up to 55,000 simultaneous connections to each unique destination
 //! (destination address, port and protocol), from ports 1024-65535. A port is held by a [`Lease`],
 //! which cannot be copied and gives the port back when it is dropped, so leases and ports in use
-//! are always the same number. Choosing is O(1) at any load: a random place in a bitmap, and then
-//! the next free bit.
+//! are always the same number. Choosing is O(1) at any load: a random place among the ports in use,
+//! and from there the next free one.
 
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dashmap::DashMap;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use smallvec::SmallVec;
 
 use crate::packet::{Addr, NatGatewayId};
 
-type Pools = DashMap<Remote, Arc<Pool>, foldhash::fast::FixedState>;
-
 /// A NAT address and the destination that ports are counted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remote {
     /// The gateway.
     pub gateway: NatGatewayId,
@@ -51,10 +53,20 @@ impl PortRange {
 }
 
 /// All pools that hold at least one lease.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PortPools {
-    pools: Arc<Pools>,
+    /// By the low bits of a remote's hash.
+    shards: Box<[Arc<Shard>]>,
 }
+
+type Shard = Mutex<Pools>;
+type Pools = HashTable<Arc<Pool>>;
+
+/// So many that two workers seldom meet at one, and that making one larger or smaller holds up
+/// nobody for long: with a million destinations, 1024 pools.
+const SHARDS: usize = 1024;
+
+const SEED: FixedState = FixedState::with_seed(0);
 
 impl PortPools {
     /// Leases a random free port of `range` towards `remote`; `None` when none is left.
@@ -65,35 +77,66 @@ impl PortPools {
         range: PortRange,
         random: &mut fastrand::Rng,
     ) -> Option<Lease> {
-        // The guard is held while the pool is changed, so that it is not removed in between.
-        let pool = self.pools.entry(remote).or_insert_with(|| {
-            Arc::new(Pool {
-                remote,
-                pools: Arc::downgrade(&self.pools),
-                ports: Mutex::new(Ports::default()),
-            })
-        });
-        let port = pool.ports.lock().unwrap_or_else(PoisonError::into_inner).take(range, random)?;
+        let hash = remote.hash();
+        let shard = self.shard(hash);
+        // Held while the pool is changed, so that it is not removed in between.
+        let mut pools = lock(shard);
+        let pool = match pools.entry(hash, |pool| pool.remote == remote, |it| it.remote.hash()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let ports = Mutex::new(Ports::default());
+                place.insert(Arc::new(Pool { remote, home: shard.clone(), ports })).into_mut()
+            }
+        };
+        let port = lock(&pool.ports).take(range, random)?;
         Some(Lease { pool: pool.clone(), port, standing: Standing::New })
     }
 
     /// Ports leased towards `remote`.
     #[must_use]
     pub fn leased(&self, remote: &Remote) -> u32 {
-        self.pools.get(remote).map_or(0, |pool| pool.leased())
+        let hash = remote.hash();
+        let pools = lock(self.shard(hash));
+        pools.find(hash, |pool| pool.remote == *remote).map_or(0, |pool| pool.leased())
     }
 
     /// Ports leased in all.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.pools.iter().map(|pool| u64::from(pool.leased())).sum()
+        let mut total = 0;
+        self.for_each(|_, leased| total += u64::from(leased));
+        total
     }
 
     /// Each pool that holds leases, and how many.
     pub fn for_each(&self, mut visit: impl FnMut(&Remote, u32)) {
-        for pool in self.pools.iter() {
-            visit(&pool.remote, pool.leased());
+        for shard in &self.shards {
+            lock(shard).iter().for_each(|pool| visit(&pool.remote, pool.leased()));
         }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits are those that choose")]
+    fn shard(&self, hash: u64) -> &Arc<Shard> {
+        // The table goes by the low bits too: of those that it has, other ones than here.
+        &self.shards[hash.rotate_left(20) as usize % SHARDS]
+    }
+}
+
+impl Default for PortPools {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Arc::default()).collect() }
+    }
+}
+
+impl Remote {
+    fn hash(&self) -> u64 {
+        let &Self { gateway, address, remote, remote_port, protocol } = self;
+        let mut hasher = SEED.build_hasher();
+        address.hash(&mut hasher);
+        remote.hash(&mut hasher);
+        let ends = u64::from(gateway.0) << 32 | u64::from(remote_port) << 16 | u64::from(protocol);
+        hasher.write_u64(ends);
+        hasher.finish()
     }
 }
 
@@ -139,14 +182,13 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let last = {
-            let mut ports = self.pool.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_last = {
+            let mut ports = lock(&self.pool.ports);
             ports.give_back(self.port);
-            ports.leased == 0
+            ports.leased() == 0
         };
-        if last && let Some(pools) = self.pool.pools.upgrade() {
-            // Looked at again under the map's lock: somebody may have leased in between.
-            pools.remove_if(&self.pool.remote, |_, pool| pool.leased() == 0);
+        if is_last {
+            self.pool.leave();
         }
     }
 }
@@ -154,68 +196,126 @@ impl Drop for Lease {
 #[derive(Debug)]
 struct Pool {
     remote: Remote,
-    pools: Weak<Pools>,
+    home: Arc<Shard>,
     ports: Mutex<Ports>,
 }
 
 impl Pool {
     fn leased(&self) -> u32 {
-        self.ports.lock().unwrap_or_else(PoisonError::into_inner).leased
+        lock(&self.ports).leased()
+    }
+
+    /// Removes the pool of `remote` if it holds nothing: somebody may have leased in between.
+    #[cold]
+    fn leave(&self) {
+        let mut pools = lock(&self.home);
+        let is_empty = |pool: &Arc<Self>| pool.remote == self.remote && pool.leased() == 0;
+        if let Ok(empty) = pools.find_entry(self.remote.hash(), is_empty) {
+            empty.remove();
+        }
+        // What many pools needed is given back when they are gone.
+        if pools.is_empty() {
+            *pools = Pools::new();
+        } else if pools.len() < pools.capacity() / 8 {
+            let room = pools.len() * 2;
+            pools.shrink_to(room, |pool| pool.remote.hash());
+        }
     }
 }
 
-/// The ports in use. A few are a list; more are a bit each.
-#[derive(Debug, Default)]
-struct Ports {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The ports in use.
+#[derive(Debug)]
+enum Ports {
+    /// In order.
+    Few(SmallVec<[u16; 8]>),
+    /// A bit each.
+    Many(Box<Bits>),
+}
+
+#[derive(Debug)]
+struct Bits {
     leased: u32,
-    few: Vec<u16>,
-    many: Option<Box<[u64; WORDS]>>,
+    words: [u64; WORDS],
 }
 
 const WORDS: usize = 65_536 / 64;
 
-/// More than this many ports are kept as bits: a search through the list is then no longer cheap.
-const FEW: usize = 32;
+/// So many ports are a list, and more are bits: these take 8 KiB, which is then no more than 32
+/// bytes a port.
+const FEW: usize = 256;
 
 impl Ports {
+    fn leased(&self) -> u32 {
+        match self {
+            Self::Few(ports) => ports.len().try_into().unwrap_or(u32::MAX),
+            Self::Many(bits) => bits.leased,
+        }
+    }
+
     fn take(&mut self, range: PortRange, random: &mut fastrand::Rng) -> Option<u16> {
         let span = u32::from(range.last - range.first) + 1;
-        if self.leased >= range.limit.min(span) {
+        if self.leased() >= range.limit.min(span) {
             return None;
         }
         let start = random.u16(range.ports());
-        let port = match &mut self.many {
-            None if self.few.len() < FEW => {
-                let port = cyclic(range, start).find(|port| !self.few.contains(port))?;
-                self.few.push(port);
-                port
+        match self {
+            Self::Few(ports) if ports.len() < FEW => {
+                let free = |port| Some((port, ports.binary_search(&port).err()?));
+                let (port, place) = cyclic(range, start).find_map(free)?;
+                ports.insert(place, port);
+                Some(port)
             }
-            many => {
-                let bits = many.get_or_insert_with(|| {
-                    let mut bits = Box::new([0; WORDS]);
-                    for port in self.few.drain(..) {
-                        bits[usize::from(port / 64)] |= 1 << (port % 64);
-                    }
-                    bits
-                });
-                let port = first_free(bits, range, start)?;
-                bits[usize::from(port / 64)] |= 1 << (port % 64);
-                port
+            Self::Few(ports) => {
+                let mut bits = Box::new(Bits { leased: 0, words: [0; WORDS] });
+                ports.iter().for_each(|&port| bits.set(port));
+                *self = Self::Many(bits);
+                self.take(range, random)
             }
-        };
-        self.leased += 1;
-        Some(port)
+            Self::Many(bits) => {
+                let port = first_free(&bits.words, range, start)?;
+                bits.set(port);
+                Some(port)
+            }
+        }
     }
 
     fn give_back(&mut self, port: u16) {
-        match &mut self.many {
-            Some(bits) => bits[usize::from(port / 64)] &= !(1 << (port % 64)),
-            None => self.few.retain(|&held| held != port),
+        match self {
+            Self::Few(ports) => {
+                if let Ok(place) = ports.binary_search(&port) {
+                    ports.remove(place);
+                }
+            }
+            Self::Many(bits) => {
+                bits.words[usize::from(port / 64)] &= !(1 << (port % 64));
+                bits.leased -= 1;
+                if bits.leased as usize == FEW / 4 {
+                    *self = Self::Few(bits.ports().collect());
+                }
+            }
         }
-        self.leased -= 1;
-        if self.leased == 0 {
-            *self = Self::default();
-        }
+    }
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self::Few(SmallVec::new())
+    }
+}
+
+impl Bits {
+    fn set(&mut self, port: u16) {
+        self.words[usize::from(port / 64)] |= 1 << (port % 64);
+        self.leased += 1;
+    }
+
+    /// In order.
+    fn ports(&self) -> impl Iterator<Item = u16> {
+        (0..=u16::MAX).filter(|&port| self.words[usize::from(port / 64)] >> (port % 64) & 1 == 1)
     }
 }
 
@@ -225,23 +325,19 @@ fn cyclic(range: PortRange, start: u16) -> impl Iterator<Item = u16> {
 }
 
 /// The first free port from `start` on and round, a word of 64 ports at a time.
-fn first_free(bits: &[u64; WORDS], range: PortRange, start: u16) -> Option<u16> {
-    let within = |ports: RangeInclusive<u16>| {
-        let (first, last) = ports.into_inner();
-        (first / 64..=last / 64).find_map(|word| {
-            let mut free = !bits[usize::from(word)];
-            if word == first / 64 {
-                free &= u64::MAX << (first % 64);
-            }
-            if word == last / 64 {
-                free &= u64::MAX >> (63 - last % 64);
-            }
-            let bit = u16::try_from(free.trailing_zeros()).ok().filter(|&bit| bit < 64)?;
-            Some(word * 64 + bit)
-        })
+fn first_free(words: &[u64; WORDS], range: PortRange, start: u16) -> Option<u16> {
+    let from = |first: u16, last: u16| {
+        let mut taken = words[usize::from(first / 64)] | !(u64::MAX << (first % 64));
+        let mut word = first / 64;
+        while taken == u64::MAX && word < last / 64 {
+            word += 1;
+            taken = words[usize::from(word)];
+        }
+        let bit = u16::try_from(taken.trailing_ones()).ok().filter(|&bit| bit < 64)?;
+        Some(word * 64 + bit).filter(|&port| port <= last)
     };
-    within(start..=range.last)
-        .or_else(|| (start > range.first).then(|| within(range.first..=start - 1))?)
+    from(start, range.last)
+        .or_else(|| if start > range.first { from(range.first, start - 1) } else { None })
 }
 
 #[cfg(test)]
@@ -283,7 +379,7 @@ mod tests {
 
         drop((leases, again, other));
         assert_eq!(pools.total(), 0);
-        assert!(pools.pools.is_empty(), "empty pools are removed");
+        assert!(pools.shards.iter().all(|it| lock(it).capacity() == 0), "empty pools are removed");
     }
 
     #[test]

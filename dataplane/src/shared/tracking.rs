@@ -5,47 +5,64 @@
 //! connection is counted by an [`Entry`], which cannot be copied and is counted off when it is
 //! dropped.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-use dashmap::DashMap;
+use std::sync::{Arc, OnceLock};
 
 use crate::packet::EniId;
 
 /// The connections that each ENI tracks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tracked {
-    counts: DashMap<EniId, Arc<AtomicU32>, foldhash::fast::FixedState>,
+    /// By the high and the low byte of an [`EniId`]; found without a lock.
+    counts: Box<[OnceLock<Box<Row>>; 256]>,
 }
+
+type Row = [OnceLock<Count>; 256];
+
+/// In an allocation of its own: workers count on different ENIs at once.
+type Count = Arc<AtomicU32>;
 
 /// A connection that an ENI tracks, until this is dropped.
 #[derive(Debug)]
-pub struct Entry(Arc<AtomicU32>);
+pub struct Entry(Count);
 
 impl Tracked {
     /// Counts one more connection of `eni`, if that makes no more than `limit`.
     #[must_use]
     pub fn enter(&self, eni: EniId, limit: Option<u32>) -> Option<Entry> {
-        let known = self.counts.get(&eni).map(|count| count.clone());
-        let count = known.unwrap_or_else(|| self.counts.entry(eni).or_default().clone());
+        let [high, low] = eni.0.to_be_bytes().map(usize::from);
+        let row = self.counts[high].get_or_init(|| Box::new([const { OnceLock::new() }; 256]));
+        let count = row[low].get_or_init(Count::default);
         let more =
             |count: u32| count.checked_add(1).filter(|&count| count <= limit.unwrap_or(count));
         // Nothing else is published by the count.
         count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Entry(count))
+        Some(Entry(count.clone()))
     }
 
     /// Connections that `eni` tracks.
     #[must_use]
     pub fn count(&self, eni: EniId) -> u32 {
-        self.counts.get(&eni).map_or(0, |count| count.load(Ordering::Relaxed))
+        let [high, low] = eni.0.to_be_bytes().map(usize::from);
+        let count = self.counts[high].get().and_then(|row| row[low].get());
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     /// Each ENI that has tracked connections, and how many it tracks.
     pub fn for_each(&self, mut visit: impl FnMut(EniId, u32)) {
-        for count in &self.counts {
-            visit(*count.key(), count.load(Ordering::Relaxed));
+        for (high, row) in (0..=u8::MAX).zip(&*self.counts) {
+            let Some(row) = row.get() else { continue };
+            for (low, count) in (0..=u8::MAX).zip(&**row) {
+                let Some(count) = count.get() else { continue };
+                visit(EniId(u16::from_be_bytes([high, low])), count.load(Ordering::Relaxed));
+            }
         }
+    }
+}
+
+impl Default for Tracked {
+    fn default() -> Self {
+        Self { counts: Box::new([const { OnceLock::new() }; 256]) }
     }
 }
 

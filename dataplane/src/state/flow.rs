@@ -5,11 +5,12 @@
 
 use std::mem::offset_of;
 
-use arrayvec::ArrayVec;
+use smallvec::SmallVec;
 use zerocopy::FromZeros;
 
 use crate::packet::{Direction, EgressOnlyInternetGatewayId, EniId, Key, NatGatewayId, Wire};
 use crate::shared::{Entry, Lease};
+use crate::state::wheel::Node;
 use crate::state::{MeterId, Phase};
 use crate::tables::Timers;
 use crate::time::{Span, Tick};
@@ -58,6 +59,8 @@ const _: () = assert!(offset_of!(Hot, reply) == 64, "a key lies in one cache lin
 pub struct Cold {
     /// In path order.
     pub(crate) facets: Facets,
+    /// When the wheel comes to it.
+    pub(super) node: Node,
     /// `Hot::deadline` as it was when the facets' own clocks were last brought up to date; a hit
     /// since then has moved it.
     synced: Tick,
@@ -65,8 +68,11 @@ pub struct Cold {
     wraps: [u32; 2],
 }
 
-/// The memories of one flow, in path order.
-pub type Facets = ArrayVec<Facet, MAX_FACETS>;
+const _: () = assert!(size_of::<Cold>() == 80, "what a flow takes beside its hot part");
+
+/// The memories of one flow, in path order: seldom more than two, and never more than
+/// [`MAX_FACETS`].
+pub type Facets = SmallVec<[Facet; 2]>;
 
 /// One device's own memory of a flow, with its own clock and its own end.
 #[derive(Debug)]
@@ -75,11 +81,43 @@ pub struct Facet {
     pub device: Device,
     /// When it last let a packet of the flow pass.
     pub last: Tick,
-    /// The port that a translating device holds for the flow; valid iff the device translates.
-    pub lease: Option<Lease>,
-    /// What counts the flow among those that an ENI tracks. An ENI's facet without it is of a flow
-    /// that its groups let pass untracked, and says nothing but that.
-    pub entry: Option<Entry>,
+    /// What it holds for the flow.
+    pub holds: Holds,
+}
+
+/// What a device holds for a flow, until it forgets it.
+#[derive(Debug)]
+pub enum Holds {
+    /// Nothing: an ENI whose groups let the flow pass untracked, or a gateway that only knows it.
+    Nothing,
+    /// An ENI: what counts the flow among those that it tracks.
+    Entry(Entry),
+    /// A translating device: a port.
+    Lease(Lease),
+}
+
+impl Facet {
+    /// The port that a translating device holds for the flow.
+    #[must_use]
+    pub const fn lease(&self) -> Option<&Lease> {
+        match &self.holds {
+            Holds::Lease(lease) => Some(lease),
+            Holds::Nothing | Holds::Entry(_) => None,
+        }
+    }
+
+    pub(crate) const fn lease_mut(&mut self) -> Option<&mut Lease> {
+        match &mut self.holds {
+            Holds::Lease(lease) => Some(lease),
+            Holds::Nothing | Holds::Entry(_) => None,
+        }
+    }
+
+    /// Whether an ENI counts the flow among those that it tracks.
+    #[must_use]
+    pub const fn is_tracked(&self) -> bool {
+        matches!(self.holds, Holds::Entry(_))
+    }
 }
 
 /// A device that remembers flows.
@@ -310,14 +348,14 @@ impl Cold {
 
     /// Works out the flow's clock from its facets', after they or the phase have changed.
     pub(crate) fn settle(&mut self, hot: &mut Hot, timers: &Timers, now: Tick) {
-        let idles = self.facets.iter().map(|facet| facet.device.idle(hot.phase, timers));
-        hot.idle = idles.min().unwrap_or(timers.forwarding);
-        hot.deadline = self
-            .facets
-            .iter()
-            .map(|facet| facet.last.after(facet.device.idle(hot.phase, timers)))
-            .reduce(Tick::earlier)
-            .unwrap_or_else(|| now.after(hot.idle));
+        let ends = self.facets.iter().map(|facet| {
+            let idle = facet.device.idle(hot.phase, timers);
+            (idle, facet.last.after(idle))
+        });
+        let first =
+            ends.reduce(|(idle, end), (other, another)| (idle.min(other), end.earlier(another)));
+        let alone = (timers.forwarding, now.after(timers.forwarding));
+        (hot.idle, hot.deadline) = first.unwrap_or(alone);
         self.synced = hot.deadline;
     }
 

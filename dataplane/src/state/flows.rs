@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use arrayvec::ArrayVec;
 use foldhash::fast::FixedState;
 
 use crate::io::pages::{HUGE, Pages};
@@ -15,7 +16,7 @@ use crate::state::flow::{Cold, Hot};
 use crate::state::index::Index;
 use crate::state::prefetch;
 use crate::state::slots::Slots;
-use crate::state::wheel::Wheel;
+use crate::state::wheel::{Node, Nodes, Wheel};
 use crate::time::Tick;
 
 /// A flow, by its slot.
@@ -78,14 +79,11 @@ pub struct Flows {
     limit: usize,
 }
 
-/// Why a flow could not be inserted.
-#[derive(Debug)]
-pub(crate) enum Refused {
-    /// As many flows as the table takes; gives back what was to be inserted.
-    Full(Box<Cold>),
-    /// One of its keys is another flow's; gives back what was to be inserted.
-    Taken(Box<Cold>, FlowId),
-}
+/// What the keys of a flow hash to, by [`Direction`].
+pub(crate) type Hashes = [u64; 2];
+
+/// Flows that are due: so many at a time that their cache misses overlap.
+pub(crate) type Due = ArrayVec<FlowId, 16>;
 
 /// Slots whose hot parts fill a huge page.
 const BLOCK: usize = HUGE / size_of::<Hot>();
@@ -203,19 +201,13 @@ impl Flows {
         Some((self.hot.get_mut(flow.index())?, self.cold.get_mut(flow.index())?))
     }
 
-    /// Adds a flow under both its keys, or under neither.
-    pub(crate) fn insert(&mut self, hot: Hot, cold: Cold) -> Result<FlowId, Refused> {
-        let (original, reply) = (*hot.key(Direction::Original), *hot.key(Direction::Reply));
-        let hashes = [self.hash(&original), self.hash(&reply)];
-        for (key, hash) in [(&original, hashes[0]), (&reply, hashes[1])] {
-            if let Some((holder, _)) = self.find(hash, key) {
-                return Err(Refused::Taken(Box::new(cold), holder));
-            }
-        }
+    /// Adds a flow under both its keys, which no other has; gives its cold part back where there is no
+    /// room.
+    pub(crate) fn insert(&mut self, hot: Hot, cold: Cold, hashes: Hashes) -> Result<FlowId, Cold> {
         if self.len() >= self.limit {
-            return Err(Refused::Full(Box::new(cold)));
+            return Err(cold);
         }
-        let Some(slot) = self.taken.take() else { return Err(Refused::Full(Box::new(cold))) };
+        let Some(slot) = self.taken.take() else { return Err(cold) };
         let flow = FlowId(u32::try_from(slot).expect("slots are numbered below 2^31"));
         let deadline = hot.deadline();
         self.hot[slot] = hot;
@@ -226,24 +218,23 @@ impl Flows {
         self.live[slot / 64] |= 1 << (slot % 64);
         self.index.insert(hashes[0], FlowRef::new(flow, Direction::Original));
         self.index.insert(hashes[1], FlowRef::new(flow, Direction::Reply));
-        self.wheel.schedule(flow.0, deadline);
+        self.wheel.schedule(&mut self.cold, flow.0, deadline);
         Ok(flow)
     }
 
-    /// Takes a flow out and gives its cold part; `None` if it is gone already.
-    pub(crate) fn remove(&mut self, flow: FlowId) -> Option<Cold> {
+    /// Takes a flow out and gives its cold part, and what its keys hash to; `None` if it is gone
+    /// already.
+    pub(crate) fn remove(&mut self, flow: FlowId) -> Option<(Cold, Hashes)> {
         let slot = flow.index();
         let live = self.live.get_mut(slot / 64)?;
         if *live & 1 << (slot % 64) == 0 {
             return None;
         }
         *live &= !(1 << (slot % 64));
-        for direction in [Direction::Original, Direction::Reply] {
-            self.unindex(flow, direction);
-        }
-        self.wheel.cancel(flow.0);
+        let hashes = [Direction::Original, Direction::Reply].map(|it| self.unindex(flow, it));
+        self.wheel.cancel(&mut self.cold, flow.0);
         self.given_up.push(flow.0);
-        self.cold.get_mut(slot).map(std::mem::take)
+        Some((std::mem::take(self.cold.get_mut(slot)?), hashes))
     }
 
     /// Makes the flow unreachable from the outside: its translation is over, its original key
@@ -263,22 +254,39 @@ impl Flows {
     /// Tells the wheel of a flow whose deadline has come closer.
     pub(crate) fn reschedule(&mut self, flow: FlowId) {
         if let Some(hot) = self.hot.get(flow.index()) {
-            self.wheel.schedule(flow.0, hot.deadline());
+            self.wheel.schedule(&mut self.cold, flow.0, hot.deadline());
         }
     }
 
-    /// The next flow that is due by `now`, looking at no more than `budget` flows, which it lowers.
-    pub(crate) fn due(&mut self, now: Tick, budget: &mut usize) -> Option<FlowId> {
-        while *budget > 0 {
-            let slot = self.wheel.visit(now)?;
+    /// The next flows that are due by `now`, looking at no more than `budget` flows, which it
+    /// lowers; `None` when there is nothing more to look at.
+    pub(crate) fn due(&mut self, now: Tick, budget: &mut usize) -> Option<Due> {
+        let mut due = Due::new();
+        while *budget > 0 && !due.is_full() {
+            let Some(slot) = self.wheel.visit(&mut self.cold, now) else { break };
             *budget -= 1;
-            let deadline = self.hot[slot as usize].deadline();
-            if deadline.is_due(now) {
-                return Some(FlowId(slot));
+            if let Some(hot) = self.hot.get(slot as usize) {
+                prefetch::read(hot);
+                prefetch::read(hot.key(Direction::Reply));
             }
-            self.wheel.schedule(slot, deadline);
+            due.push(FlowId(slot));
         }
-        None
+        if due.is_empty() {
+            return None;
+        }
+        due.retain(|flow| {
+            let hot = &self.hot[flow.index()];
+            let is_due = hot.deadline().is_due(now);
+            if is_due {
+                for direction in [Direction::Original, Direction::Reply] {
+                    self.index.prefetch(self.hash(hot.key(direction)));
+                }
+            } else {
+                self.wheel.schedule(&mut self.cold, flow.0, hot.deadline());
+            }
+            is_due
+        });
+        Some(due)
     }
 
     /// Makes [`due`](Self::due) find also what became due in the last second.
@@ -327,9 +335,17 @@ impl Flows {
             .map(|slot| (slot, FlowId(u32::try_from(slot).expect("slots are numbered below 2^31"))))
     }
 
-    fn unindex(&mut self, flow: FlowId, direction: Direction) {
-        let key = *self.hot[flow.index()].key(direction);
-        let removed = self.index.remove(self.hash(&key), FlowRef::new(flow, direction));
+    /// Takes a key of a live flow out of the index, and gives its hash.
+    fn unindex(&mut self, flow: FlowId, direction: Direction) -> u64 {
+        let hash = self.hash(self.hot[flow.index()].key(direction));
+        let removed = self.index.remove(hash, FlowRef::new(flow, direction));
         debug_assert!(removed, "a live flow is indexed under both its keys");
+        hash
+    }
+}
+
+impl Nodes for Chunks<Cold> {
+    fn node(&mut self, slot: u32) -> &mut Node {
+        &mut self.get_mut(slot as usize).expect("the wheel is told of slots that are used").node
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Meters {
     traffic: Vec<Traffic>,
     ways: Vec<Way>,
     ids: HashMap<Way, MeterId, FixedState>,
+    /// The way that was last asked for: most are the same.
+    recent: (Way, MeterId),
     /// By [`NatGatewayId`].
     gateways: Vec<Gateway>,
     connections: Arc<Connections>,
@@ -93,6 +95,7 @@ impl Meters {
             traffic: vec![Traffic::default()],
             ways: vec![Way::default()],
             ids: HashMap::from_iter([(Way::default(), MeterId::NONE)]),
+            recent: (Way::default(), MeterId::NONE),
             gateways: Vec::new(),
             connections,
             elapsed: Duration::ZERO,
@@ -120,6 +123,13 @@ impl Meters {
     /// The meter of a way that a packet of `direction` went.
     pub(crate) fn of(&mut self, way: Way, direction: Direction) -> MeterId {
         let way = way.towards(direction);
+        if self.recent.0 != way {
+            self.recent = (way, self.find(way));
+        }
+        self.recent.1
+    }
+
+    fn find(&mut self, way: Way) -> MeterId {
         if let Some(&id) = self.ids.get(&way) {
             return id;
         }
@@ -216,7 +226,7 @@ impl Meters {
 
     /// A device forgets a flow at `now`, or at an earlier time when `idle` was over.
     pub(crate) fn end(&mut self, facet: &Facet, idle: Span, now: Tick) {
-        let Some(lease) = &facet.lease else { return };
+        let Some(lease) = facet.lease() else { return };
         if lease.standing != Standing::Active {
             return;
         }
@@ -288,7 +298,7 @@ impl Meters {
 
 /// The ports that translating devices hold for a flow, of those that count as `standing`.
 fn leases(facets: &mut [Facet], standing: Standing) -> impl Iterator<Item = &mut Lease> {
-    let leases = facets.iter_mut().filter_map(|facet| facet.lease.as_mut());
+    let leases = facets.iter_mut().filter_map(Facet::lease_mut);
     leases.filter(move |lease| lease.standing == standing)
 }
 

@@ -13,7 +13,7 @@ mod index;
 mod meters;
 mod minute;
 mod phase;
-mod prefetch;
+pub(crate) mod prefetch;
 mod slots;
 mod tally;
 mod wheel;
@@ -30,9 +30,10 @@ use crate::time::Tick;
 
 pub use counters::Counters;
 pub(crate) use flow::hops_delta;
-pub use flow::{Cold, Device, Facet, Facets, Hot, MAX_FACETS, Translation};
+pub use flow::{Cold, Device, Facet, Facets, Holds, Hot, MAX_FACETS, Translation};
+pub(crate) use flows::FlowRef;
+use flows::Hashes;
 pub use flows::{FlowId, Flows};
-pub(crate) use flows::{FlowRef, Refused};
 pub use fragments::{Fragments, Held, Ports};
 use meters::Meters;
 pub use meters::{MeterId, MeterReading};
@@ -61,6 +62,7 @@ pub struct Shard {
     worker: WorkerId,
     /// Ports of mappings that were replaced while they had to rest; the next to be free on top.
     resting: BinaryHeap<Resting>,
+    visited: u64,
 }
 
 /// Why a flow was not opened.
@@ -101,6 +103,7 @@ impl Shard {
             shared,
             worker,
             resting: BinaryHeap::new(),
+            visited: 0,
         }
     }
 
@@ -142,12 +145,18 @@ impl Shard {
     /// when nothing due is left.
     pub fn expire(&mut self, timers: &Timers) -> bool {
         let mut budget = Self::EXPIRY_BUDGET;
-        while let Some(flow) = self.flows.due(self.now, &mut budget) {
-            self.retire(flow, timers);
+        while let Some(due) = self.flows.due(self.now, &mut budget) {
+            for flow in due {
+                self.retire(flow, timers);
+            }
         }
         while budget > 0 && self.resting.peek().is_some_and(|port| port.free.is_due(self.now)) {
             self.resting.pop();
             budget -= 1;
+        }
+        if self.resting.is_empty() {
+            // What many once needed.
+            self.resting.shrink_to(Self::EXPIRY_BUDGET);
         }
         self.flows.reuse();
         while budget > 0
@@ -159,7 +168,14 @@ impl Shard {
             }
             budget -= 1;
         }
+        self.visited += (Self::EXPIRY_BUDGET - budget) as u64;
         budget > 0
+    }
+
+    /// Flows, resting ports and datagrams looked at by [`expire`](Self::expire) in all turns.
+    #[must_use]
+    pub const fn visited(&self) -> u64 {
+        self.visited
     }
 
     /// Makes this worker the one where the fragments of `datagram` meet, or tells which one is. What
@@ -195,61 +211,64 @@ impl Shard {
         self.worker
     }
 
+    /// Brings what is looked up under `hash` when a flow opens into cache.
+    pub(crate) fn prefetch(&self, hash: u64) {
+        self.flows.prefetch_index(hash);
+        self.shared.directory.prefetch(hash);
+    }
+
     /// The other worker that has a flow under `hash`, if one says so.
     #[inline]
     pub(crate) fn owner_elsewhere(&self, hash: u64) -> Option<WorkerId> {
         self.shared.directory.owner(hash).filter(|&owner| owner != self.worker)
     }
 
-    /// Adds a flow, in the place of any that holds one of its keys here. Where it is not added, what
-    /// it holds returns to where it came from.
+    /// Adds a flow, in the place of any that holds its reply key here; nobody here holds the original
+    /// one. Where it is not added, what it holds returns to where it came from.
     pub(crate) fn open(
         &mut self,
         hot: Hot,
-        mut cold: Cold,
+        cold: Cold,
+        hashes: Hashes,
         timers: &Timers,
     ) -> Result<FlowId, NotOpened> {
-        // Each of the two keys may be another flow's.
-        for _ in 0..=2 {
-            match self.flows.insert(hot, cold) {
-                Ok(flow) => {
-                    self.claim(flow, &hot, timers)?;
-                    self.counters.opened += 1;
-                    if let Some((hot, cold)) = self.flows.parts_mut(flow) {
-                        let protocol = hot.key(Direction::Original).protocol;
-                        self.meters.begin(&mut cold.facets, protocol);
-                    }
-                    return Ok(flow);
+        if let Some((holder, _)) = self.flows.find(hashes[1], hot.key(Direction::Reply)) {
+            self.close(holder, timers);
+        }
+        if let Err(owner) = self.claim(hashes) {
+            self.forget(cold.facets, hot.phase(), timers);
+            return Err(NotOpened::Elsewhere(owner));
+        }
+        match self.flows.insert(hot, cold, hashes) {
+            Ok(flow) => {
+                self.counters.opened += 1;
+                if let Some((hot, cold)) = self.flows.parts_mut(flow) {
+                    let protocol = hot.key(Direction::Original).protocol;
+                    self.meters.begin(&mut cold.facets, protocol);
                 }
-                Err(Refused::Taken(back, holder)) => {
-                    cold = *back;
-                    self.close(holder, timers);
-                }
-                Err(Refused::Full(back)) => {
-                    cold = *back;
-                    break;
-                }
+                Ok(flow)
+            }
+            Err(cold) => {
+                self.release(hashes);
+                self.forget(cold.facets, hot.phase(), timers);
+                Err(NotOpened::Full)
             }
         }
-        self.forget(cold.facets, hot.phase(), timers);
-        Err(NotOpened::Full)
     }
 
-    /// Makes a new flow ours, or takes it back if one of its keys is another worker's.
-    fn claim(&mut self, flow: FlowId, hot: &Hot, timers: &Timers) -> Result<(), NotOpened> {
-        let hashes = self.hashes(hot);
-        for (done, &hash) in hashes.iter().enumerate() {
-            if let Err(owner) = self.shared.directory.claim(hash, self.worker) {
-                for &hash in &hashes[..done] {
-                    self.shared.directory.release(hash, self.worker);
-                }
-                if let Some(cold) = self.flows.remove(flow) {
-                    self.forget(cold.facets, hot.phase(), timers);
-                }
-                return Err(NotOpened::Elsewhere(owner));
-            }
+    /// Makes both keys of a flow ours, or neither if one is another worker's.
+    fn claim(&self, [original, reply]: Hashes) -> Result<(), WorkerId> {
+        let directory = &self.shared.directory;
+        directory.claim(original, self.worker)?;
+        directory.claim(reply, self.worker).inspect_err(|_| {
+            directory.release(original, self.worker);
+        })
+    }
+
+    fn release(&self, hashes: Hashes) {
+        for hash in hashes {
+            self.shared.directory.release(hash, self.worker);
         }
-        Ok(())
     }
 
     /// Forgets every flow from or to these links.
@@ -280,11 +299,9 @@ impl Shard {
     /// Removes a flow and gives what devices remember of it, their clocks up to date.
     pub(crate) fn take(&mut self, flow: FlowId) -> Option<(Hot, Facets)> {
         let hot = *self.flows.hot(flow)?;
-        let mut cold = self.flows.remove(flow)?;
+        let (mut cold, hashes) = self.flows.remove(flow)?;
         cold.sync(&hot);
-        for hash in self.hashes(&hot) {
-            self.shared.directory.release(hash, self.worker);
-        }
+        self.release(hashes);
         Some((hot, cold.facets))
     }
 
@@ -299,7 +316,7 @@ impl Shard {
             let idle = facet.device.idle(phase, timers);
             self.meters.end(&facet, idle, self.now);
             let free = facet.last.after(idle);
-            if let Some(lease) = facet.lease
+            if let Holds::Lease(lease) = facet.holds
                 && phase.is_closed()
                 && !free.is_due(self.now)
             {
@@ -320,7 +337,7 @@ impl Shard {
             let expired = facet.last.after(idle).is_due(now);
             if expired {
                 self.meters.end(facet, idle, now);
-                mapped |= facet.lease.is_some();
+                mapped |= facet.lease().is_some();
             }
             !expired
         });
@@ -377,10 +394,6 @@ impl Shard {
         self.shared.directory.release(before, self.worker);
         // No other worker can have the parked key: it has not the flow.
         let _ = self.shared.directory.claim(after, self.worker);
-    }
-
-    fn hashes(&self, hot: &Hot) -> [u64; 2] {
-        [Direction::Original, Direction::Reply].map(|direction| self.flows.hash(hot.key(direction)))
     }
 }
 

@@ -1,16 +1,18 @@
 //! Rules compiled so that a decision hardly costs more with many of them than with one.
 //!
-//! First the protocol, then the range of ports, then the range of peer addresses: two binary
-//! searches. Every cell knows the first rule in order that applies, so the same structure serves
-//! security groups (any rule allows; the first is named) and network ACLs (the first decides).
+//! Each rule is a bit. Protocol and port have the set of rules that are about them, and so have the
+//! peer's address and its groups; the first rule that is in both sets applies (Lakshman and
+//! Stiliadis, "High-Speed Policy-based Packet Forwarding Using Efficient Multi-dimensional Range
+//! Matching", 1998). The same structure serves security groups (any rule allows; the first is named)
+//! and network ACLs (the first decides).
 
-use std::net::Ipv4Addr;
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
 use crate::packet::{Addr, GroupId};
-use crate::tables::ranges::RangeMap;
+use crate::tables::ranges::{AddrRanges, Places, RangeMap};
 
 /// Which packets a rule is about, peers aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,147 +58,125 @@ pub struct PeerOf<'a> {
 #[derive(Clone, Debug)]
 pub struct Classifier<R> {
     rules: Vec<R>,
-    /// For protocols that a rule names; sorted.
-    named: Vec<(u8, Ports)>,
-    /// For all other protocols.
-    others: Ports,
+    sets: Sets,
+    /// For each protocol its place in `ports`; the last one there is that of what no rule names.
+    protocols: [u8; 256],
+    /// The set of rules by port.
+    ports: Vec<RangeMap<2>>,
+    /// The set of rules by the peer's address.
+    nets: AddrRanges,
+    /// The set of rules by a group of the peer.
+    groups: RangeMap<2>,
 }
 
-type Ports = RangeMap<u16, Peers>;
-
-/// Who is allowed, as places in `rules`.
-#[derive(Clone, Debug, PartialEq)]
-struct Peers {
-    /// The first rule by address, `NONE` where there is none.
-    nets: Nets,
-    /// Groups that rules name, each with the first rule; sorted by group.
-    groups: Vec<(GroupId, u32)>,
+/// Sets of rules, each `words` long, one behind the other. A set is called by where it begins.
+#[derive(Clone, Debug)]
+struct Sets {
+    words: usize,
+    bits: Vec<u64>,
 }
-
-#[derive(Clone, Debug, PartialEq)]
-struct Nets(RangeMap<Addr, u32>);
-
-const NONE: u32 = u32::MAX;
 
 impl<R: Copy> Classifier<R> {
     /// Compiles rules in the order in which they apply.
     #[must_use]
     pub fn compile(terms: &[Terms<R>]) -> Self {
-        let mut protocols: Vec<u8> = terms.iter().filter_map(|t| t.selector.protocol).collect();
-        protocols.sort_unstable();
-        protocols.dedup();
-        let named = protocols
-            .into_iter()
-            .map(|protocol| (protocol, compile_ports(terms, Some(protocol))))
-            .collect();
-        Self {
-            rules: terms.iter().map(|terms| terms.rule).collect(),
-            named,
-            others: compile_ports(terms, None),
+        let mut sets = SetsInMaking::of(terms.len());
+        let mut set = |places: &Places| sets.number(places);
+        let mut named: Vec<u8> = terms.iter().filter_map(|it| it.selector.protocol).collect();
+        named.sort_unstable();
+        named.dedup();
+        let kinds = named.iter().copied().map(Some).chain([None]);
+        let ports = kinds.map(|protocol| {
+            let about = |it: &Selector| it.protocol.is_none() || it.protocol == protocol;
+            let ranges = terms.iter().map(|it| &it.selector).enumerate();
+            let ranges = ranges.filter(|(_, it)| about(it));
+            let bytes = |ports: &RangeInclusive<u16>| {
+                ports.start().to_be_bytes()..=ports.end().to_be_bytes()
+            };
+            RangeMap::build(ranges.map(|(place, it)| (place, bytes(&it.ports))), &mut set)
+        });
+        let ports = ports.collect();
+        let mut protocols = [u8::try_from(named.len()).unwrap_or(u8::MAX); 256];
+        for (place, protocol) in (0..).zip(named) {
+            protocols[usize::from(protocol)] = place;
         }
+        let nets = terms.iter().enumerate().filter_map(|(place, it)| match it.peer {
+            Peer::Net(net) => Some((place, net)),
+            Peer::Group(_) => None,
+        });
+        let nets = AddrRanges::build(nets, &mut set);
+        let groups = terms.iter().enumerate().filter_map(|(place, it)| match it.peer {
+            Peer::Net(_) => None,
+            Peer::Group(GroupId(group)) => Some((place, group.to_be_bytes()..=group.to_be_bytes())),
+        });
+        let groups = RangeMap::build(groups, &mut set);
+        let rules = terms.iter().map(|it| it.rule).collect();
+        Self { rules, sets: sets.made, protocols, ports, nets, groups }
     }
 
     /// The first rule that applies to a packet of `protocol` to `port` (see [`Selector::ports`])
     /// from or to `peer`.
     #[must_use]
     pub fn first(&self, protocol: u8, port: u16, peer: PeerOf<'_>) -> Option<R> {
-        let ports = match self.named.binary_search_by_key(&protocol, |&(named, _)| named) {
-            Ok(at) => &self.named.get(at)?.1,
-            Err(_) => &self.others,
-        };
-        let peers = ports.at(port)?;
-        let by_net = peers.nets.0.at(peer.addr).copied().unwrap_or(NONE);
-        let by_group = peer.groups.iter().filter_map(|group| {
-            let at = peers.groups.binary_search_by_key(group, |&(named, _)| named).ok()?;
-            Some(peers.groups.get(at)?.1)
-        });
-        let first = by_group.fold(by_net, u32::min);
-        self.rules.get(first as usize).copied()
-    }
-}
-
-fn compile_ports<R>(terms: &[Terms<R>], protocol: Option<u8>) -> Ports {
-    let relevant: Vec<(u32, &Terms<R>)> = (0..)
-        .zip(terms)
-        .filter(|(_, t)| t.selector.protocol.is_none() || t.selector.protocol == protocol)
-        .collect();
-    let mut starts = vec![0];
-    for (_, t) in &relevant {
-        starts.push(*t.selector.ports.start());
-        starts.extend(t.selector.ports.end().checked_add(1));
-    }
-    starts.sort_unstable();
-    starts.dedup();
-    RangeMap::build(starts, |port| {
-        let here = relevant.iter().filter(|(_, t)| t.selector.ports.contains(&port));
-        compile_peers(here.map(|&(place, t)| (place, t.peer)))
-    })
-}
-
-fn compile_peers(rules: impl Iterator<Item = (u32, Peer)>) -> Peers {
-    let mut nets = Vec::new();
-    let mut groups: Vec<(GroupId, u32)> = Vec::new();
-    for (place, peer) in rules {
-        match peer {
-            Peer::Net(net) => nets.push((net, place)),
-            Peer::Group(group) => groups.push((group, place)),
+        let ports = self.ports.get(usize::from(self.protocols[usize::from(protocol)]))?;
+        let about = ports.at(port.to_be_bytes());
+        let net = self.nets.at(peer.addr);
+        for at in 0..self.sets.words {
+            let mut peers = self.sets.word(net, at);
+            for group in peer.groups {
+                peers |= self.sets.word(self.groups.at(group.0.to_be_bytes()), at);
+            }
+            let both = self.sets.word(about, at) & peers;
+            if both != 0 {
+                return self.rules.get(at * 64 + both.trailing_zeros() as usize).copied();
+            }
         }
+        None
     }
-    groups.sort_unstable();
-    groups.dedup_by_key(|&mut (group, _)| group);
-    Peers { nets: Nets::compile(&nets), groups }
-}
 
-impl Nets {
-    /// Blocks nest or are disjoint, so at each border the blocks that hold are a stack.
-    fn compile(nets: &[(IpNet, u32)]) -> Self {
-        let mut blocks: Vec<(Addr, Option<Addr>, u32)> = nets
-            .iter()
-            .flat_map(|&(net, place)| parts(net).map(move |(first, end)| (first, end, place)))
-            .collect();
-        // Outer blocks before the inner ones that begin with them.
-        blocks.sort_unstable_by_key(|&(first, end, _)| {
-            (first, std::cmp::Reverse(end.is_none()), std::cmp::Reverse(end))
-        });
-        let mut starts: Vec<Addr> = vec![Addr::default()];
-        starts.extend(blocks.iter().flat_map(|&(first, end, _)| [Some(first), end]).flatten());
-        starts.sort_unstable();
-        starts.dedup();
-        let mut open: Vec<(Option<Addr>, u32)> = Vec::new();
-        let mut next = blocks.into_iter().peekable();
-        Self(RangeMap::build(starts, |at| {
-            while open.last().is_some_and(|&(end, _)| end.is_some_and(|end| end <= at)) {
-                open.pop();
-            }
-            while let Some((_, end, place)) = next.next_if(|&(first, _, _)| first <= at) {
-                let first = open.last().map_or(place, |&(_, outer)| outer.min(place));
-                open.push((end, first));
-            }
-            open.last().map_or(NONE, |&(_, first)| first)
-        }))
+    /// Whether a rule names a group.
+    #[must_use]
+    pub fn names_groups(&self) -> bool {
+        self.groups.is_divided()
     }
 }
 
-/// The addresses of a block, as ranges that end before their second bound. IPv4 has its own among those
-/// of IPv6 ([`Addr`]), of which a block of IPv6 says nothing.
-fn parts(net: IpNet) -> impl Iterator<Item = (Addr, Option<Addr>)> {
-    let (first, last) = (Addr::from(net.network()), Addr::from(net.broadcast()));
-    let whole = (first, last.successor());
-    let (first_v4, last_v4) = (Addr::v4(Ipv4Addr::UNSPECIFIED), Addr::v4(Ipv4Addr::BROADCAST));
-    if first < first_v4 && last_v4 < last {
-        [Some((first, Some(first_v4))), last_v4.successor().map(|after| (after, whole.1))]
-    } else {
-        [Some(whole), None]
+impl Sets {
+    /// Sixty-four rules of a set.
+    #[inline]
+    fn word(&self, set: u32, at: usize) -> u64 {
+        self.bits[set as usize + at]
     }
-    .into_iter()
-    .flatten()
+}
+
+/// Equal sets are kept once.
+struct SetsInMaking {
+    made: Sets,
+    known: HashMap<Places, u32>,
+}
+
+impl SetsInMaking {
+    fn of(rules: usize) -> Self {
+        let made = Sets { words: rules.div_ceil(64), bits: Vec::new() };
+        Self { made, known: HashMap::new() }
+    }
+
+    fn number(&mut self, places: &Places) -> u32 {
+        let Sets { words, bits } = &mut self.made;
+        *self.known.entry(places.clone()).or_insert_with(|| {
+            let set = u32::try_from(bits.len()).expect("sets are as many as rules have borders");
+            bits.extend_from_slice(places.words());
+            bits.resize(set as usize + *words, 0);
+            set
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::net::Ipv6Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     fn net() -> impl Strategy<Value = IpNet> {
         // Few distinct bits, so that blocks nest and meet.

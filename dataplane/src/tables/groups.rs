@@ -30,10 +30,14 @@ pub struct Allowed {
 #[derive(Clone, Debug)]
 pub struct GroupRules {
     rules: Classifier<Allowed>,
-    /// What single rules allow on all ports from or to everywhere: a protocol or all, and of which
-    /// family.
-    whole: Vec<(Option<u8>, IpNet)>,
+    /// The protocols of which a single rule allows all ports from or to everywhere: for IPv4, and
+    /// for IPv6.
+    whole: [Protocols; 2],
 }
+
+/// A bit for each protocol.
+#[derive(Clone, Copy, Debug, Default)]
+struct Protocols([u64; 4]);
 
 impl GroupRules {
     /// Compiles rules, given in the order of their groups and places.
@@ -43,13 +47,12 @@ impl GroupRules {
             Peer::Net(net) if net.prefix_len() == 0 => Some(*net),
             _ => None,
         };
-        let mut whole: Vec<_> = terms
-            .iter()
-            .filter(|terms| terms.selector.ports == (0..=u16::MAX))
-            .filter_map(|terms| Some((terms.selector.protocol, everywhere(&terms.peer)?)))
-            .collect();
-        whole.sort_unstable();
-        whole.dedup();
+        let mut whole = [Protocols::default(); 2];
+        for terms in terms.iter().filter(|terms| terms.selector.ports == (0..=u16::MAX)) {
+            if let Some(net) = everywhere(&terms.peer) {
+                whole[usize::from(matches!(net, IpNet::V6(_)))].add(terms.selector.protocol);
+            }
+        }
         let mut ordered: Vec<_> = terms
             .iter()
             .map(|terms| {
@@ -69,14 +72,30 @@ impl GroupRules {
         self.rules.first(protocol, port, peer)
     }
 
+    /// Whether a rule names a group: else it does not matter which ones the peer has.
+    #[must_use]
+    pub fn names_groups(&self) -> bool {
+        self.rules.names_groups()
+    }
+
     /// Whether one rule allows all ports of `protocol` from or to every address of `peer`'s family.
     #[must_use]
     pub fn is_whole(&self, protocol: u8, peer: Addr) -> bool {
-        let peer = std::net::IpAddr::from(peer);
-        let covers = |&(named, net): &(Option<u8>, IpNet)| {
-            named.is_none_or(|named| named == protocol) && net.contains(&peer)
-        };
-        self.whole.iter().any(covers)
+        self.whole[usize::from(!peer.is_v4())].has(protocol)
+    }
+}
+
+impl Protocols {
+    /// Adds one; `None` for all.
+    fn add(&mut self, protocol: Option<u8>) {
+        match protocol {
+            Some(protocol) => self.0[usize::from(protocol / 64)] |= 1 << (protocol % 64),
+            None => self.0 = [u64::MAX; 4],
+        }
+    }
+
+    fn has(&self, protocol: u8) -> bool {
+        self.0[usize::from(protocol / 64)] >> (protocol % 64) & 1 == 1
     }
 }
 

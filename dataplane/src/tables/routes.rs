@@ -1,11 +1,9 @@
 //! Route tables: the longest prefix decides (AWS "Route table concepts").
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
-use prefix_trie::joint::JointPrefixMap;
 
 use crate::packet::{Addr, EgressOnlyInternetGatewayId, InternetGatewayId, NatGatewayId};
+use crate::tables::ranges::AddrRanges;
 
 /// Where a route leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,21 +21,35 @@ pub enum Target {
 }
 
 /// The routes of one table.
-#[derive(Clone, Debug, Default)]
-pub struct RouteTable(JointPrefixMap<IpNet, Target>);
+#[derive(Clone, Debug)]
+pub struct RouteTable {
+    /// Longer prefixes first.
+    routes: Vec<(IpNet, Target)>,
+    /// The place in `routes` of the longest prefix that covers an address; behind all where none
+    /// does.
+    longest: AddrRanges,
+}
 
 impl RouteTable {
     /// A table of these routes; the last of equal destinations holds.
     #[must_use]
     pub fn new(routes: impl IntoIterator<Item = (IpNet, Target)>) -> Self {
-        Self(routes.into_iter().map(|(net, target)| (net.trunc(), target)).collect())
+        let mut routes: Vec<_> =
+            routes.into_iter().map(|(net, target)| (net.trunc(), target)).collect();
+        routes.reverse();
+        routes.sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
+        let nets = routes.iter().map(|&(net, _)| net).enumerate();
+        let longest = AddrRanges::build(nets, |covering| {
+            let place = covering.first().unwrap_or(routes.len());
+            u32::try_from(place).expect("fewer routes than memory has room for")
+        });
+        Self { routes, longest }
     }
 
     /// The longest prefix that covers `addr`, and where it leads.
     #[must_use]
     pub fn longest(&self, addr: Addr) -> Option<(IpNet, Target)> {
-        let host = IpNet::from(IpAddr::from(addr));
-        self.0.get_lpm(&host).map(|(net, &target)| (net, target))
+        self.routes.get(self.longest.at(addr) as usize).copied()
     }
 }
 
@@ -45,7 +57,7 @@ impl RouteTable {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     proptest! {
         #[test]
@@ -60,10 +72,13 @@ mod tests {
                     (net.trunc(), Target::NatGateway(NatGatewayId(gateway)))
                 })
                 .collect();
-            let table = RouteTable::new(routes.clone());
+            // Of equal destinations the last holds.
+            let before = routes.iter().map(|&(net, _)| (net, Target::Blackhole));
+            let table = RouteTable::new(before.chain(routes.clone()));
             let addr = Ipv4Addr::new(10, 0, low[0], low[1]);
-            let longest = routes.iter().filter(|(net, _)| net.contains(&IpAddr::V4(addr))).map(|(net, _)| net.prefix_len()).max();
-            prop_assert_eq!(table.longest(Addr::v4(addr)).map(|(net, _)| net.prefix_len()), longest);
+            let covering = routes.iter().filter(|(net, _)| net.contains(&IpAddr::V4(addr)));
+            let longest = covering.max_by_key(|(net, _)| net.prefix_len()).copied();
+            prop_assert_eq!(table.longest(Addr::v4(addr)), longest);
         }
     }
 }

@@ -163,8 +163,8 @@ impl Net {
             let (hot, cold) = flows.parts(flow).unwrap();
             live += 1;
             keys.extend([Direction::Original, Direction::Reply].map(|d| *hot.key(d)));
-            leases += cold.facets().iter().filter(|facet| facet.lease.is_some()).count();
-            tracked += cold.facets().iter().filter(|it| it.entry.is_some()).map(|_| 1).sum::<u32>();
+            leases += cold.facets().iter().filter(|facet| facet.lease().is_some()).count();
+            tracked += cold.facets().iter().filter(|it| it.is_tracked()).map(|_| 1).sum::<u32>();
         }
         assert_eq!(flows.len(), live, "flows are those whose slots are in use");
         assert_eq!(flows.keys(), 2 * live, "both keys or neither");

@@ -165,22 +165,25 @@ pub fn admit<R: Recorder>(
     tables: &Tables,
     recorder: &mut R,
 ) -> Result<Admitted, Refusal> {
-    let Some((flow, direction)) = shard.flows.find(hash, &headers.key) else {
-        return open(headers, shard, tables, recorder);
+    let found = shard.flows.find(hash, &headers.key);
+    let is_over = |(flow, direction)| {
+        let hot = shard.flows.hot(flow);
+        hot.is_some_and(|hot| reopens(hot.phase(), direction, headers.tcp_flags))
     };
-    let over =
-        shard.flows.hot(flow).is_some_and(|hot| reopens(hot.phase(), direction, headers.tcp_flags));
-    if over && headers.error.is_none() {
+    match found {
+        None => open((headers, hash), None, shard, tables, recorder),
         // Its successor takes its place, if it comes through.
-        open(headers, shard, tables, recorder)
-    } else {
-        revisit(headers, (flow, direction), shard, tables, recorder)
+        Some(over) if headers.error.is_none() && is_over(over) => {
+            open((headers, hash), Some(over.0), shard, tables, recorder)
+        }
+        Some(known) => revisit((headers, hash), known, shard, tables, recorder),
     }
 }
 
-/// The first packet of a conversation.
+/// The first packet of a conversation, in the place of one that is over.
 fn open<R: Recorder>(
-    headers: &Headers,
+    (headers, hash): (&Headers, u64),
+    over: Option<FlowId>,
     shard: &mut Shard,
     tables: &Tables,
     recorder: &mut R,
@@ -199,9 +202,12 @@ fn open<R: Recorder>(
         Passed::Opened(facet) => Some(facet),
         Passed::Kept(_) => None,
     });
-    let cold = Cold::new(facets.collect());
+    let facets = facets.collect();
+    if let Some(over) = over {
+        shard.close(over, &tables.timers);
+    }
     let phase = Phase::first(headers.key.protocol, headers.tcp_flags);
-    commit((&translation, meter), phase, cold, shard, tables).map(|flow| Admitted {
+    commit((&translation, hash, meter), phase, facets, shard, tables).map(|flow| Admitted {
         flow,
         direction: Direction::Original,
         meter,
@@ -211,7 +217,7 @@ fn open<R: Recorder>(
 
 /// A further packet, where what is known does not answer for it.
 fn revisit<R: Recorder>(
-    headers: &Headers,
+    (headers, hash): (&Headers, u64),
     (flow, direction): (FlowId, Direction),
     shard: &mut Shard,
     tables: &Tables,
@@ -274,8 +280,7 @@ fn revisit<R: Recorder>(
             let before = hot.phase();
             let mut facets = succeed(flow, passed, shard, tables);
             shard.meters.follow(&mut facets, before, phase);
-            let cold = Cold::new(facets);
-            commit((&found, own), phase, cold, shard, tables).map(|flow| Admitted {
+            commit((&found, hash, own), phase, facets, shard, tables).map(|flow| Admitted {
                 flow,
                 direction: Direction::Original,
                 meter: own,
@@ -303,7 +308,7 @@ fn revisit<R: Recorder>(
 /// The phase of a flow after a packet that was judged again.
 fn next_phase(phase: Phase, direction: Direction, headers: &Headers, passed: &Passage) -> Phase {
     let tracked_anew =
-        passed.iter().any(|passed| matches!(passed, Passed::Opened(Facet { entry: Some(_), .. })));
+        passed.iter().any(|passed| matches!(passed, Passed::Opened(facet) if facet.is_tracked()));
     if tracked_anew {
         phase.renew(direction, headers.tcp_flags)
     } else {
@@ -313,12 +318,12 @@ fn next_phase(phase: Phase, direction: Direction, headers: &Headers, passed: &Pa
 
 /// Whether a NAT gateway remembers the flow.
 fn holds_port(cold: &Cold) -> bool {
-    cold.facets.iter().any(|facet| facet.lease.is_some())
+    cold.facets.iter().any(|facet| facet.lease().is_some())
 }
 
 /// Whether a packet of `direction` restarts a facet's clock.
 fn refreshes(facet: &Facet, direction: Direction, choices: &Choices) -> bool {
-    let from_outside = facet.lease.is_some() && direction == Direction::Reply;
+    let from_outside = facet.lease().is_some() && direction == Direction::Reply;
     !from_outside || choices.nat_outside_refreshes
 }
 
@@ -360,7 +365,7 @@ fn epoch_for(direction: Direction, facets: &Facets, tables: &Tables) -> u32 {
     let choices = &tables.choices;
     let one_by_one = direction == Direction::Reply
         && (!choices.nat_outside_refreshes || !choices.nat_outside_reset_ends);
-    let by_itself = |facet: &Facet| match (&facet.lease, facet.device) {
+    let by_itself = |facet: &Facet| match (facet.lease(), facet.device) {
         (Some(lease), Device::NatGateway(id)) => {
             let drains = |gateway: &NatGateway| gateway.is_draining(lease.address());
             one_by_one || tables.nat_gateways.get(id).is_some_and(drains)
@@ -370,18 +375,23 @@ fn epoch_for(direction: Direction, facets: &Facets, tables: &Tables) -> u32 {
     if facets.iter().any(by_itself) { 0 } else { tables.epoch }
 }
 
+/// Opens the flow of a packet whose key hashes to `hash`.
 fn commit(
-    (translation, meter): (&Translation, MeterId),
+    (translation, hash, meter): (&Translation, u64, MeterId),
     phase: Phase,
-    mut cold: Cold,
+    facets: Facets,
     shard: &mut Shard,
     tables: &Tables,
 ) -> Result<FlowId, Refusal> {
+    let hashes = [hash, shard.flows.hash(&translation.reply)];
+    // The original key was looked up already.
+    shard.prefetch(hashes[1]);
     let mut hot = Hot::new(translation, phase);
     hot.meter = meter;
-    hot.judge(Direction::Original, epoch_for(Direction::Original, &cold.facets, tables));
+    hot.judge(Direction::Original, epoch_for(Direction::Original, &facets, tables));
+    let mut cold = Cold::new(facets);
     cold.settle(&mut hot, &tables.timers, shard.now);
-    shard.open(hot, cold, &tables.timers).map_err(|not_opened| match not_opened {
+    shard.open(hot, cold, hashes, &tables.timers).map_err(|not_opened| match not_opened {
         NotOpened::Full => Denial::silent(Reason::FlowTableFull).at(meter).into(),
         NotOpened::Elsewhere(owner) => Refusal::Elsewhere(owner),
     })

@@ -9,7 +9,7 @@ use crate::path::admit::record::{HopStage, HopVerdict, Recorder};
 use crate::path::admit::walk::{At, Judged, Walk};
 use crate::path::recall::begins;
 use crate::shared::{Lease, Remote};
-use crate::state::{Device, Side};
+use crate::state::{Device, Holds, Side};
 use crate::tables::NAT_GATEWAY_MTU;
 use crate::wire::icmpv4::Role;
 use crate::wire::{protocol, tcp};
@@ -82,7 +82,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// The live mapping that a gateway has for the flow: one of an address that it still has.
     fn mapping(&self, id: NatGatewayId) -> Option<(usize, &'a Lease)> {
         let (place, facet) = self.memory.facet(Device::NatGateway(id))?;
-        let lease = facet.lease.as_ref()?;
+        let lease = facet.lease()?;
         let has = self.tables.nat_gateway(id).has(lease.address(), self.memory.now);
         has.then_some((place, lease))
     }
@@ -98,7 +98,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return self.deny_with(at, Reason::NatPortAllocation, answer);
         };
         let mapped = (lease.address(), lease.port());
-        let facet = self.opened(Device::NatGateway(id), Some(lease));
+        let facet = self.opened(Device::NatGateway(id), Holds::Lease(lease));
         self.remember(Passed::Opened(facet));
         Ok(mapped)
     }
@@ -107,21 +107,18 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// where that has none left towards this destination.
     fn lease(&mut self, id: NatGatewayId) -> Option<Lease> {
         let gateway = self.tables.nat_gateway(id);
-        let mut open: ArrayVec<Remote, 8> = gateway
-            .addresses
-            .iter()
-            .filter(|it| it.draining.is_none())
-            .map(|it| self.remote(id, it.address))
-            .take(8)
-            .collect();
+        let open = gateway.addresses.iter().filter(|it| it.draining.is_none());
+        let mut open: ArrayVec<Addr, 8> = open.map(|it| it.address).take(8).collect();
         if open.len() > 1 {
             let first = self.random.usize(..open.len());
             open.rotate_left(first);
             if self.tables.choices.nat_prefers_least_used {
-                open.sort_by_key(|remote| self.ports.leased(remote));
+                open.sort_by_key(|&address| self.ports.leased(&self.remote(id, address)));
             }
         }
-        open.into_iter().find_map(|remote| self.ports.lease(remote, gateway.ports, self.random))
+        open.into_iter().find_map(|address| {
+            self.ports.lease(self.remote(id, address), gateway.ports, self.random)
+        })
     }
 
     fn remote(&self, gateway: NatGatewayId, address: Addr) -> Remote {

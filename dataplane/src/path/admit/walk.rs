@@ -18,8 +18,8 @@ use crate::packet::{
 };
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
-use crate::shared::{Lease, PortPools, Shared, Tracked};
-use crate::state::{Cold, Device, Facet, Hot, MeterId, Side, Translation, Way};
+use crate::shared::{PortPools, Shared, Tracked};
+use crate::state::{Cold, Device, Facet, Holds, Hot, MeterId, Side, Translation, Way};
 use crate::tables::{
     Holder, INTERNET_MTU, LINK_SERVICES, PeerOf, Place, Public, RouteTable, Tables, Target, Timers,
     VPC_MTU,
@@ -76,7 +76,7 @@ impl<'a> Memory<'a> {
     /// it, or the conversation's first sender.
     pub(super) fn inside(&self, place: usize) -> Option<(Addr, u16)> {
         let (hot, cold, _) = self.flow?;
-        let before = cold.facets.get(..place)?.iter().rev().find_map(|facet| facet.lease.as_ref());
+        let before = cold.facets.get(..place)?.iter().rev().find_map(Facet::lease);
         let key = hot.key(Direction::Original);
         Some(before.map_or((key.src, key.src_port()), |lease| (lease.address(), lease.port())))
     }
@@ -364,8 +364,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.way.push(id, side);
     }
 
-    pub(super) fn opened(&self, device: Device, lease: Option<Lease>) -> Facet {
-        Facet { device, last: self.memory.now, lease, entry: None }
+    pub(super) const fn opened(&self, device: Device, holds: Holds) -> Facet {
+        Facet { device, last: self.memory.now, holds }
     }
 
     /// Keeps track of a device. A path with more devices than a flow has facets does not exist:

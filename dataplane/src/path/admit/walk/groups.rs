@@ -11,7 +11,7 @@ use crate::path::admit::Passed;
 use crate::path::admit::record::{HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::walk::{At, Judged, Walk};
 use crate::path::recall::begins;
-use crate::state::{Device, Facet};
+use crate::state::{Device, Facet, Holds};
 use crate::tables::{Allowed, Eni, Holder, IcmpErrors, PeerOf};
 use crate::wire::protocol;
 
@@ -39,10 +39,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
             HopStage::SecurityGroupEgress => (&eni.egress, self.dst.0),
             _ => (&eni.ingress, self.src.0),
         };
-        let peer = PeerOf { addr: peer, groups: self.groups_of(eni.subnet, peer) };
+        let groups = if rules.names_groups() { self.groups_of(eni.subnet, peer) } else { &[] };
+        let peer = PeerOf { addr: peer, groups };
         let allowed = rules.allow(self.protocol, self.selector(), peer);
         let known = self.memory.facet(Device::Eni(id));
-        let tracked = known.is_some_and(|(_, facet)| facet.entry.is_some());
+        let tracked = known.is_some_and(|(_, facet)| facet.is_tracked());
         let untracked = self.is_untracked(eni, stage);
         if self.related {
             return self.error(component, stage, allowed, tracked, untracked);
@@ -100,12 +101,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let Some(entry) = self.tracked.enter(id, choices.tracking_connections) else {
             return self.deny(at, Reason::AllowanceExceeded);
         };
-        Ok(Facet { entry: Some(entry), ..self.unremembered(id) })
+        Ok(self.opened(Device::Eni(id), Holds::Entry(entry)))
     }
 
     /// A facet that says of a flow only that it passes untracked.
     fn unremembered(&self, id: EniId) -> Facet {
-        Facet { device: Device::Eni(id), last: self.memory.now, lease: None, entry: None }
+        self.opened(Device::Eni(id), Holds::Nothing)
     }
 
     /// An ICMP error, of which a device on the way knows the flow or not.
@@ -155,8 +156,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         } else {
             (&eni.ingress, &eni.egress, own)
         };
-        let allowed = there.allow(key.protocol, port, PeerOf { addr: peer, groups: &[] });
-        allowed.is_some_and(|allowed| allowed.everywhere) && back.is_whole(key.protocol, peer)
+        back.is_whole(key.protocol, peer) && {
+            let allowed = there.allow(key.protocol, port, PeerOf { addr: peer, groups: &[] });
+            allowed.is_some_and(|allowed| allowed.everywhere)
+        }
     }
 
     /// Whether this is a segment that begins a connection.

@@ -12,7 +12,7 @@ use crate::packet::{
 use crate::path::admit::Passed;
 use crate::path::admit::record::{HopStage, HopVerdict, Recorder};
 use crate::path::admit::walk::{At, Judged, Walk};
-use crate::state::Device;
+use crate::state::{Device, Holds};
 use crate::tables::{Gateway, INTERNET_MTU, Public, Target};
 
 impl<R: Recorder> Walk<'_, R> {
@@ -39,7 +39,7 @@ impl<R: Recorder> Walk<'_, R> {
             None if self.memory.direction == Direction::Reply => {
                 return self.deny(at, Reason::EgressOnly);
             }
-            None => Passed::Opened(self.opened(device, None)),
+            None => Passed::Opened(self.opened(device, Holds::Nothing)),
         };
         self.remember(passed);
         self.egress_only = true;

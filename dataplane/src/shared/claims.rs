@@ -1,0 +1,238 @@
+//! Who claims a hash: one shard of the directory.
+//!
+//! Open addressing over buckets of one cache line, so that a question costs one miss. A claim stands
+//! in the first bucket from its home on that had room; a look-up ends at a bucket that is not full.
+//! Removal moves displaced claims back.
+
+use crate::shared::WorkerId;
+use crate::state::prefetch;
+
+const WAYS: usize = 8;
+
+/// Claims by hashes.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    /// As many as a power of two, or none.
+    buckets: Vec<Bucket>,
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Bucket([Claim; WAYS]);
+
+/// The upper 48 bits of a hash, the last of them set, and below them who claims it; zero is nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Claim(u64);
+
+impl Claims {
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where the buckets are at present, for [`prefetch`].
+    pub(super) fn site(&self) -> usize {
+        // Buckets begin at multiples of 64.
+        self.buckets.as_ptr().addr() | self.buckets.len().checked_ilog2().unwrap_or(0) as usize
+    }
+
+    /// Who claims `hash`.
+    pub(super) fn owner(&self, hash: u64) -> Option<WorkerId> {
+        self.find(hash).map(|(at, way)| self.buckets[at].0[way].owner())
+    }
+
+    /// Gives `hash` to `owner`, if nobody has it yet; who has it now.
+    pub(super) fn claim(&mut self, hash: u64, owner: WorkerId) -> WorkerId {
+        if let Some(holder) = self.owner(hash) {
+            return holder;
+        }
+        // At most three quarters full: look-ups then seldom leave the home bucket.
+        if (self.len + 1) * 4 > self.buckets.len() * WAYS * 3 {
+            self.resize((self.buckets.len() * 2).max(1));
+        }
+        self.place(Claim::new(hash, owner));
+        self.len += 1;
+        owner
+    }
+
+    /// Takes `hash` away from `owner`, if it is its.
+    pub(super) fn release(&mut self, hash: u64, owner: WorkerId) {
+        let Some((at, way)) = self.find(hash) else { return };
+        if self.buckets[at].0[way].owner() != owner {
+            return;
+        }
+        let was_full = self.buckets[at].is_full();
+        self.buckets[at].0[way] = Claim::default();
+        self.len -= 1;
+        if was_full {
+            self.refill(at);
+        }
+        // What many flows needed is given back when they are gone.
+        if self.len == 0 {
+            self.buckets = Vec::new();
+        } else if self.len < self.buckets.len() {
+            self.resize(self.buckets.len() / 2);
+        }
+    }
+
+    fn find(&self, hash: u64) -> Option<(usize, usize)> {
+        let mut at = self.home(hash);
+        loop {
+            let bucket = self.buckets.get(at)?;
+            if let Some(way) = bucket.0.iter().position(|claim| claim.is_of(hash)) {
+                return Some((at, way));
+            }
+            if !bucket.is_full() {
+                return None;
+            }
+            at = self.next(at);
+        }
+    }
+
+    /// Bucket `hole` was full and lost a claim: claims behind it that a look-up would no longer
+    /// reach move up.
+    fn refill(&mut self, mut hole: usize) {
+        let mask = self.buckets.len() - 1;
+        let mut at = hole;
+        loop {
+            at = self.next(at);
+            let was_full = self.buckets[at].is_full();
+            // Whether the home of a claim lies at the hole or before it.
+            let moves = |claim: &Claim| {
+                !claim.is_nobody()
+                    && at.wrapping_sub(self.home(claim.0)) & mask >= at.wrapping_sub(hole) & mask
+            };
+            if let Some(way) = self.buckets[at].0.iter().position(moves) {
+                let claim = std::mem::take(&mut self.buckets[at].0[way]);
+                self.buckets[hole].put(claim);
+                hole = at;
+            }
+            if !was_full {
+                return;
+            }
+        }
+    }
+
+    fn resize(&mut self, buckets: usize) {
+        let old = std::mem::replace(&mut self.buckets, vec![Bucket::default(); buckets]);
+        for claim in old.iter().flat_map(|bucket| bucket.0).filter(|claim| !claim.is_nobody()) {
+            self.place(claim);
+        }
+    }
+
+    fn place(&mut self, claim: Claim) {
+        let mut at = self.home(claim.0);
+        while !self.buckets[at].put(claim) {
+            at = self.next(at);
+        }
+    }
+
+    fn home(&self, hash: u64) -> usize {
+        home(hash, self.buckets.len())
+    }
+
+    fn next(&self, at: usize) -> usize {
+        (at + 1) & (self.buckets.len() - 1)
+    }
+}
+
+/// Brings what `hash` is looked up in at `site` into cache; without a lock, so that the buckets may be
+/// elsewhere by now.
+pub(super) fn prefetch(site: usize, hash: u64) {
+    let (buckets, bits) = (site & !63, site & 63);
+    prefetch::line(buckets.wrapping_add(home(hash, 1 << bits) * size_of::<Bucket>()));
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "less than the number of buckets")]
+fn home(hash: u64, buckets: usize) -> usize {
+    ((u128::from(hash) * buckets as u128) >> 64) as usize
+}
+
+impl Bucket {
+    fn is_full(&self) -> bool {
+        !self.0.iter().any(|claim| claim.is_nobody())
+    }
+
+    fn put(&mut self, claim: Claim) -> bool {
+        let Some(place) = self.0.iter_mut().find(|place| place.is_nobody()) else { return false };
+        *place = claim;
+        true
+    }
+}
+
+impl Claim {
+    const OWNER: u64 = 0xffff;
+    const USED: u64 = 1 << 16;
+
+    const fn new(hash: u64, WorkerId(owner): WorkerId) -> Self {
+        Self(hash & !Self::OWNER | Self::USED | owner as u64)
+    }
+
+    const fn is_nobody(self) -> bool {
+        self.0 == 0
+    }
+
+    const fn is_of(self, hash: u64) -> bool {
+        (self.0 ^ (hash | Self::USED)) & !Self::OWNER == 0
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the owner is the lowest 16 bits")]
+    const fn owner(self) -> WorkerId {
+        WorkerId(self.0 as u16)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+    use std::hash::BuildHasher;
+
+    proptest! {
+        /// Against a map, with hashes chosen so that buckets overflow and wrap.
+        #[test]
+        fn agrees_with_a_map(
+            steps in prop::collection::vec((any::<bool>(), 0_u64..40, 0_u64..20, 0_u16..3), 1..600),
+        ) {
+            let mut claims = Claims::default();
+            let mut model: HashMap<u64, WorkerId> = HashMap::new();
+            for (claims_it, home, low, owner) in steps {
+                // Forty homes, most of them in the last two buckets.
+                let hash = 0xffff_fff0_0000_0000_u64.wrapping_add(home << 58) | low << 20;
+                let owner = WorkerId(owner);
+                if claims_it {
+                    let holder = *model.entry(hash).or_insert(owner);
+                    prop_assert_eq!(claims.claim(hash, owner), holder);
+                } else {
+                    claims.release(hash, owner);
+                    if model.get(&hash) == Some(&owner) {
+                        model.remove(&hash);
+                    }
+                }
+                prop_assert_eq!(claims.len(), model.len());
+                for (&hash, &owner) in &model {
+                    prop_assert_eq!(claims.owner(hash), Some(owner));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn grows_to_many_and_shrinks_to_none() {
+        let seed = foldhash::fast::FixedState::with_seed(3);
+        let hash = |n: u32| seed.hash_one(n);
+        let mut claims = Claims::default();
+        for n in 0..100_000 {
+            assert_eq!(claims.claim(hash(n), WorkerId(1)), WorkerId(1));
+        }
+        let bytes = claims.buckets.len() * size_of::<Bucket>();
+        assert!(bytes < 22 * claims.len(), "{bytes} bytes");
+        for n in 0..100_000 {
+            assert_eq!(claims.owner(hash(n)), Some(WorkerId(1)));
+            claims.release(hash(n), WorkerId(1));
+            assert!(claims.buckets.len() <= claims.len(), "an eighth of it is used");
+        }
+        assert_eq!((claims.len(), claims.buckets.capacity()), (0, 0));
+    }
+}
