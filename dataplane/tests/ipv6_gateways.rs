@@ -205,7 +205,7 @@ fn what_passes_an_egress_only_gateway_is_tracked_whatever_the_rules_say() {
         let (_, flow) = world.shard.flows.live_from(0).next().unwrap();
         let (_, cold) = world.shard.flows.parts(flow).unwrap();
         let facets = cold.facets().iter();
-        facets.map(|facet| (facet.device, facet.entry.is_some())).collect::<Vec<_>>()
+        facets.map(|facet| (facet.device, facet.is_tracked())).collect::<Vec<_>>()
     };
     let mut world = both();
     world.send(PRIVATE, HOST, TCP, SYN).unwrap();

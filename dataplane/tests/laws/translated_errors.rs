@@ -43,7 +43,8 @@ impl Failed {
     /// What a router of a family that counts in `unit`s says behind its header: how much it quotes, the
     /// length attribute, and the packet in error with an extension, if any.
     fn content(&self, packet: &[u8], unit: usize) -> (usize, u8, Vec<u8>) {
-        let most = self.quoted.min(packet.len());
+        // An even number: the half of a checksum, with padding behind it, looks like a whole one.
+        let most = (self.quoted & !1).min(packet.len());
         if self.extension.is_empty() {
             return (most, 0, packet[..most].to_vec());
         }
