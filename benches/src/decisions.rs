@@ -61,11 +61,7 @@ impl Rules {
         Self::of(&groups, [&leaving, &entering], &mut random)
     }
 
-    fn of(
-        groups: &[(Selector, Peer)],
-        acls: [&[(Selector, Peer)]; 2],
-        random: &mut Rng,
-    ) -> Self {
+    fn of(groups: &[(Selector, Peer)], acls: [&[(Selector, Peer)]; 2], random: &mut Rng) -> Self {
         let packets = (0..ROUND).map(|_| match random.bool() {
             true => packet(&groups[random.usize(..groups.len())], random),
             false => packet(&rule(random), random),
@@ -178,9 +174,8 @@ impl Routes {
         let addresses = (0..ROUND)
             .map(|_| Addr::v4(within(nets[random.usize(..nets.len())], &mut random)))
             .collect();
-        let routes = (0..)
-            .zip(nets)
-            .map(|(id, net)| (IpNet::V4(net), Target::NatGateway(NatGatewayId(id))));
+        let routes =
+            (0..).zip(nets).map(|(id, net)| (IpNet::V4(net), Target::NatGateway(NatGatewayId(id))));
         Self { table: RouteTable::new(routes), addresses }
     }
 
