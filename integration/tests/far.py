@@ -27,7 +27,8 @@ def streams(port, stays):
             one.close()
 
 
-for serve, port, how in [(datagrams, 7, True), (datagrams, 9, False), (streams, 5000, False), (streams, 5001, True)]:
+serve = [(datagrams, 7, True), (datagrams, 9, False), (datagrams, 10, False), (streams, 5000, False), (streams, 5001, True)]
+for serve, port, how in serve:
     threading.Thread(target=serve, args=(port, how), daemon=True).start()
 print("ready", flush=True)
 for line in sys.stdin:

@@ -210,11 +210,11 @@ fn tell(talker: &mut Talker, lines: &[String]) {
     }
 }
 
-/// Takes all ports towards one destination, and asks for some more.
+/// Takes all ports towards one destination, which nothing else goes to, and asks for some more.
 fn exhaust(up: &Up<'_>, more: u64) {
     let send = |first: u64, count: u64| {
         let mut command = up.exec("app", peer());
-        command.args(["datagrams", "--to", &format!("{FAR_SIDE}:9")]);
+        command.args(["datagrams", "--to", &format!("{FAR_SIDE}:10")]);
         command.args(["--first-port", &first.to_string(), "--count", &count.to_string()]);
         let _ = output(&mut command).success();
     };
