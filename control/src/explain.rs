@@ -245,8 +245,7 @@ impl Teller<'_> {
 
     /// The key of the packets that come back.
     fn reply_key(&self, admitted: &Admitted) -> Option<Key> {
-        let hot = self.shard.flows.hot(admitted.flow)?;
-        Some(*hot.key(admitted.direction.opposite()))
+        self.shard.flows.key(admitted.flow, admitted.direction.opposite())
     }
 
     fn leaving(&self, admitted: &Admitted) -> Option<Key> {

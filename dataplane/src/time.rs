@@ -96,6 +96,12 @@ impl Tick {
         if self.is_due(other) { self } else { other }
     }
 
+    /// The later of two moments.
+    #[must_use]
+    pub const fn later(self, other: Self) -> Self {
+        if self.is_due(other) { other } else { self }
+    }
+
     /// Milliseconds modulo 2^32.
     #[must_use]
     pub const fn millis(self) -> u32 {

@@ -270,8 +270,7 @@ fn flow(
     now: Tick,
 ) -> Option<Flow> {
     let (hot, cold) = flows.parts(id)?;
-    let original = hot.key(Direction::Original);
-    let reply = hot.key(Direction::Reply);
+    let [original, reply] = flows.keys_of(id)?;
     let ends = |key| {
         let words = words::packet(key);
         (words.src, words.dst)
@@ -294,8 +293,8 @@ fn flow(
         state: hot.phase().label().to_owned(),
         from: names.link(original.link).to_owned(),
         to: if reply.is_parked() { "-".to_owned() } else { names.link(reply.link).to_owned() },
-        original: ends(original),
-        reply: (!reply.is_parked()).then(|| ends(reply)),
+        original: ends(&original),
+        reply: (!reply.is_parked()).then(|| ends(&reply)),
         sent: cold.counts(hot, Direction::Original),
         received: cold.counts(hot, Direction::Reply),
         facets: facets.collect(),

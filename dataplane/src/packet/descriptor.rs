@@ -14,7 +14,8 @@ use crate::wire::virtio::VirtioNetHdr;
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
     /// The key of the flow that it belongs to; that of the flow it quotes, if
-    /// [`Kind::Error`]. Valid iff parsed, but for the link: the verdict is not a drop by parse.
+    /// [`Kind::Error`]. Valid iff parsed, but for the link: the verdict is not a drop by parse. The
+    /// addresses of a plain packet lie in its header alone, until recall leaves it to the stages behind.
     pub key: Key,
     /// The key's hash; valid iff parsed.
     pub hash: u64,
@@ -33,6 +34,8 @@ pub struct Packet {
     pub verdict: Verdict,
     /// How it belongs to its flow.
     pub kind: Kind,
+    /// Whether it is whole, of TCP or UDP, with no more headers than it needs.
+    pub(crate) is_plain: bool,
     /// Whether another worker handed it over: it stays here, whoever owns its flow by now.
     pub(crate) handed: bool,
     /// Whether it is the answer to a packet that was dropped, in that packet's slot.
@@ -82,6 +85,7 @@ impl Packet {
         found: FlowRef::NONE,
         verdict: Verdict::Pending,
         kind: Kind::Whole,
+        is_plain: false,
         handed: false,
         answers: false,
         transport: 0,
@@ -100,6 +104,7 @@ impl Packet {
         self.offload = frame.offload;
         self.verdict = Verdict::Pending;
         self.kind = Kind::Whole;
+        self.is_plain = false;
         self.handed = false;
         self.answers = false;
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{self, BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use crate::packet::{Addr, LinkId};
 
@@ -60,6 +60,95 @@ impl PortPair {
     #[inline]
     pub const fn reversed(self) -> Self {
         Self(self.0.rotate_left(16))
+    }
+}
+
+/// Source and destination of IPv4, as they stand in a packet: one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromZeros)]
+#[repr(transparent)]
+pub(crate) struct Pair(u64);
+
+impl Pair {
+    /// As they stand in a packet.
+    #[inline(always)]
+    pub(crate) const fn new([a, b, c, d]: [u8; 4], [e, f, g, h]: [u8; 4]) -> Self {
+        Self(u64::from_ne_bytes([a, b, c, d, e, f, g, h]))
+    }
+
+    /// Source and destination.
+    #[inline(always)]
+    pub(crate) const fn octets(self) -> [[u8; 4]; 2] {
+        let [a, b, c, d, e, f, g, h] = self.0.to_ne_bytes();
+        [[a, b, c, d], [e, f, g, h]]
+    }
+
+    /// Each in the place of the other.
+    pub(crate) const fn reversed(self) -> Self {
+        Self(self.0.rotate_left(32))
+    }
+
+    /// Source and destination.
+    pub(crate) fn addresses(self) -> [Addr; 2] {
+        self.octets().map(Addr::from_v4)
+    }
+}
+
+/// All of a [`Key`] but its addresses, as it lies in memory: one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(transparent)]
+pub(crate) struct Tail(u64);
+
+impl Tail {
+    /// Of packets of IPv6, or of IPv4.
+    #[inline(always)]
+    pub(crate) const fn new(ports: PortPair, link: LinkId, protocol: u8, is_v6: bool) -> Self {
+        let special = if is_v6 { SIX } else { 0 };
+        // In the order of the lowest byte first, so that nothing has to be taken apart.
+        let word = u32::from_le_bytes(ports.to_bytes()) as u64
+            | (link.0.to_le() as u64) << 32
+            | (protocol as u64) << 48
+            | (special as u64) << 56;
+        Self(word.to_le())
+    }
+
+    /// Whether the addresses are of IPv6.
+    #[inline(always)]
+    pub(crate) const fn is_v6(self) -> bool {
+        let [.., special] = self.0.to_ne_bytes();
+        special & SIX != 0
+    }
+
+    /// Source and destination port.
+    pub(crate) const fn ports(self) -> PortPair {
+        let [a, b, c, d, ..] = self.0.to_ne_bytes();
+        PortPair::from_bytes([a, b, c, d])
+    }
+
+    /// The key of these addresses.
+    pub(crate) const fn behind(self, src: Addr, dst: Addr) -> Key {
+        let [.., e, f, protocol, special] = self.0.to_ne_bytes();
+        let link = LinkId(u16::from_ne_bytes([e, f]));
+        Key { src, dst, ports: self.ports(), link, protocol, special }
+    }
+
+    /// The hash of the key of these addresses; see [`Key::hash`].
+    #[inline(always)]
+    pub(crate) fn hash_v4(self, pair: Pair, seed: &FixedState) -> u64 {
+        let mut hasher = seed.build_hasher();
+        hasher.write_u64(pair.0);
+        hasher.write_u64(self.0);
+        hasher.finish()
+    }
+
+    /// The same of IPv6.
+    #[inline(always)]
+    pub(crate) fn hash_v6(self, ends: [Addr; 2], seed: &FixedState) -> u64 {
+        let mut hasher = seed.build_hasher();
+        for word in ends.map(Addr::words).as_flattened() {
+            hasher.write_u64(*word);
+        }
+        hasher.write_u64(self.0);
+        hasher.finish()
     }
 }
 
@@ -172,24 +261,30 @@ impl Key {
 
     /// A hash that differs from instance to instance.
     #[must_use]
-    #[inline(always)]
     pub fn hash(&self, seed: &FixedState) -> u64 {
-        let [a, b] = self.src.words();
-        let [c, d] = self.dst.words();
-        let mut hasher = seed.build_hasher();
-        if a | c != 0 {
-            hasher.write_u64(a);
-            hasher.write_u64(c);
+        match self.is_v6() {
+            true => self.tail().hash_v6([self.src, self.dst], seed),
+            false => self.tail().hash_v4(self.pair(), seed),
         }
-        hasher.write_u64(b);
-        hasher.write_u64(d);
-        hasher.write_u64(
-            u64::from(self.ports.0)
-                | u64::from(self.link.0) << 32
-                | u64::from(self.protocol) << 48
-                | u64::from(self.special) << 56,
-        );
-        hasher.finish()
+    }
+
+    /// Its addresses, where they are of IPv4.
+    pub(crate) const fn pair(&self) -> Pair {
+        Pair::new(self.src.low(), self.dst.low())
+    }
+
+    /// All but its addresses.
+    #[inline(always)]
+    pub(crate) fn tail(&self) -> Tail {
+        let [.., tail]: [u64; 5] = zerocopy::transmute!(*self);
+        Tail(tail)
+    }
+
+    /// Changes all but its addresses.
+    #[inline(always)]
+    pub(crate) fn set_tail(&mut self, tail: Tail) {
+        let words: &mut [u64; 5] = zerocopy::transmute_mut!(self);
+        words[4] = tail.0;
     }
 }
 

@@ -16,5 +16,6 @@ pub use id::{
     LinkId, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 pub use key::{Direction, Key, PortPair};
+pub(crate) use key::{Pair, Tail};
 pub use reason::Reason;
 pub use verdict::{Answer, Teller, Verdict};

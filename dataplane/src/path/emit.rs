@@ -4,7 +4,7 @@
 //! rejected packet owes, in that packet's own slot. All drops are counted here.
 
 use crate::io::HEADROOM;
-use crate::packet::{Answer, Batch, Direction, Packet, Verdict, Wire};
+use crate::packet::{Answer, Batch, Packet, Verdict, Wire};
 use crate::path::answer;
 use crate::state::{Hot, Shard};
 use crate::tables::Tables;
@@ -39,16 +39,10 @@ pub(super) fn leave(
     shard: &mut Shard,
 ) {
     let direction = packet.direction();
-    packet.verdict = exit((hot, direction), fragment);
+    packet.verdict = Verdict::Emit { link: hot.line(direction).exit(), fragment };
     shard.counters.forwarded += 1;
     shard.counters.forwarded_bytes += u64::from(packet.len);
     shard.meters.pass((packet.meter, direction), wire);
-}
-
-/// By the exit link of the flow, in this direction.
-#[inline(always)]
-pub(super) fn exit((hot, direction): (&Hot, Direction), fragment: Option<u16>) -> Verdict {
-    Verdict::Emit { link: hot.key(direction.opposite()).link, fragment }
 }
 
 /// Counts what does not go on from here.

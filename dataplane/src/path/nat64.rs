@@ -6,24 +6,21 @@
 
 use crate::io::SLOT;
 use crate::packet::batch::Outer;
-use crate::packet::{Addr, Direction, Key, Kind, Packet, PortPair, Reason};
-use crate::state::Hot;
+use crate::packet::{Addr, Key, Kind, Packet, PortPair, Reason};
+use crate::state::{Hot, Line};
 use crate::wire::rfc7915::{Deltas, Ends, Hop, Quoting, Refusal, Translated, to_v4, to_v6};
 
-/// Translates one more whole packet of a flow that is sure to go on; whether it was one. Else it is
-/// untouched.
+/// Translates one more whole packet of a flow that is sure to go on, whose answers come as `opposite`;
+/// whether it was one. Else it is untouched.
 pub(super) fn carry(
     packet: &mut Packet,
     slot: &mut [u8; SLOT],
-    (hot, direction): (&Hot, Direction),
+    line: &Line,
+    opposite: &Key,
     identification: u16,
 ) -> bool {
-    let deltas = Deltas {
-        addresses: hot.address_delta(direction),
-        transport: hot.transport_delta(direction),
-    };
-    let (frame, hops) = (packet.frame(), hot.ttl_hops);
-    let opposite = hot.key(direction.opposite());
+    let deltas = Deltas { addresses: line.address_delta(), transport: line.transport_delta() };
+    let (frame, hops) = (packet.frame(), line.ttl_hops());
     let translated = if packet.key.is_v6() {
         to_v4::replay(slot, frame, &leaving(opposite, Addr::low), deltas, hops, identification)
     } else {
@@ -32,7 +29,8 @@ pub(super) fn carry(
     translated.inspect(|&frame| packet.place(frame)).is_some()
 }
 
-/// Translates a packet of whatever kind; gives what it has to be cut to, if anything.
+/// Translates a packet of whatever kind, whose answers come as `opposite`; gives what it has to be cut
+/// to, if anything.
 ///
 /// # Errors
 ///
@@ -41,12 +39,11 @@ pub(super) fn change(
     packet: &mut Packet,
     slot: &mut [u8; SLOT],
     outer: Outer,
-    hot: &Hot,
+    (hot, opposite): (&Hot, &Key),
     identification: u16,
 ) -> Result<Option<u16>, Refusal> {
-    let opposite = hot.key(packet.direction().opposite());
     let hop = Hop {
-        hops: hot.ttl_hops,
+        hops: hot.ttl_hops(),
         mtu4: hot.mtu_of(false),
         mtu6: hot.mtu_of(true),
         // The path is known, so nothing is cut to what every path carries.

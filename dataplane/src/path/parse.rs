@@ -5,7 +5,7 @@
 //! a partial checksum and a super-packet must be of the packet that they come with.
 
 use crate::io::SLOT;
-use crate::packet::{Addr, Answer, Batch, Key, Kind, Packet, Reason, Verdict};
+use crate::packet::{Addr, Answer, Batch, Key, Kind, Packet, Reason, Tail, Verdict};
 use crate::path::fragment;
 use crate::path::headers::{Message, Network, Transport, quoted, short, tcp, udp};
 use crate::state::{Flows, MeterId, Shard};
@@ -49,15 +49,9 @@ fn common(packet: &mut Packet, slot: &mut [u8; SLOT], flows: &Flows) -> Option<(
     if !packet.offload.is_finished() {
         check_offload(packet, (gso::TCPV4, header.protocol), ipv4::HEADER, total.into()).ok()?;
     }
-    let ends = (Addr::from_v4(header.source), Addr::from_v4(header.destination));
-    (packet.len, packet.transport) = (total.into(), IPV4);
-    match header.protocol {
-        protocol::TCP => belongs(packet, ends, header.protocol, tcp(segment)?.into(), flows),
-        protocol::UDP => {
-            belongs(packet, ends, header.protocol, udp(segment, segment.len())?.into(), flows);
-        }
-        _ => return None,
-    }
+    let (pair, protocol) = (header.pair(), header.protocol);
+    let tail = plain(packet, (total.into(), IPV4), (protocol, segment), false)?;
+    packet.hash = flows.hash_v4(pair, tail);
     Some(())
 }
 
@@ -70,17 +64,30 @@ fn common_v6(packet: &mut Packet, bytes: &[u8], flows: &Flows) -> Option<()> {
     if !packet.offload.is_finished() {
         check_offload(packet, (gso::TCPV6, header.next_header), ipv6::HEADER, total).ok()?;
     }
-    let ends = (header.source.into(), header.destination.into());
-    (packet.len, packet.transport) = (total, IPV6);
-    let protocol = header.next_header;
-    match protocol {
-        protocol::TCP => belongs(packet, ends, protocol, tcp(segment)?.into(), flows),
-        protocol::UDP => {
-            belongs(packet, ends, protocol, udp(segment, segment.len())?.into(), flows);
-        }
-        _ => return None,
-    }
+    let tail = plain(packet, (total, IPV6), (header.next_header, segment), true)?;
+    packet.hash = flows.hash_v6(header.ends(), tail);
     Some(())
+}
+
+/// Says what a packet of TCP or UDP is known by, but for its addresses: those stay where they are.
+#[inline(always)]
+fn plain(
+    packet: &mut Packet,
+    (total, transport): (u32, u8),
+    (protocol, segment): (u8, &[u8]),
+    is_v6: bool,
+) -> Option<Tail> {
+    let Transport { header, ports, tcp_flags } = match protocol {
+        protocol::TCP => tcp(segment)?.into(),
+        protocol::UDP => udp(segment, segment.len())?.into(),
+        _ => return None,
+    };
+    (packet.len, packet.transport) = (total, transport);
+    (packet.header, packet.tcp_flags, packet.is_plain) = (header, tcp_flags, true);
+    // Used before it is stored: reading back at once what was stored in narrower pieces stalls.
+    let tail = Tail::new(ports, packet.key.link, protocol, is_v6);
+    packet.key.set_tail(tail);
+    Some(tail)
 }
 
 /// Any packet, or what is none.
@@ -127,7 +134,6 @@ fn dissect(
 }
 
 /// Says whose a packet is.
-#[inline(always)]
 fn belongs(
     packet: &mut Packet,
     ends: (Addr, Addr),
@@ -138,10 +144,8 @@ fn belongs(
     let Transport { header, ports, tcp_flags } = transport;
     packet.header = header;
     packet.tcp_flags = tcp_flags;
-    let key = Key::with_ports(packet.key.link, protocol, ends, ports);
-    // Hashed before it is stored: reading back at once what was stored in narrower pieces stalls.
-    packet.hash = flows.hash(&key);
-    packet.key = key;
+    packet.key = Key::with_ports(packet.key.link, protocol, ends, ports);
+    packet.hash = flows.hash(&packet.key);
 }
 
 /// Whether what is left to be done can be done; `tcp` is the kind of super-packets of TCP over this

@@ -23,8 +23,8 @@ pub(super) fn translate(packet: &Packet, bytes: &mut [u8], (src, dst): Outer, ho
     let before = addresses(header);
     header.source = src.low();
     header.destination = dst.low();
-    header.ttl -= hot.ttl_hops;
-    let change = Delta::between(before, addresses(header)).and(hops_delta(hot.ttl_hops));
+    header.ttl -= hot.ttl_hops();
+    let change = Delta::between(before, addresses(header)).and(hops_delta(hot.ttl_hops()));
     header.checksum = change.apply(header.checksum);
 
     let Some(message) = bytes.get_mut(usize::from(packet.transport)..) else { return };
@@ -41,20 +41,19 @@ pub(super) fn translate(packet: &Packet, bytes: &mut [u8], (src, dst): Outer, ho
 
 fn restore(quoted: &mut [u8], packet: &Packet, hot: &Hot) {
     // What undoes one direction's translation is the other's.
-    let sent = hot.key(packet.direction().opposite());
-    let addresses = hot.address_delta(packet.direction());
-    let transport = hot.transport_delta(packet.direction());
+    let (sent, ports) = hot.line(packet.direction().opposite()).arriving();
+    let own = hot.line(packet.direction());
+    let (addresses, transport) = (own.address_delta(), own.transport_delta());
     let Some(header) = Ipv4::of_mut(quoted) else { return };
-    header.source = sent.src.low();
-    header.destination = sent.dst.low();
+    header.set_pair(sent);
     header.checksum = addresses.apply(header.checksum);
     let (protocol, length) = (header.protocol, header.header_length());
     let Some(segment) = quoted.get_mut(length..) else { return };
     match protocol {
         protocol::TCP | protocol::UDP => {
             // The ports stand at the same place in both.
-            let Some(ports) = Udp::of_mut(segment) else { return };
-            ports.set_ports(sent.ports);
+            let Some(header) = Udp::of_mut(segment) else { return };
+            header.set_ports(ports);
             let at =
                 if protocol == protocol::TCP { tcp::CHECKSUM_OFFSET } else { udp::CHECKSUM_OFFSET };
             update(segment, at, |checksum| match protocol {
@@ -65,8 +64,8 @@ fn restore(quoted: &mut [u8], packet: &Packet, hot: &Hot) {
         protocol::ICMP => {
             let Some(message) = Icmpv4::of_mut(segment) else { return };
             match Role::of(message.kind) {
-                Role::Query => message.identify(sent.src_port()),
-                Role::Reply(_) => message.identify(sent.dst_port()),
+                Role::Query => message.identify(ports.src()),
+                Role::Reply(_) => message.identify(ports.dst()),
                 Role::Error | Role::Other => {}
             }
         }

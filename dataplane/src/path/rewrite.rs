@@ -11,7 +11,7 @@ use crate::packet::{
     Answer, Batch, Component, Direction, Kind, NatGatewayId, Packet, Reason, Teller, Verdict, Wire,
 };
 use crate::path::{emit, nat64, quote};
-use crate::state::{Device, Hot, MeterId, Shard};
+use crate::state::{Device, Line, MeterId, Shard};
 use crate::tables::{INTERNET_MTU, NAT_GATEWAY_MTU, Place, Tables};
 use crate::wire::icmpv4::{Icmpv4, Role};
 use crate::wire::ipv4::Ipv4;
@@ -33,53 +33,6 @@ pub fn rewrite(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     }
 }
 
-/// Translates a packet that is sure to go on, and needs nothing more; whether it was one.
-#[inline(always)]
-pub(super) fn carry(
-    packet: &mut Packet,
-    slot: &mut [u8; SLOT],
-    (hot, direction): (&Hot, Direction),
-    wire: &Wire,
-    identification: &mut u16,
-) -> bool {
-    if packet.key.is_v6() || hot.key(direction.opposite()).is_v6() {
-        return carry_v6(packet, slot, (hot, direction), wire, identification);
-    }
-    let Some(bytes) = packet.bytes_mut(slot) else { return false };
-    let goes_on = Ipv4::of(bytes).is_some_and(|header| header.ttl > hot.ttl_hops)
-        && wire.longest <= usize::from(hot.mtu_of(false))
-        && !announces(packet);
-    if goes_on {
-        translate(packet, bytes, (hot, direction));
-    }
-    goes_on
-}
-
-/// The same of a packet that is of IPv6, or becomes one.
-#[inline(never)]
-fn carry_v6(
-    packet: &mut Packet,
-    slot: &mut [u8; SLOT],
-    (hot, direction): (&Hot, Direction),
-    wire: &Wire,
-    identification: &mut u16,
-) -> bool {
-    let Some(bytes) = packet.bytes_mut(slot) else { return false };
-    let is_v6 = packet.key.is_v6();
-    let hops = match is_v6 {
-        true => Ipv6::of(bytes).map(|header| header.hop_limit),
-        false => Ipv4::of(bytes).map(|header| header.ttl),
-    };
-    if hops.is_none_or(|hops| hops <= hot.ttl_hops)
-        || wire.longest > usize::from(hot.mtu_of(is_v6))
-        || announces(packet)
-    {
-        return false;
-    }
-    // Without a change of family, IPv6 is not translated.
-    !hot.crosses() || nat64::carry(packet, slot, (hot, direction), identify(identification, wire))
-}
-
 /// Whether a packet tells how long segments may be.
 #[inline(always)]
 const fn announces(packet: &Packet) -> bool {
@@ -88,7 +41,7 @@ const fn announces(packet: &Packet) -> bool {
 
 /// The next identification for a packet of IPv4 that comes from one of IPv6; as many as there will be
 /// packets (RFC 7915 s. 5.1).
-fn identify(next: &mut u16, wire: &Wire) -> u16 {
+pub(super) fn identify(next: &mut u16, wire: &Wire) -> u16 {
     let packets = u16::try_from(wire.packets).unwrap_or(1);
     std::mem::replace(next, next.wrapping_add(packets))
 }
@@ -101,6 +54,7 @@ fn change(
     tables: &Tables,
 ) {
     let Some(&hot) = shard.flows.hot(packet.flow()) else { return };
+    let hops = hot.ttl_hops();
     let Some(bytes) = packet.bytes_mut(slot) else { return };
     let (is_v6, wire) = (packet.key.is_v6(), packet.wire());
     // IPv6 is fragmented by who sends it, and by nobody else (RFC 8200 s. 5).
@@ -110,7 +64,7 @@ fn change(
     };
     let Some((ttl, stays_whole)) = limits else { return };
     let mtu = hot.mtu_of(is_v6);
-    if ttl <= hot.ttl_hops && hot.ttl_hops > 0 {
+    if ttl <= hops && hops > 0 {
         let verdict = too_far(packet, ttl, shard, tables);
         return stop(packet, (ttl, mtu), verdict, shard);
     }
@@ -123,14 +77,17 @@ fn change(
             return stop(packet, (ttl, mtu), verdict, shard);
         }
     }
-    if announces(packet) && hot.ttl_hops > 0 {
+    if announces(packet) && hops > 0 {
         // What it announces is good for either family.
         let shorter = if hot.crosses() { 20 } else { 0 };
         clamp(packet, bytes, tables.choices.nat_mss_clamp.saturating_sub(shorter));
     }
     if hot.crosses() {
+        let Some(opposite) = shard.flows.key(packet.flow(), packet.direction().opposite()) else {
+            return;
+        };
         let identification = identify(&mut shard.identification, &wire);
-        match nat64::change(packet, slot, outer, &hot, identification) {
+        match nat64::change(packet, slot, outer, (&hot, &opposite), identification) {
             Ok(fragment) => emit::leave(packet, &hot, fragment, &wire, shard),
             Err(refusal) => {
                 let verdict = untranslatable(packet, refusal, shard, tables);
@@ -140,7 +97,7 @@ fn change(
     } else if !is_v6 {
         match packet.kind {
             Kind::Error => quote::translate(packet, bytes, outer, &hot),
-            _ => translate(packet, bytes, (&hot, packet.direction())),
+            _ => translate(packet, bytes, hot.line(packet.direction())),
         }
     }
 }
@@ -269,51 +226,71 @@ fn clamp(packet: &Packet, bytes: &mut [u8], most: u16) {
 }
 
 /// Translates a packet, in all of its headers; of a later fragment in the only one that it has.
-#[inline(always)]
-fn translate(packet: &Packet, bytes: &mut [u8], (hot, direction): (&Hot, Direction)) {
-    let out = hot.key(direction.opposite());
-    let transport = hot.transport_delta(direction);
-    let is_partial = packet.offload.needs_csum();
-    let ports = out.ports.reversed();
-    let (kind, protocol, transport_at) =
-        (packet.kind, packet.key.protocol, usize::from(packet.transport));
+fn translate(packet: &Packet, bytes: &mut [u8], line: &Line) {
     let Some(header) = Ipv4::of_mut(bytes) else { return };
-    header.source = out.dst.low();
-    header.destination = out.src.low();
-    header.ttl -= hot.ttl_hops;
-    header.checksum = hot.header_delta(direction).apply(header.checksum);
-
-    if kind == Kind::LaterFragment {
+    network(header, line);
+    if packet.kind == Kind::LaterFragment {
         return;
     }
-    let Some(segment) = bytes.get_mut(transport_at..) else { return };
-    match protocol {
-        protocol::TCP => {
-            let Some(header) = Tcp::of_mut(segment) else { return };
-            header.set_ports(ports);
-            header.checksum = match is_partial {
-                true => hot.address_delta(direction).apply_partial(header.checksum),
-                false => transport.apply(header.checksum),
-            };
-        }
-        protocol::UDP => {
-            let Some(header) = Udp::of_mut(segment) else { return };
-            header.set_ports(ports);
-            header.checksum = match is_partial {
-                true => hot.address_delta(direction).apply_partial(header.checksum),
-                false => udp::apply(transport, header.checksum),
-            };
-        }
+    let Some(segment) = bytes.get_mut(usize::from(packet.transport)..) else { return };
+    match packet.key.protocol {
+        protocol::TCP => _ = Tcp::of_mut(segment).map(|it| tcp_header(it, line, packet)),
+        protocol::UDP => _ = Udp::of_mut(segment).map(|it| udp_header(it, line, packet)),
         protocol::ICMP => {
             let Some(header) = Icmpv4::of_mut(segment) else { return };
+            let (_, ports) = line.leaving();
             // An echo's identifier of zero is the same port on either side, so that a reply may go the
             // way of requests: the message says which of the two it bears.
             match Role::of(header.kind) {
-                Role::Query => header.identify(out.dst_port()),
-                Role::Reply(_) => header.identify(out.src_port()),
+                Role::Query => header.identify(ports.src()),
+                Role::Reply(_) => header.identify(ports.dst()),
                 Role::Error | Role::Other => {}
             }
         }
         _ => {}
+    }
+}
+
+#[inline(always)]
+fn network(header: &mut Ipv4, line: &Line) {
+    let (pair, _) = line.leaving();
+    header.set_pair(pair);
+    header.ttl -= line.ttl_hops();
+    header.checksum = line.header_delta().apply(header.checksum);
+}
+
+#[inline(always)]
+fn tcp_header(header: &mut Tcp, line: &Line, packet: &Packet) {
+    let (_, ports) = line.leaving();
+    header.set_ports(ports);
+    header.checksum = match packet.offload.needs_csum() {
+        true => line.address_delta().apply_partial(header.checksum),
+        false => line.transport_delta().apply(header.checksum),
+    };
+}
+
+#[inline(always)]
+fn udp_header(header: &mut Udp, line: &Line, packet: &Packet) {
+    let (_, ports) = line.leaving();
+    header.set_ports(ports);
+    header.checksum = match packet.offload.needs_csum() {
+        true => line.address_delta().apply_partial(header.checksum),
+        false => udp::apply(line.transport_delta(), header.checksum),
+    };
+}
+
+/// Translates a plain packet whose flow knows all about it.
+#[inline(always)]
+pub(super) fn carry(
+    packet: &Packet,
+    header: &mut Ipv4,
+    transport: &mut [u8; tcp::HEADER],
+    line: &Line,
+) {
+    network(header, line);
+    if header.protocol == protocol::TCP {
+        tcp_header(zerocopy::transmute_mut!(transport), line, packet);
+    } else if let Some(header) = Udp::of_mut(transport) {
+        udp_header(header, line, packet);
     }
 }

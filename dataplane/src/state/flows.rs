@@ -10,9 +10,10 @@ use arrayvec::ArrayVec;
 use foldhash::fast::FixedState;
 
 use crate::io::pages::{HUGE, Pages};
-use crate::packet::{Batch, Direction, Key};
+use crate::packet::{Addr, Batch, Direction, Key, Pair, Tail};
 use crate::state::chunks::{CHUNK, Chunks};
-use crate::state::flow::{Cold, Hot};
+use crate::state::flow::Cold;
+use crate::state::hot::{Hot, Line, Wide};
 use crate::state::index::Index;
 use crate::state::prefetch;
 use crate::state::slots::Slots;
@@ -68,6 +69,8 @@ pub struct Flows {
     seed: FixedState,
     index: Index,
     hot: Pages<Hot>,
+    /// Of flows of IPv6; no others take memory here.
+    wide: Chunks<Wide>,
     cold: Chunks<Cold>,
     wheel: Wheel,
     /// Slots that hold a flow, or held one during this batch.
@@ -108,6 +111,7 @@ impl Flows {
             seed: FixedState::with_seed(seed),
             index: Index::new(2 * limit),
             hot: Pages::zeroed(slots),
+            wide: Chunks::new(),
             cold: Chunks::new(),
             wheel: Wheel::new(now),
             taken: Slots::new(slots),
@@ -137,9 +141,20 @@ impl Flows {
 
     /// Hashes a key as this table does.
     #[must_use]
-    #[inline(always)]
     pub fn hash(&self, key: &Key) -> u64 {
         key.hash(&self.seed)
+    }
+
+    /// The same of a key that is not put together yet.
+    #[inline(always)]
+    pub(crate) fn hash_v4(&self, pair: Pair, tail: Tail) -> u64 {
+        tail.hash_v4(pair, &self.seed)
+    }
+
+    /// The same of IPv6.
+    #[inline(always)]
+    pub(crate) fn hash_v6(&self, ends: [Addr; 2], tail: Tail) -> u64 {
+        tail.hash_v6(ends, &self.seed)
     }
 
     /// Brings what `hash` is looked up in into cache.
@@ -152,9 +167,8 @@ impl Flows {
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> FlowRef {
         let found = self.index.first(hash);
-        if let Some(hot) = self.hot.get(found.flow().index()) {
-            prefetch::read(hot);
-            prefetch::read(hot.key(Direction::Reply));
+        if let Some(line) = self.line(found) {
+            prefetch::read(line);
         }
         found
     }
@@ -162,7 +176,7 @@ impl Flows {
     /// Whether `found` bears `key`.
     #[inline]
     pub(crate) fn bears(&self, found: FlowRef, key: &Key) -> bool {
-        self.hot.get(found.flow().index()).is_some_and(|hot| hot.key(found.direction()) == key)
+        self.key(found.flow(), found.direction()).is_some_and(|own| own == *key)
     }
 
     /// The flow and direction that bear `key`.
@@ -175,6 +189,42 @@ impl Flows {
     /// The same in one word.
     pub(crate) fn find_ref(&self, hash: u64, key: &Key) -> Option<FlowRef> {
         self.index.find(hash, |flow| self.bears(flow, key))
+    }
+
+    /// What is known of the packets that are `found`.
+    #[inline(always)]
+    fn line(&self, found: FlowRef) -> Option<&Line> {
+        let hot = self.hot.get(found.flow().index())?;
+        Some(hot.line(found.direction()))
+    }
+
+    /// The same, to be changed.
+    #[inline(always)]
+    pub(crate) fn line_mut(&mut self, found: FlowRef) -> Option<&mut Line> {
+        let hot = self.hot.get_mut(found.flow().index())?;
+        Some(hot.line_mut(found.direction()))
+    }
+
+    /// The same of IPv6, with its addresses.
+    #[inline(always)]
+    pub(crate) fn line_v6_mut(&mut self, found: FlowRef) -> Option<(&mut Line, &[Addr; 2])> {
+        let slot = found.flow().index();
+        let line = self.hot.get_mut(slot)?.line_mut(found.direction());
+        let wide = self.wide.get(slot)?;
+        Some((line, &wide[found.direction() as usize]))
+    }
+
+    /// The key of a flow's packets of `direction`; also that of a flow given up in this batch.
+    #[must_use]
+    pub fn key(&self, flow: FlowId, direction: Direction) -> Option<Key> {
+        let slot = flow.index();
+        Some(self.hot.get(slot)?.key(direction, || self.wide.get(slot)))
+    }
+
+    /// Both keys of a flow, by [`Direction`].
+    #[must_use]
+    pub fn keys_of(&self, flow: FlowId) -> Option<[Key; 2]> {
+        Some([self.key(flow, Direction::Original)?, self.key(flow, Direction::Reply)?])
     }
 
     /// A flow's hot part; also that of a flow given up in this batch.
@@ -203,7 +253,12 @@ impl Flows {
 
     /// Adds a flow under both its keys, which no other has; gives its cold part back where there is no
     /// room.
-    pub(crate) fn insert(&mut self, hot: Hot, cold: Cold, hashes: Hashes) -> Result<FlowId, Cold> {
+    pub(crate) fn insert(
+        &mut self,
+        (hot, cold): (Hot, Cold),
+        wide: Option<Wide>,
+        hashes: Hashes,
+    ) -> Result<FlowId, Cold> {
         if self.len() >= self.limit {
             return Err(cold);
         }
@@ -211,6 +266,9 @@ impl Flows {
         let flow = FlowId(u32::try_from(slot).expect("slots are numbered below 2^31"));
         let deadline = hot.deadline();
         self.hot[slot] = hot;
+        if let Some(wide) = wide {
+            self.wide.set(slot, wide);
+        }
         self.cold.set(slot, cold);
         if slot / 64 >= self.live.len() {
             self.live.resize(slot / 64 + 1, 0);
@@ -240,15 +298,17 @@ impl Flows {
     /// Makes the flow unreachable from the outside: its translation is over, its original key
     /// remains.
     pub(crate) fn park(&mut self, flow: FlowId) {
-        let Some(hot) = self.hot.get(flow.index()) else { return };
-        if hot.key(Direction::Reply).is_parked() {
+        let Some([original, reply]) = self.keys_of(flow) else { return };
+        if reply.is_parked() {
             return;
         }
         self.unindex(flow, Direction::Reply);
-        let hot = &mut self.hot[flow.index()];
-        hot.park();
-        let key = *hot.key(Direction::Reply);
-        self.index.insert(self.hash(&key), FlowRef::new(flow, Direction::Reply));
+        let parked = original.parked();
+        self.hot[flow.index()].park(&parked);
+        if let Some([_, reply]) = self.wide.get_mut(flow.index()) {
+            *reply = [parked.src, parked.dst];
+        }
+        self.index.insert(self.hash(&parked), FlowRef::new(flow, Direction::Reply));
     }
 
     /// Tells the wheel of a flow whose deadline has come closer.
@@ -266,8 +326,9 @@ impl Flows {
             let Some(slot) = self.wheel.visit(&mut self.cold, now) else { break };
             *budget -= 1;
             if let Some(hot) = self.hot.get(slot as usize) {
-                prefetch::read(hot);
-                prefetch::read(hot.key(Direction::Reply));
+                for direction in [Direction::Original, Direction::Reply] {
+                    prefetch::read(hot.line(direction));
+                }
             }
             due.push(FlowId(slot));
         }
@@ -279,7 +340,8 @@ impl Flows {
             let is_due = hot.deadline().is_due(now);
             if is_due {
                 for direction in [Direction::Original, Direction::Reply] {
-                    self.index.prefetch(self.hash(hot.key(direction)));
+                    let key = hot.key(direction, || self.wide.get(flow.index()));
+                    self.index.prefetch(key.hash(&self.seed));
                 }
             } else {
                 self.wheel.schedule(&mut self.cold, flow.0, hot.deadline());
@@ -303,6 +365,7 @@ impl Flows {
             let chunk = slot / CHUNK * CHUNK;
             if self.taken.is_free(chunk..chunk + CHUNK) {
                 self.cold.release(slot);
+                self.wide.release(slot);
                 self.release(slot / BLOCK);
             }
         }
@@ -337,7 +400,8 @@ impl Flows {
 
     /// Takes a key of a live flow out of the index, and gives its hash.
     fn unindex(&mut self, flow: FlowId, direction: Direction) -> u64 {
-        let hash = self.hash(self.hot[flow.index()].key(direction));
+        let key = self.hot[flow.index()].key(direction, || self.wide.get(flow.index()));
+        let hash = self.hash(&key);
         let removed = self.index.remove(hash, FlowRef::new(flow, direction));
         debug_assert!(removed, "a live flow is indexed under both its keys");
         hash

@@ -77,15 +77,12 @@ impl Index {
         }
     }
 
-    /// The first flow that may stand under `hash`.
+    /// The first flow that may stand under `hash`, if it stands where it is at home.
     #[inline]
     pub(crate) fn first(&self, hash: u64) -> FlowRef {
         let mark = Mark::of(hash);
         let Some(bucket) = self.buckets.get(self.home(mark.half)) else { return FlowRef::NONE };
         let matches = bucket.matches(mark.tag);
-        if matches == 0 && bucket.is_full() {
-            return self.find(hash, |_| true).unwrap_or_default();
-        }
         bucket.flows.get(place(matches)).map_or(FlowRef::NONE, |&bits| FlowRef::from_bits(bits))
     }
 

@@ -9,6 +9,7 @@ mod counters;
 mod flow;
 mod flows;
 mod fragments;
+mod hot;
 mod index;
 mod meters;
 mod minute;
@@ -29,15 +30,15 @@ use crate::tables::Timers;
 use crate::time::Tick;
 
 pub use counters::Counters;
-pub(crate) use flow::hops_delta;
-pub use flow::{Cold, Device, Facet, Facets, Holds, Hot, MAX_FACETS, Translation};
+pub use flow::{Cold, Device, Facet, Facets, Holds, MAX_FACETS};
 pub(crate) use flows::FlowRef;
 use flows::Hashes;
 pub use flows::{FlowId, Flows};
 pub use fragments::{Fragments, Held, Ports};
-use meters::Meters;
+pub use hot::{Hot, Translation};
+pub(crate) use hot::{Line, Wrapped, hops_delta};
 pub use meters::{MeterId, MeterReading};
-pub(crate) use meters::{Side, Way};
+pub(crate) use meters::{Meters, Side, Way};
 pub use minute::{GatewayMetrics, gateway_metrics};
 pub use phase::Phase;
 pub use tally::{Count, Tally};
@@ -227,24 +228,23 @@ impl Shard {
     /// one. Where it is not added, what it holds returns to where it came from.
     pub(crate) fn open(
         &mut self,
-        hot: Hot,
-        cold: Cold,
+        translation: &Translation,
+        (hot, cold): (Hot, Cold),
         hashes: Hashes,
         timers: &Timers,
     ) -> Result<FlowId, NotOpened> {
-        if let Some((holder, _)) = self.flows.find(hashes[1], hot.key(Direction::Reply)) {
+        if let Some((holder, _)) = self.flows.find(hashes[1], &translation.reply) {
             self.close(holder, timers);
         }
         if let Err(owner) = self.claim(hashes) {
             self.forget(cold.facets, hot.phase(), timers);
             return Err(NotOpened::Elsewhere(owner));
         }
-        match self.flows.insert(hot, cold, hashes) {
+        match self.flows.insert((hot, cold), translation.wide(), hashes) {
             Ok(flow) => {
                 self.counters.opened += 1;
-                if let Some((hot, cold)) = self.flows.parts_mut(flow) {
-                    let protocol = hot.key(Direction::Original).protocol;
-                    self.meters.begin(&mut cold.facets, protocol);
+                if let Some((_, cold)) = self.flows.parts_mut(flow) {
+                    self.meters.begin(&mut cold.facets, translation.original.protocol);
                 }
                 Ok(flow)
             }
@@ -278,11 +278,7 @@ impl Shard {
             .flows
             .live_from(0)
             .map(|(_, flow)| flow)
-            .filter(|&flow| {
-                self.flows.hot(flow).is_some_and(|hot| {
-                    concerns(hot.key(Direction::Original)) || concerns(hot.key(Direction::Reply))
-                })
-            })
+            .filter(|&flow| self.flows.keys_of(flow).is_some_and(|keys| keys.iter().any(concerns)))
             .collect();
         for flow in flows {
             self.close(flow, timers);
@@ -359,16 +355,22 @@ impl Shard {
     pub(crate) fn count(&mut self, flow: FlowId, direction: Direction, packet: &Packet) {
         let wire = packet.wire();
         let Some(hot) = self.flows.hot_mut(flow) else { return };
-        if hot.count(direction, packet.len, &wire) {
-            self.wrap(flow, direction);
+        let wrapped = hot.line_mut(direction).count(packet.len, &wire);
+        self.wrap(FlowRef::new(flow, direction), wrapped);
+    }
+
+    /// Counters of one direction of a flow have wrapped, or not.
+    #[inline(always)]
+    pub(crate) fn wrap(&mut self, found: FlowRef, wrapped: Wrapped) {
+        if wrapped != [false; 2] {
+            self.carry_over(found, wrapped);
         }
     }
 
-    /// A flow's packet counter has wrapped.
     #[cold]
-    pub(crate) fn wrap(&mut self, flow: FlowId, direction: Direction) {
-        if let Some((_, cold)) = self.flows.parts_mut(flow) {
-            cold.wrap(direction);
+    fn carry_over(&mut self, found: FlowRef, wrapped: Wrapped) {
+        if let Some((_, cold)) = self.flows.parts_mut(found.flow()) {
+            cold.wrap(found.direction(), wrapped);
         }
     }
 
@@ -386,11 +388,10 @@ impl Shard {
     }
 
     fn park(&mut self, flow: FlowId) {
-        let Some(hot) = self.flows.hot(flow) else { return };
-        let before = self.flows.hash(hot.key(Direction::Reply));
+        let Some(before) = self.flows.key(flow, Direction::Reply) else { return };
         self.flows.park(flow);
-        let Some(hot) = self.flows.hot(flow) else { return };
-        let after = self.flows.hash(hot.key(Direction::Reply));
+        let Some(after) = self.flows.key(flow, Direction::Reply) else { return };
+        let [before, after] = [before, after].map(|key| self.flows.hash(&key));
         self.shared.directory.release(before, self.worker);
         // No other worker can have the parked key: it has not the flow.
         let _ = self.shared.directory.claim(after, self.worker);

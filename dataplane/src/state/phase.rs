@@ -61,15 +61,18 @@ impl Phase {
     #[must_use]
     #[inline]
     pub fn step(self, direction: Direction, tcp_flags: u8) -> Self {
-        let class = usize::from(CLASS[usize::from(tcp_flags & 0x17)]);
+        let class = usize::from(CLASS[usize::from(tcp_flags & Self::FLAGS)]);
         STEPS[self as usize][direction as usize][class]
     }
 
-    /// Whether one more packet restarts the clocks, and changes nothing else.
+    /// The control bits that a step depends on.
+    pub(crate) const FLAGS: u8 = flags::ACK | flags::RST | flags::SYN | flags::FIN;
+
+    /// A bit for each combination of control bits with which one more packet restarts the clocks, and
+    /// neither changes nor announces anything else.
     #[must_use]
-    #[inline]
-    pub fn stays(self, direction: Direction, tcp_flags: u8) -> bool {
-        STAYS[self as usize][direction as usize] >> (tcp_flags & 0x17) & 1 != 0
+    pub(crate) const fn plain(self, direction: Direction) -> u32 {
+        PLAIN_BITS[self as usize][direction as usize]
     }
 
     /// The phase after a packet that tracking begins anew with: UDP counts its transactions from
@@ -215,22 +218,24 @@ static STEPS: [[[Phase; 4]; 2]; Phase::COUNT] = {
     steps
 };
 
-/// For each phase and direction a bit for each combination of control bits that [`Phase::stays`].
-static STAYS: [[u32; 2]; Phase::COUNT] = {
-    let mut stays = [[0; 2]; Phase::COUNT];
+/// See [`Phase::plain`].
+static PLAIN_BITS: [[u32; 2]; Phase::COUNT] = {
+    let mut plain = [[0; 2]; Phase::COUNT];
     let mut at = 0;
     while at < 2 * Phase::COUNT {
         let mut bits = 0;
         while bits < CLASS.len() {
             let next = STEPS[at / 2][at % 2][CLASS[bits] as usize];
-            if next as usize == at / 2 && !next.is_closed() {
-                stays[at / 2][at % 2] |= 1 << bits;
+            // A SYN announces how long segments may be.
+            let announces = bits & flags::SYN as usize != 0;
+            if next as usize == at / 2 && !next.is_closed() && !announces {
+                plain[at / 2][at % 2] |= 1 << bits;
             }
             bits += 1;
         }
         at += 1;
     }
-    stays
+    plain
 };
 
 #[cfg(test)]
@@ -269,14 +274,16 @@ mod tests {
     }
 
     #[test]
-    fn stays_where_a_step_leads_nowhere_and_clocks_restart() {
+    fn plain_is_what_leads_nowhere_and_announces_nothing() {
         for first in [0, flags::SYN, flags::FIN, flags::RST] {
             for protocol in [protocol::TCP, protocol::UDP, protocol::ICMP, 47] {
                 let phase = Phase::first(protocol, first);
                 for direction in [Original, Reply] {
                     for tcp_flags in 0..=u8::MAX {
                         let same = phase.step(direction, tcp_flags) == phase;
-                        assert_eq!(phase.stays(direction, tcp_flags), same && !phase.is_closed());
+                        let expected = same && !phase.is_closed() && tcp_flags & flags::SYN == 0;
+                        let plain = phase.plain(direction) >> (tcp_flags & Phase::FLAGS) & 1;
+                        assert_eq!(plain != 0, expected);
                     }
                 }
             }

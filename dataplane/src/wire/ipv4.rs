@@ -5,6 +5,8 @@ use std::net::Ipv4Addr;
 use zerocopy::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::packet::Pair;
+
 /// Length of a header without options, in bytes.
 pub const HEADER: usize = 20;
 
@@ -87,6 +89,19 @@ impl Ipv4 {
     #[must_use]
     pub fn fragment_offset(&self) -> usize {
         usize::from(self.flags_offset.get() & OFFSET) * 8
+    }
+
+    /// Source and destination.
+    #[inline(always)]
+    pub(crate) fn pair(&self) -> Pair {
+        let &[.., a, b, c, d, e, f, g, h]: &[u8; HEADER] = zerocopy::transmute_ref!(self);
+        Pair::new([a, b, c, d], [e, f, g, h])
+    }
+
+    /// Changes source and destination.
+    #[inline(always)]
+    pub(crate) const fn set_pair(&mut self, pair: Pair) {
+        [self.source, self.destination] = pair.octets();
     }
 
     /// Source address.

@@ -6,6 +6,7 @@ use std::net::Ipv6Addr;
 use zerocopy::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::packet::Addr;
 use crate::wire::checksum::Sum;
 
 /// Length of the header without extension headers, in bytes.
@@ -35,6 +36,12 @@ pub struct Ipv6 {
 view!(Ipv6, HEADER);
 
 impl Ipv6 {
+    /// Source and destination.
+    #[inline(always)]
+    pub(crate) fn ends(&self) -> [Addr; 2] {
+        [self.source.into(), self.destination.into()]
+    }
+
     /// The first word of a header of this traffic class, without flow label.
     #[must_use]
     pub fn first_word(traffic_class: u8) -> U32 {

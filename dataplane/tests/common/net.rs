@@ -160,9 +160,9 @@ impl Net {
         let mut keys = HashSet::new();
         let (mut live, mut leases, mut tracked) = (0, 0, 0);
         for (_, flow) in flows.live_from(0) {
-            let (hot, cold) = flows.parts(flow).unwrap();
+            let (_, cold) = flows.parts(flow).unwrap();
             live += 1;
-            keys.extend([Direction::Original, Direction::Reply].map(|d| *hot.key(d)));
+            keys.extend(flows.keys_of(flow).unwrap());
             leases += cold.facets().iter().filter(|facet| facet.lease().is_some()).count();
             tracked += cold.facets().iter().filter(|it| it.is_tracked()).map(|_| 1).sum::<u32>();
         }

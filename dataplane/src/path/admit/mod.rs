@@ -225,9 +225,10 @@ fn revisit<R: Recorder>(
 ) -> Result<Admitted, Refusal> {
     let now = shard.now;
     let gone = || Denial::silent(Reason::FlowTableFull);
+    let [original, reply] = shard.flows.keys_of(flow).ok_or_else(gone)?;
     let (hot, cold) = shard.flows.parts_mut(flow).ok_or_else(gone)?;
     cold.sync(hot);
-    let memory = Memory::of((hot, cold), direction, &tables.timers, now);
+    let memory = Memory::of((&original, hot, cold), direction, &tables.timers, now);
     let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.random, recorder);
     let judged = walk.run(headers.key.link);
     let outer = walk.outer();
@@ -242,7 +243,9 @@ fn revisit<R: Recorder>(
     let translation = judged.map(|exit| walk.translation(headers, exit));
     let passed = walk.passed;
     match translation {
-        Ok(found) if found.reply == *hot.key(direction.opposite()) => {
+        Ok(found)
+            if found.reply == if direction == Direction::Original { reply } else { original } =>
+        {
             let resets = tables.choices.nat_outside_reset_ends || direction == Direction::Original;
             let phase = if resets || headers.tcp_flags & flags::RST == 0 || !holds_port(cold) {
                 next_phase(hot.phase(), direction, headers, &passed)
@@ -263,7 +266,7 @@ fn revisit<R: Recorder>(
                 cold.facets.reverse();
             }
             hot.reroute(found.mtu, found.ttl_hops);
-            hot.meter = meter;
+            hot.set_meter(meter);
             hot.enter(phase);
             hot.judge(direction, epoch_for(direction, &cold.facets, tables));
             cold.settle(hot, &tables.timers, now);
@@ -387,12 +390,14 @@ fn commit(
     // The original key was looked up already.
     shard.prefetch(hashes[1]);
     let mut hot = Hot::new(translation, phase);
-    hot.meter = meter;
+    hot.set_meter(meter);
     hot.judge(Direction::Original, epoch_for(Direction::Original, &facets, tables));
     let mut cold = Cold::new(facets);
     cold.settle(&mut hot, &tables.timers, shard.now);
-    shard.open(hot, cold, hashes, &tables.timers).map_err(|not_opened| match not_opened {
-        NotOpened::Full => Denial::silent(Reason::FlowTableFull).at(meter).into(),
-        NotOpened::Elsewhere(owner) => Refusal::Elsewhere(owner),
+    shard.open(translation, (hot, cold), hashes, &tables.timers).map_err(|not_opened| {
+        match not_opened {
+            NotOpened::Full => Denial::silent(Reason::FlowTableFull).at(meter).into(),
+            NotOpened::Elsewhere(owner) => Refusal::Elsewhere(owner),
+        }
     })
 }

@@ -32,10 +32,19 @@ use groups::Undecided;
 #[derive(Clone, Copy)]
 pub(super) struct Memory<'a> {
     /// The flow, with the clocks that its devices go by; `None` for a first packet.
-    flow: Option<(&'a Hot, &'a Cold, &'a Timers)>,
+    flow: Option<Known<'a>>,
     /// The direction of the flow that the packet goes in.
     direction: Direction,
     pub(super) now: Tick,
+}
+
+/// A known flow.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    original: &'a Key,
+    hot: &'a Hot,
+    cold: &'a Cold,
+    timers: &'a Timers,
 }
 
 impl<'a> Memory<'a> {
@@ -44,12 +53,12 @@ impl<'a> Memory<'a> {
     }
 
     pub(super) const fn of(
-        (hot, cold): (&'a Hot, &'a Cold),
+        (original, hot, cold): (&'a Key, &'a Hot, &'a Cold),
         direction: Direction,
         timers: &'a Timers,
         now: Tick,
     ) -> Self {
-        Self { flow: Some((hot, cold, timers)), direction, now }
+        Self { flow: Some(Known { original, hot, cold, timers }), direction, now }
     }
 
     /// Whether the packet is of a flow that is known.
@@ -60,12 +69,12 @@ impl<'a> Memory<'a> {
     /// Whether a gateway on the flow's way has it tracked, whatever the rules say.
     fn is_automatic(&self) -> bool {
         let tracks = |facet: &Facet| !matches!(facet.device, Device::Eni(_));
-        self.flow.is_some_and(|(_, cold, _)| cold.facets.iter().any(tracks))
+        self.flow.is_some_and(|flow| flow.cold.facets.iter().any(tracks))
     }
 
     /// The facet of `device`, if it has not expired.
     pub(super) fn facet(&self, device: Device) -> Option<(usize, &'a Facet)> {
-        let (hot, cold, timers) = self.flow?;
+        let Known { hot, cold, timers, .. } = self.flow?;
         cold.facets.iter().enumerate().find(|(_, facet)| {
             let idle = device.idle(hot.phase(), timers);
             facet.device == device && !facet.last.after(idle).is_due(self.now)
@@ -75,9 +84,8 @@ impl<'a> Memory<'a> {
     /// Whom the translator whose facet stands at `place` knows on its inside: the translator before
     /// it, or the conversation's first sender.
     pub(super) fn inside(&self, place: usize) -> Option<(Addr, u16)> {
-        let (hot, cold, _) = self.flow?;
+        let Known { original: key, cold, .. } = self.flow?;
         let before = cold.facets.get(..place)?.iter().rev().find_map(Facet::lease);
-        let key = hot.key(Direction::Original);
         Some(before.map_or((key.src, key.src_port()), |lease| (lease.address(), lease.port())))
     }
 }

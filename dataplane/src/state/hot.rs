@@ -1,0 +1,380 @@
+//! What every packet of a flow needs, in one cache line a direction: what it is known by, whether it
+//! may pass on that, and what becomes of it.
+
+use zerocopy::FromZeros;
+
+use crate::packet::{Addr, Direction, Key, LinkId, Pair, PortPair, Tail, Wire};
+use crate::state::{MeterId, Phase};
+use crate::time::{Span, Tick};
+use crate::wire::checksum::{Delta, Sum};
+use crate::wire::protocol;
+
+/// One flow's two directions. Addresses of IPv6 lie elsewhere, in its [`Wide`].
+#[derive(Clone, Copy, Debug, FromZeros)]
+#[repr(C, align(128))]
+pub struct Hot {
+    lines: [Line; 2],
+}
+
+/// One direction of a flow.
+#[derive(Clone, Copy, Debug, FromZeros)]
+#[repr(C, align(64))]
+pub(crate) struct Line {
+    /// The packets as they come in. Of IPv6 the tail says so, and the pair says nothing.
+    pair: Pair,
+    tail: Tail,
+    /// The packets as they leave, if they are of IPv4 before and after: the reply key reversed is the
+    /// translation.
+    out_pair: Pair,
+    out_ports: PortPair,
+    /// [`Phase::plain`], and [`Line::CROSSES`] where packets change their family.
+    plain: u32,
+    /// When the first facet expires, unless a packet comes before: as of the last packet of this
+    /// direction, so the later one of both holds.
+    deadline: Tick,
+    /// The shortest idle time of all facets: what a packet restarts.
+    idle: Span,
+    /// The epoch of the tables that this direction was judged under; never one of theirs if it was
+    /// not, or has to be again.
+    epoch: u32,
+    packets: u32,
+    bytes: u32,
+    /// What the header's sum gains: the translation of the addresses, and hops.
+    header: Delta,
+    /// What the sum gains that the transport checksum is of.
+    transport: Delta,
+    /// MTU of the path, in bytes of packets as they come in.
+    mtu: u16,
+    /// The link that they leave by.
+    exit: LinkId,
+    /// The NAT gateways on its way.
+    meter: MeterId,
+    /// Hops on the path that decrement the time to live.
+    ttl_hops: u8,
+    phase: Phase,
+}
+
+const _: () = assert!(size_of::<Line>() == 64, "a direction is one cache line");
+
+/// Source and destination of both directions, of a flow that is of IPv6 in one at least.
+pub(crate) type Wide = [[Addr; 2]; 2];
+
+/// What the walk of a first packet found out about the translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// Packets of the original direction, as they come in.
+    pub original: Key,
+    /// Packets of the reply direction, as they come in.
+    pub reply: Key,
+    /// MTU of the path, in bytes; of packets of IPv4, where they change their family.
+    pub mtu: u16,
+    /// Hops that decrement the time to live.
+    pub ttl_hops: u8,
+}
+
+impl Translation {
+    /// The addresses, if there are any of IPv6.
+    pub(crate) fn wide(&self) -> Option<Wide> {
+        let keys = [self.original, self.reply];
+        keys.iter().any(Key::is_v6).then(|| keys.map(|key| [key.src, key.dst]))
+    }
+}
+
+/// Which counters of a direction have wrapped: packets, bytes.
+pub(crate) type Wrapped = [bool; 2];
+
+impl Hot {
+    pub(crate) fn new(translation: &Translation, phase: Phase) -> Self {
+        let &Translation { original, reply, .. } = translation;
+        let (addresses, transport) = deltas(&original, &reply);
+        let line = |key: &Key, opposite: &Key| Line {
+            pair: key.pair(),
+            tail: key.tail(),
+            exit: opposite.link,
+            ..Line::new_zeroed()
+        };
+        let mut hot = Self { lines: [line(&original, &reply), line(&reply, &original)] };
+        let [there, back] = &mut hot.lines;
+        (there.transport, back.transport) = (transport, transport.inverse());
+        (there.header, back.header) = (addresses, addresses.inverse());
+        (there.out_pair, back.out_pair) = (reply.pair().reversed(), original.pair().reversed());
+        (there.out_ports, back.out_ports) = (reply.ports.reversed(), original.ports.reversed());
+        hot.reroute(translation.mtu, translation.ttl_hops);
+        hot.enter(phase);
+        hot
+    }
+
+    /// What is known of the packets of one direction.
+    pub(crate) fn line(&self, direction: Direction) -> &Line {
+        let [original, reply] = &self.lines;
+        match direction {
+            Direction::Original => original,
+            Direction::Reply => reply,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn line_mut(&mut self, direction: Direction) -> &mut Line {
+        &mut self.lines[direction as usize]
+    }
+
+    /// The key of the packets that come in in `direction`; `wide` gives the flow's own, if it has one.
+    pub(crate) fn key<'a>(
+        &self,
+        direction: Direction,
+        wide: impl FnOnce() -> Option<&'a Wide>,
+    ) -> Key {
+        let line = self.line(direction);
+        let [src, dst] = match line.tail.is_v6() {
+            true => wide().map_or_else(Default::default, |wide| wide[direction as usize]),
+            false => line.pair.addresses(),
+        };
+        line.tail.behind(src, dst)
+    }
+
+    /// How far the conversation has come.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.lines[0].phase
+    }
+
+    /// When the flow's first facet expires, unless a packet comes before.
+    #[must_use]
+    pub const fn deadline(&self) -> Tick {
+        let [original, reply] = &self.lines;
+        original.deadline.later(reply.deadline)
+    }
+
+    pub(crate) const fn idle(&self) -> Span {
+        self.lines[0].idle
+    }
+
+    /// Sets the flow's clock: how long it may be silent, and until when it may be now.
+    pub(crate) fn set_clock(&mut self, idle: Span, deadline: Tick) {
+        for line in &mut self.lines {
+            (line.idle, line.deadline) = (idle, deadline);
+        }
+    }
+
+    /// The NAT gateways on its way.
+    pub(crate) const fn meter(&self) -> MeterId {
+        self.lines[0].meter
+    }
+
+    pub(crate) fn set_meter(&mut self, meter: MeterId) {
+        for line in &mut self.lines {
+            line.meter = meter;
+        }
+    }
+
+    /// Hops on the path that decrement the time to live.
+    pub(crate) const fn ttl_hops(&self) -> u8 {
+        self.lines[0].ttl_hops
+    }
+
+    /// Whether its packets change their family on their way.
+    #[must_use]
+    pub const fn crosses(&self) -> bool {
+        let [original, reply] = &self.lines;
+        original.tail.is_v6() != reply.tail.is_v6()
+    }
+
+    /// MTU of the path, in bytes of packets of IPv6 or of IPv4.
+    #[must_use]
+    pub const fn mtu_of(&self, is_v6: bool) -> u16 {
+        let [original, reply] = &self.lines;
+        if original.tail.is_v6() == is_v6 { original.mtu } else { reply.mtu }
+    }
+
+    /// Goes another way from now on, which leads to the same addresses.
+    pub(crate) fn reroute(&mut self, mtu: u16, ttl_hops: u8) {
+        let crosses = self.crosses();
+        for line in &mut self.lines {
+            line.header = line.address_delta().and(hops_delta(ttl_hops));
+            line.mtu = if crosses && line.tail.is_v6() { mtu.saturating_add(20) } else { mtu };
+            line.ttl_hops = ttl_hops;
+        }
+    }
+
+    /// Whether a packet may pass on what is known: judged under these tables, nothing expired.
+    #[must_use]
+    pub(crate) fn is_fresh(&self, direction: Direction, epoch: u32, now: Tick) -> bool {
+        self.line(direction).epoch == epoch && !self.deadline().is_due(now)
+    }
+
+    /// Restarts the clocks of all facets: a packet has passed them all. A conversation that is over
+    /// keeps its end.
+    pub(crate) fn restart(&mut self, now: Tick) {
+        if !self.phase().is_closed() {
+            self.set_clock(self.idle(), now.after(self.idle()));
+        }
+    }
+
+    /// Says what a direction was judged under; what the other one was under something else is void.
+    pub(crate) fn judge(&mut self, direction: Direction, epoch: u32) {
+        let other = self.line_mut(direction.opposite());
+        if other.epoch != epoch {
+            other.epoch = Line::NEVER;
+        }
+        self.line_mut(direction).epoch = epoch;
+    }
+
+    /// Makes the next packet of either direction be judged again.
+    pub(crate) fn doubt(&mut self) {
+        for line in &mut self.lines {
+            line.epoch = Line::NEVER;
+        }
+    }
+
+    /// Loses its translation: `parked` is the reply key from now on.
+    pub(crate) fn park(&mut self, parked: &Key) {
+        for line in &mut self.lines {
+            (line.header, line.transport) = (hops_delta(line.ttl_hops), Delta::NONE);
+        }
+        let reply = self.line_mut(Direction::Reply);
+        (reply.pair, reply.tail) = (parked.pair(), parked.tail());
+        let original = self.line_mut(Direction::Original);
+        original.exit = parked.link;
+        (original.out_pair, original.out_ports) =
+            (parked.pair().reversed(), parked.ports.reversed());
+        self.doubt();
+    }
+
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        let crosses = self.crosses();
+        for (line, direction) in self.lines.iter_mut().zip([Direction::Original, Direction::Reply])
+        {
+            line.phase = phase;
+            line.plain = phase.plain(direction) | if crosses { Line::CROSSES } else { 0 };
+        }
+    }
+
+    /// Packets and bytes of one direction, but for what has wrapped.
+    pub(super) fn counted(&self, direction: Direction) -> [u32; 2] {
+        let line = self.line(direction);
+        [line.packets, line.bytes]
+    }
+}
+
+impl Line {
+    /// No tables have this epoch.
+    const NEVER: u32 = 0;
+
+    /// Beyond all control bits.
+    const CROSSES: u32 = 1 << 31;
+
+    /// Whether its packets of IPv4 are these.
+    #[inline(always)]
+    pub(crate) fn bears(&self, pair: Pair, tail: Tail) -> bool {
+        self.pair == pair && self.tail == tail
+    }
+
+    /// Whether packets of this tail are its own, if they have its addresses.
+    #[inline(always)]
+    pub(crate) fn bears_tail(&self, tail: Tail) -> bool {
+        self.tail == tail
+    }
+
+    /// Whether a packet with these control bits passes on what is known and changes nothing about it.
+    #[inline(always)]
+    pub(crate) fn passes(&self, tcp_flags: u8, epoch: u32, now: Tick) -> bool {
+        self.epoch == epoch
+            && !self.deadline.is_due(now)
+            && self.plain >> (tcp_flags & Phase::FLAGS) & 1 != 0
+    }
+
+    /// Whether its packets change their family on their way.
+    #[inline(always)]
+    pub(crate) const fn crosses(&self) -> bool {
+        self.plain & Self::CROSSES != 0
+    }
+
+    /// Whether a packet is not too far from home, nor too long.
+    #[inline(always)]
+    pub(crate) fn reaches(&self, hops: u8, longest: usize) -> bool {
+        hops > self.ttl_hops && longest <= usize::from(self.mtu)
+    }
+
+    /// Restarts the clocks and counts a packet that goes over a wire as `wire`.
+    #[inline(always)]
+    pub(crate) fn renew(&mut self, now: Tick, len: u32, wire: &Wire) -> Wrapped {
+        self.deadline = now.after(self.idle);
+        self.count(len, wire)
+    }
+
+    /// Counts a packet that goes over a wire as `wire`.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a packet is at most 65,535 segments")]
+    pub(crate) fn count(&mut self, len: u32, wire: &Wire) -> Wrapped {
+        let (packets, packets_wrapped) = self.packets.overflowing_add(wire.packets as u32);
+        let (bytes, bytes_wrapped) = self.bytes.overflowing_add(len);
+        (self.packets, self.bytes) = (packets, bytes);
+        [packets_wrapped, bytes_wrapped]
+    }
+
+    /// Its packets as they come in, of IPv4: addresses and ports.
+    pub(crate) const fn arriving(&self) -> (Pair, PortPair) {
+        (self.pair, self.tail.ports())
+    }
+
+    /// Its packets as they leave, of IPv4 before and after: addresses and ports.
+    #[inline(always)]
+    pub(crate) const fn leaving(&self) -> (Pair, PortPair) {
+        (self.out_pair, self.out_ports)
+    }
+
+    /// The link that its packets leave by.
+    #[inline(always)]
+    pub(crate) const fn exit(&self) -> LinkId {
+        self.exit
+    }
+
+    /// The NAT gateways on its way.
+    #[inline(always)]
+    pub(crate) const fn meter(&self) -> MeterId {
+        self.meter
+    }
+
+    /// Hops on the path that decrement the time to live.
+    #[inline(always)]
+    pub(crate) const fn ttl_hops(&self) -> u8 {
+        self.ttl_hops
+    }
+
+    /// What the sum over the IPv4 header gains.
+    #[inline(always)]
+    pub(crate) const fn header_delta(&self) -> Delta {
+        self.header
+    }
+
+    /// What the sum over the addresses gains.
+    pub(crate) const fn address_delta(&self) -> Delta {
+        self.header.and(hops_delta(self.ttl_hops).inverse())
+    }
+
+    /// What the sum gains that the transport checksum is of.
+    #[inline(always)]
+    pub(crate) const fn transport_delta(&self) -> Delta {
+        self.transport
+    }
+}
+
+/// What decrementing the time to live adds to the header's sum.
+pub(crate) const fn hops_delta(hops: u8) -> Delta {
+    Delta::adding([hops, 0]).inverse()
+}
+
+/// The change of a packet of the original direction on its way: to a sum over its addresses, and to
+/// one over all that its transport checksum covers.
+fn deltas(original: &Key, reply: &Key) -> (Delta, Delta) {
+    let addresses = |key: &Key| Sum::of(&key.src.octets()).plus(Sum::of(&key.dst.octets()));
+    let ports = |key: &Key| Sum::ZERO.word(key.src_port()).word(key.dst_port());
+    let by_address = Delta::between(addresses(original), addresses(reply));
+    let by_port = Delta::between(ports(original), ports(reply));
+    let transport = match original.protocol {
+        protocol::TCP | protocol::UDP => by_address.and(by_port),
+        protocol::ICMP => by_port,
+        _ => Delta::NONE,
+    };
+    (by_address, transport)
+}
