@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::datagram::{Datagram, SYN, tcp};
 use common::topology::{APP, INTERNET, NAT_A, NAT_PRIVATE, Topology, address};
 use crossbeam::queue::ArrayQueue;
-use dataplane::packet::{Addr, Batch, Direction, Key, LinkId, Verdict};
+use dataplane::packet::{Addr, Batch, Key, LinkId, Verdict};
 use dataplane::path::PATH;
 use dataplane::shared::{Lease, PortPools, PortRange, Remote, Shared, WorkerId};
 use dataplane::state::Shard;

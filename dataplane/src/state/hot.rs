@@ -378,3 +378,81 @@ fn deltas(original: &Key, reply: &Key) -> (Delta, Delta) {
     };
     (by_address, transport)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    fn flow(src: Addr, back: Addr) -> (Hot, Translation) {
+        let host = Addr::v4(Ipv4Addr::new(203, 0, 113, 80));
+        let dst = if src.is_v4() { host } else { Ipv6Addr::LOCALHOST.into() };
+        let reply = Key::new(LinkId(2), protocol::TCP, (host, 443), (back, 1024));
+        let original = Key::new(LinkId(1), protocol::TCP, (src, 40_000), (dst, 443));
+        let translation = Translation { original, reply, mtu: 1500, ttl_hops: 1 };
+        (Hot::new(&translation, Phase::Established), translation)
+    }
+
+    #[test]
+    fn keys_are_as_they_were_given() {
+        let nat = Addr::v4(Ipv4Addr::new(198, 51, 100, 10));
+        for src in [Addr::v4(Ipv4Addr::new(10, 0, 1, 10)), Ipv6Addr::LOCALHOST.into()] {
+            let (hot, translation) = flow(src, nat);
+            let wide = translation.wide();
+            assert_eq!(wide.is_some(), !src.is_v4());
+            assert_eq!(hot.crosses(), !src.is_v4());
+            assert_eq!(hot.key(Direction::Original, || wide.as_ref()), translation.original);
+            assert_eq!(hot.key(Direction::Reply, || wide.as_ref()), translation.reply);
+            let (pair, ports) = hot.line(Direction::Original).leaving();
+            assert_eq!(
+                (pair, ports),
+                (translation.reply.pair().reversed(), PortPair::new(1024, 443))
+            );
+            let mtu6 = if src.is_v4() { 1500 } else { 1520 };
+            assert_eq!((hot.mtu_of(false), hot.mtu_of(true)), (1500, mtu6));
+        }
+    }
+
+    #[test]
+    fn either_direction_keeps_the_flow() {
+        let (mut hot, _) = flow(Addr::v4(Ipv4Addr::new(10, 0, 1, 10)), Addr::UNSPECIFIED);
+        let at = |seconds| Tick::default().after(Span::seconds(seconds));
+        hot.set_clock(Span::seconds(350), at(350));
+        let one = Wire::one(40);
+        let _ = hot.line_mut(Direction::Reply).renew(at(100), 40, &one);
+        assert_eq!(hot.deadline(), at(450));
+        let _ = hot.line_mut(Direction::Original).renew(at(200), 40, &one);
+        assert_eq!(hot.deadline(), at(550));
+        assert_eq!(hot.counted(Direction::Reply), [1, 40]);
+    }
+
+    #[test]
+    fn says_which_counter_has_wrapped() {
+        let (mut hot, _) = flow(Addr::v4(Ipv4Addr::new(10, 0, 1, 10)), Addr::UNSPECIFIED);
+        let line = hot.line_mut(Direction::Original);
+        (line.packets, line.bytes) = (u32::MAX - 1, u32::MAX - 1000);
+        assert_eq!(line.count(1000, &Wire::one(1000)), [false, false]);
+        assert_eq!(line.count(1, &Wire::one(1)), [true, true]);
+        assert_eq!(line.count(1, &Wire::one(1)), [false, false]);
+        assert_eq!(hot.counted(Direction::Original), [1, 1]);
+    }
+
+    #[test]
+    fn what_was_judged_under_other_tables_is_void() {
+        let (mut hot, _) = flow(Addr::v4(Ipv4Addr::new(10, 0, 1, 10)), Addr::UNSPECIFIED);
+        let now = Tick::default();
+        hot.set_clock(Span::seconds(350), now.after(Span::seconds(350)));
+        hot.judge(Direction::Original, 7);
+        hot.judge(Direction::Reply, 7);
+        assert!(
+            hot.is_fresh(Direction::Original, 7, now) && hot.is_fresh(Direction::Reply, 7, now)
+        );
+        hot.judge(Direction::Reply, 8);
+        assert!(
+            !hot.is_fresh(Direction::Original, 7, now) && hot.is_fresh(Direction::Reply, 8, now)
+        );
+        hot.doubt();
+        assert!(!hot.is_fresh(Direction::Reply, 8, now));
+    }
+}

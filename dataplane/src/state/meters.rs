@@ -61,7 +61,10 @@ pub(crate) struct Meters {
 
 /// What got through on one way, by [`Direction`].
 #[derive(Clone, Copy, Debug, Default)]
-struct Traffic([Volume; 2]);
+struct Traffic {
+    packets: [u64; 2],
+    bytes: [u64; 2],
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Volume {
@@ -152,20 +155,19 @@ impl Meters {
     /// A packet has come through.
     #[inline(always)]
     pub(crate) fn pass(&mut self, (meter, direction): (MeterId, Direction), wire: &Wire) {
-        if let Some(Traffic(traffic)) = self.traffic.get_mut(usize::from(meter.0)) {
-            let volume = &mut traffic[direction as usize];
-            volume.packets += wire.packets as u64;
-            volume.bytes += wire.bytes as u64;
+        if let Some(traffic) = self.traffic.get_mut(usize::from(meter.0)) {
+            traffic.packets[direction as usize] += wire.packets as u64;
+            traffic.bytes[direction as usize] += wire.bytes as u64;
         }
     }
 
     /// A packet that had come through is lost before it could leave.
     pub(crate) fn lose(&mut self, packet: &Packet) {
-        if let Some(Traffic(traffic)) = self.traffic.get_mut(usize::from(packet.meter.0)) {
+        let direction = packet.direction() as usize;
+        if let Some(traffic) = self.traffic.get_mut(usize::from(packet.meter.0)) {
             let wire = packet.wire();
-            let volume = &mut traffic[packet.direction() as usize];
-            volume.packets -= wire.packets as u64;
-            volume.bytes -= wire.bytes as u64;
+            traffic.packets[direction] -= wire.packets as u64;
+            traffic.bytes[direction] -= wire.bytes as u64;
         }
         self.enter(packet);
     }
@@ -255,12 +257,10 @@ impl Meters {
 
     fn total(&self, gateway: usize) -> Tally {
         let mut total = self.gateways[gateway].counted;
-        for (way, Traffic(traffic)) in self.ways.iter().zip(&self.traffic) {
+        for (way, traffic) in self.ways.iter().zip(&self.traffic) {
             for (_, side) in way.gateways().filter(|(id, _)| id.index() == gateway) {
-                for (volume, direction) in
-                    traffic.iter().zip([Direction::Original, Direction::Reply])
-                {
-                    let side = side.towards(direction);
+                for direction in [Direction::Original, Direction::Reply] {
+                    let (volume, side) = (traffic.of(direction), side.towards(direction));
                     volume.add_to(&mut total, side.counts_in());
                     volume.add_to(&mut total, side.counts_out());
                 }
@@ -360,6 +360,13 @@ impl Side {
             Self::Source => (Count::PacketsOutToDestination, Count::BytesOutToDestination),
             Self::Destination => (Count::PacketsOutToSource, Count::BytesOutToSource),
         }
+    }
+}
+
+impl Traffic {
+    const fn of(&self, direction: Direction) -> Volume {
+        let at = direction as usize;
+        Volume { packets: self.packets[at], bytes: self.bytes[at] }
     }
 }
 

@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataplane::packet::{
-    Batch, Component, Direction, EniId, LinkId, NatGatewayId, Reason, Verdict,
-};
+use dataplane::packet::{Batch, Component, EniId, LinkId, NatGatewayId, Reason, Verdict};
 use dataplane::path;
 use dataplane::shared::{Shared, WorkerId};
 use dataplane::state::{Counters, GatewayMetrics, Shard, gateway_metrics};
