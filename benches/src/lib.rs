@@ -10,6 +10,7 @@
 
 pub mod contest;
 pub mod decisions;
+pub mod expiry;
 pub mod floor;
 pub mod machine;
 pub mod ours;

@@ -57,6 +57,12 @@ impl Instance {
         Self { tables: self.tables.clone(), shared: Arc::default() }
     }
 
+    /// Ports that are leased, and hashes that workers have claimed.
+    #[must_use]
+    pub fn held(&self) -> (u64, usize) {
+        (self.shared.ports.total(), self.shared.directory.len())
+    }
+
     /// One of its workers, with room for so many flows.
     #[must_use]
     pub fn worker(&self, number: u16, flows: usize) -> Ours {
@@ -75,7 +81,14 @@ impl Ours {
     /// One turn.
     #[inline(never)]
     pub fn turn(&mut self, batch: Batch<'_>) {
-        self.elapsed += TURN;
+        self.carry(batch, TURN);
+        self.expire();
+    }
+
+    /// The first half of a turn that begins so much later than the last: packets.
+    #[inline(always)]
+    pub(crate) fn carry(&mut self, batch: Batch<'_>, later: Duration) {
+        self.elapsed += later;
         self.shard.stamp(self.elapsed);
         self.batch.clear();
         for packet in batch.packets() {
@@ -86,8 +99,18 @@ impl Ours {
             self.batch.push(LinkId(packet.link), frame);
         }
         path::run(&mut self.batch, &mut self.shard, &self.tables);
-        self.shard.expire(&self.tables.timers);
         self.sent += batch.len() as u64;
+    }
+
+    /// The second half: what is due ends. Whether nothing due is left.
+    #[inline(always)]
+    pub(crate) fn expire(&mut self) -> bool {
+        self.shard.expire(&self.tables.timers)
+    }
+
+    /// How much [`expire`](Self::expire) has looked at, flows above all.
+    pub(crate) fn looked_at(&self) -> u64 {
+        self.shard.visited()
     }
 
     /// As many turns as the ring has batches.

@@ -1,10 +1,15 @@
 //! All that `hypertun bench` measures, and what came out.
 
+use std::convert::Infallible;
+use std::hint::black_box;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Cheated;
+use crate::contest::{nanoseconds, quantile, take_turns};
+use crate::decisions::{ROUND, Routes, Rules};
+use crate::expiry::Burst;
 use crate::machine::{self, Machine};
 use crate::profile::{Order, Profile, Size};
 use crate::trials::{self, Cost, Effort, Filled};
@@ -35,6 +40,10 @@ pub struct Outcome {
     pub two_workers: Vec<TwoWorkers>,
     /// Memory that flows occupy.
     pub memory: Vec<Memory>,
+    /// A burst of flows that ends.
+    pub expiry: Vec<Expiry>,
+    /// Decisions by many rules, beside decisions by few.
+    pub decisions: Vec<Decisions>,
     /// What was left out.
     pub skipped: Vec<Skipped>,
 }
@@ -116,6 +125,51 @@ pub struct Memory {
     pub target: Option<f64>,
 }
 
+/// A burst of flows that ends while others go on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Expiry {
+    /// Name of the profile.
+    pub profile: String,
+    /// Flows that end.
+    pub flows: usize,
+    /// The most that a turn looks at.
+    pub looked_at: u64,
+    /// Processor time that a turn spends on what is due while there is more than it may look at, in
+    /// microseconds: the least of three runs.
+    pub median: f64,
+    /// What one turn in a thousand spends, at least.
+    pub p999: f64,
+    /// The most that a turn spends.
+    pub most: f64,
+    /// What that is to be, at most.
+    pub target: Option<f64>,
+    /// Memory that the flows occupied, in MiB.
+    pub occupied: f64,
+    /// What of it was kept when they were gone, in MiB.
+    pub kept: f64,
+    /// What that is to be, at most.
+    pub kept_target: Option<f64>,
+}
+
+/// A decision by many rules, beside one by few.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Decisions {
+    /// By what.
+    pub by: String,
+    /// How many they are, where they are few.
+    pub few: usize,
+    /// How many, where they are many.
+    pub many: usize,
+    /// Nanoseconds by few.
+    pub few_ns: f64,
+    /// Nanoseconds by many.
+    pub many_ns: f64,
+    /// Many in fews.
+    pub ratio: f64,
+    /// What that is to be, at most.
+    pub target: Option<f64>,
+}
+
 /// What was left out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Skipped {
@@ -131,6 +185,11 @@ const FIRST_PACKETS: f64 = 1.5;
 const TWO_WORKERS: f64 = 1.9;
 /// Bytes that a flow is to occupy, at most, at 4 Mi flows.
 const BYTES_A_FLOW: f64 = 384.0;
+/// Processor time that a turn is to spend on what is due, at most, in microseconds.
+pub const EXPIRY: f64 = 100.0;
+/// Memory that may be kept when flows are gone, in MiB, however many there were: a spare huge page or
+/// two of each table, so that what comes and goes around a boundary costs nothing.
+pub const KEPT: f64 = 12.0;
 
 /// Measures what `plan` says; `tell` hears what comes next.
 ///
@@ -145,6 +204,8 @@ pub fn measure(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Outcome, Cheat
         first_packets: Vec::new(),
         two_workers: Vec::new(),
         memory: Vec::new(),
+        expiry: Vec::new(),
+        decisions: Vec::new(),
         skipped: Vec::new(),
     };
     let sizes = if plan.quick { &Profile::NAT44[..1] } else { &Profile::NAT44 };
@@ -166,6 +227,15 @@ pub fn measure(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Outcome, Cheat
         }
         tell(&name);
         outcome.add(&profile, plan)?;
+    }
+    let burst = Profile::NAT44[2];
+    if !plan.quick && named(&burst) {
+        tell(&format!("how {} ends", burst.name()));
+        outcome.expiry.push(Expiry::of(&burst)?);
+    }
+    if plan.only.is_none() {
+        tell("decisions");
+        outcome.decisions = decisions(plan.lasting);
     }
     let place = |name: &String| names.iter().position(|it| it == name);
     outcome.packets.sort_by_key(|it| place(&it.profile));
@@ -260,6 +330,72 @@ impl Outcome {
     }
 }
 
+impl Expiry {
+    /// Measures how a profile's sessions end.
+    ///
+    /// # Errors
+    ///
+    /// When somebody did not do the work, or a turn looked at more than it may.
+    pub fn of(profile: &Profile) -> Result<Self, Cheated> {
+        let burst = Burst::of(profile)?;
+        let mut spent = burst.spent;
+        for _ in 1..RUNS {
+            let again = Burst::of(profile)?.spent;
+            if again.len() != spent.len() {
+                return Err(Cheated("the same flows have not ended in the same turns".to_owned()));
+            }
+            spent.iter_mut().zip(again).for_each(|(least, again)| *least = least.min(again));
+        }
+        let quantile = |part| quantile(spent.iter().copied(), part);
+        Ok(Self {
+            profile: profile.name(),
+            flows: burst.flows,
+            looked_at: burst.looked_at,
+            median: quantile(0.5),
+            p999: quantile(0.999),
+            most: quantile(1.0),
+            target: Some(EXPIRY),
+            occupied: mib(burst.occupied),
+            kept: mib(burst.kept),
+            kept_target: Some(KEPT),
+        })
+    }
+}
+
+/// The same flows end in the same turns so many times, and of each turn the least counts: what else the
+/// machine did meanwhile, it did not do each time.
+const RUNS: usize = 3;
+
+/// Rounds of decisions in a slice: a millisecond or so.
+const SLICE: u32 = 16;
+
+/// Both kinds of decisions.
+#[expect(clippy::cast_precision_loss, reason = "few decisions")]
+fn decisions(lasting: Duration) -> Vec<Decisions> {
+    let beside = |by: &str, counts: [usize; 2], target, decide: &dyn Fn(usize)| {
+        let samples = take_turns::<2, _>(lasting, |who| {
+            let time = nanoseconds(|| (0..SLICE).for_each(|_| decide(who)));
+            Ok::<_, Infallible>(time / f64::from(SLICE) / ROUND as f64)
+        });
+        let samples = samples.unwrap_or_else(|never| match never {});
+        Decisions {
+            by: by.to_owned(),
+            few: counts[0],
+            many: counts[1],
+            few_ns: samples.median(0),
+            many_ns: samples.median(1),
+            ratio: samples.ratio(1, 0),
+            target: Some(target),
+        }
+    };
+    let rules = [Rules::one(), Rules::many()];
+    let routes = [Routes::of(5), Routes::of(500)];
+    vec![
+        beside("rules", [1, 300], 3.0, &|who| _ = black_box(rules[who].round())),
+        beside("routes", [5, 500], 2.0, &|who| _ = black_box(routes[who].round())),
+    ]
+}
+
 /// Ours goes beside the floor on those pages that most of our tables lie in.
 fn packets(profile: &Profile, traffic: &str, cost: Cost, huge: f64) -> Packets {
     let Cost { ours, floor, ratio, huge_floor, huge_ratio } = cost;
@@ -277,6 +413,10 @@ fn packets(profile: &Profile, traffic: &str, cost: Cost, huge: f64) -> Packets {
         target: profile.target().filter(|_| traffic == "64 B"),
         floors: floors.clone(),
     }
+}
+
+fn mib(count: u64) -> f64 {
+    bytes(count) / f64::from(1 << 20)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no memory has 2^52 bytes")]

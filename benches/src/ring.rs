@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use crate::BATCH;
 use crate::profile::{Order, Profile};
-use crate::segment::{SYN_LENGTH, Segment};
+use crate::segment::{BARE_LENGTH, SYN_LENGTH, Segment};
 
 /// Bytes of a cache line, and the unit in which packets are copied.
 pub const LINE: usize = 64;
@@ -77,6 +77,13 @@ impl Ring {
     pub fn open(&mut self, profile: &Profile, sessions: &[u32]) {
         for &number in sessions {
             self.push(profile.segment(number, SYN), SYN_LENGTH);
+        }
+    }
+
+    /// Adds a bare packet of each of these sessions, which are open.
+    pub fn go_on(&mut self, profile: &Profile, sessions: &[u32]) {
+        for &number in sessions {
+            self.push(profile.segment(number, ACK), BARE_LENGTH);
         }
     }
 

@@ -5,9 +5,13 @@
 //! `HYPERTUN_BLESS=1 cargo test -p benches --test instructions` writes it anew.
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that its promise is broken")]
 
-use std::path::{Path, PathBuf};
+mod common;
+
+use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
+
+use common::{output, release};
 
 /// What a count may differ by: other compilers and C libraries move it less.
 const TOLERANCE: f64 = 0.03;
@@ -23,7 +27,7 @@ const HEAD: &str = "\
 
 #[test]
 fn a_packet_takes_as_many_instructions_as_are_kept() {
-    let program = program();
+    let program = release("instructions");
     let cases = output(&mut Command::new(&program));
     let counts: Vec<(&str, f64)> =
         cases.lines().map(|case| (case, count(&program, case))).collect();
@@ -78,26 +82,4 @@ fn count(program: &Path, case: &str) -> f64 {
     let total: f64 = total.unwrap().trim().parse().unwrap();
     assert!(total > packets, "callgrind counted nothing of `counted`");
     total / packets
-}
-
-/// The counted program as users' packets meet it: in the release profile.
-fn program() -> PathBuf {
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--release", "--package", "benches", "--bin", "instructions"]);
-    output(build.arg("--message-format=json")).lines().find_map(executable).unwrap()
-}
-
-/// The executable that cargo says it has made, if it says so here.
-fn executable(message: &str) -> Option<PathBuf> {
-    let message: serde_json::Value = serde_json::from_str(message).ok()?;
-    message["executable"].as_str().map(PathBuf::from)
-}
-
-fn output(command: &mut Command) -> String {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let hint = format!("{program}: run integration/install-test-tools");
-    let output = command.output().expect(&hint);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program}: {}: {said}", output.status);
-    String::from_utf8(output.stdout).unwrap()
 }

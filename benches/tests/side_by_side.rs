@@ -21,13 +21,15 @@ fn run(arguments: &[&str]) -> Vec<u8> {
 }
 
 /// One of each layout, so that it does not take all day.
-const EACH: [&str; 7] = [
+const EACH: [&str; 9] = [
     "no offloads",
     "kernel",
     "NAT gateway, 2 workers",
     "no NAT, 1 worker",
     "slirp4netns",
     "pasta",
+    "floor, NAT64",
+    "hypertun, NAT64",
     "TAYGA",
 ];
 

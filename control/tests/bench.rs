@@ -37,7 +37,11 @@ fn json_has_every_number_beside_its_floor() {
         let two = outcome.two_workers.iter().filter(|it| it.profile == name);
         assert_eq!(two.count(), if left_out { 0 } else { 2 });
     }
-    assert!(outcome.memory.is_empty(), "what few flows occupy says nothing");
+    let (memory, expiry) = (&outcome.memory, &outcome.expiry);
+    assert!(memory.is_empty() && expiry.is_empty(), "what few flows occupy says nothing");
+    let by: Vec<&str> = outcome.decisions.iter().map(|it| it.by.as_str()).collect();
+    assert_eq!(by, ["rules", "routes"]);
+    assert!(outcome.decisions.iter().all(|it| it.few_ns > 0.0 && it.ratio > 0.0));
 }
 
 #[test]

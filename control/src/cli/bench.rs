@@ -151,6 +151,40 @@ fn print(outcome: &Outcome) -> Result<(), Failure> {
             .collect();
         table::print(["MEMORY", "BYTES A FLOW", "TARGET", "IN HUGE PAGES"], &rows)?;
     }
+    if !outcome.expiry.is_empty() {
+        say!("");
+        let rows: Vec<_> = outcome
+            .expiry
+            .iter()
+            .map(|it| {
+                [
+                    it.profile.clone(),
+                    it.looked_at.to_string(),
+                    format!("{:.0}/{:.0}/{:.0}", it.median, it.p999, it.most),
+                    target("<=", it.target),
+                    format!("{:.0} of {:.0}", it.kept, it.occupied),
+                    target("<=", it.kept_target),
+                ]
+            })
+            .collect();
+        let heads =
+            ["EXPIRY", "LOOKED AT", "µs A TURN: MEDIAN/P99.9/MOST", "TARGET", "MIB KEPT", "TARGET"];
+        table::print(heads, &rows)?;
+    }
+    if !outcome.decisions.is_empty() {
+        say!("");
+        let rows: Vec<_> = outcome
+            .decisions
+            .iter()
+            .map(|it| {
+                let [few, many] = [(it.few, it.few_ns), (it.many, it.many_ns)]
+                    .map(|(count, ns)| format!("{ns:.1} by {count}"));
+                let ratio = format!("{:.2}", it.ratio);
+                [it.by.clone(), few, many, ratio, target("<=", it.target)]
+            })
+            .collect();
+        table::print(["DECISIONS", "NS BY FEW", "NS BY MANY", "RATIO", "TARGET"], &rows)?;
+    }
     for skipped in &outcome.skipped {
         say!("\nleft out: {}: {}", skipped.profile, skipped.why);
     }

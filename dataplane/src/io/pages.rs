@@ -1,9 +1,12 @@
 //! Where large tables lie that are looked up at random.
 //!
-//! An array that is zero at first, takes memory when it is touched, and gives it back when told.
-//! The kernel is asked for huge pages (`madvise(2)`, `MADV_HUGEPAGE`): with a million flows each
-//! look-up in pages of 4 KiB also misses the processor's table of pages, which costs more than the
-//! look-up itself.
+//! Memory of the kernel's own, not the allocator's, which keeps what was freed wherever something
+//! above it is still used (malloc(3)): what many flows took would seem taken for ever.
+//!
+//! An array that is zero at first takes memory when it is touched, and gives it back when told. The
+//! kernel is asked for huge pages (`madvise(2)`, `MADV_HUGEPAGE`): with a million flows each look-up
+//! in pages of 4 KiB also misses the processor's table of pages, which costs more than the look-up
+//! itself. An array that is made element by element gives its memory back when it is dropped.
 
 #![expect(unsafe_code, reason = "mapping memory has no safe wrapper")]
 
@@ -19,34 +22,31 @@ use zerocopy::FromZeros;
 pub struct Pages<T> {
     first: NonNull<T>,
     len: usize,
+    /// Where they lie.
+    _mapping: Mapping,
 }
 
 /// What is released at once, in bytes: a huge page.
 pub const HUGE: usize = 2 << 20;
 
 impl<T: FromZeros> Pages<T> {
-    /// `len` zeros. No memory is taken yet.
+    /// `len` zeros, the first of them at the start of a huge page. No memory is taken yet.
     ///
     /// # Panics
     ///
     /// When the process has no address space left for them.
     #[must_use]
     pub fn zeroed(len: usize) -> Self {
-        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
-        let bytes = size_of::<T>() * len.max(1);
-        // JUSTIFICATION: an allocator's memory comes in pages of 4 KiB and cannot be given back in
-        // parts; with huge pages a hit among a million flows takes half the time (bench
-        // `nat44-*-s1032192`).
-        // SAFETY: a new private mapping, at an address that the kernel chooses, aliases nothing.
-        let mapped = unsafe {
-            mmap_anonymous(std::ptr::null_mut(), bytes, protection, flags | MapFlags::NORESERVE)
-        };
-        let start = mapped.expect("a process has address space for its tables");
-        // A wish: where there are no huge pages, small ones serve.
+        let bytes = bytes::<T>(len);
+        let mapping = Mapping::new(bytes + HUGE, MapFlags::NORESERVE);
+        let start = mapping.start.addr().get();
+        // SAFETY: the next huge page begins within the mapping, and `bytes` behind it do too.
+        let first = unsafe { mapping.start.byte_add(start.next_multiple_of(HUGE) - start) };
+        // JUSTIFICATION: with huge pages a hit among a million flows takes half the time (bench
+        // `nat44-*-s1032192`). A wish: where there are none, small ones serve.
         // SAFETY: the advice concerns this mapping alone, and changes none of its bytes.
-        let _ = unsafe { madvise(start, bytes, Advice::LinuxHugepage) };
-        let first = NonNull::new(start.cast()).expect("a mapping does not begin at zero");
-        Self { first, len }
+        let _ = unsafe { madvise(first.as_ptr(), bytes, Advice::LinuxHugepage) };
+        Self { first: first.cast(), len, _mapping: mapping }
     }
 
     /// Makes these elements zero, and gives back the memory of the huge pages that lie among them. An
@@ -78,12 +78,65 @@ impl<T: FromZeros> Pages<T> {
     }
 }
 
+impl<T> Pages<T> {
+    /// What `make` makes, `len` times.
+    ///
+    /// # Panics
+    ///
+    /// When the process has no address space left for them.
+    #[must_use]
+    pub fn made(len: usize, make: impl FnMut() -> T) -> Self {
+        const { assert!(align_of::<T>() <= 4096, "a mapping begins with a page") };
+        // All of it is touched at once: cheaper together than page by page.
+        let mapping = Mapping::new(bytes::<T>(len), MapFlags::POPULATE);
+        let mut pages = Self { first: mapping.start.cast(), len: 0, _mapping: mapping };
+        for element in std::iter::repeat_with(make).take(len) {
+            // SAFETY: the mapping has room for `len` elements, and this place is not yet of the slice.
+            unsafe { pages.first.add(pages.len).write(element) };
+            pages.len += 1;
+        }
+        pages
+    }
+}
+
+/// What so many elements take.
+fn bytes<T>(len: usize) -> usize {
+    size_of::<T>().checked_mul(len).expect("a table fits into the address space")
+}
+
+/// Zeros in pages of their own, until dropped.
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<c_void>,
+    size: usize,
+}
+
+impl Mapping {
+    fn new(bytes: usize, how: MapFlags) -> Self {
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | how);
+        let size = bytes.max(1);
+        // JUSTIFICATION: an allocator's memory comes in pages of 4 KiB, and is not given back when it
+        // could be (test `benches/tests/expiry.rs`).
+        // SAFETY: a new private mapping, at an address that the kernel chooses, aliases nothing.
+        let mapped = unsafe { mmap_anonymous(std::ptr::null_mut(), size, protection, flags) };
+        let start = mapped.expect("a process has address space for its tables");
+        Self { start: NonNull::new(start).expect("a mapping does not begin at zero"), size }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the whole of the mapping that `new` made, to which nobody refers any more.
+        let _ = unsafe { munmap(self.start.as_ptr(), self.size) };
+    }
+}
+
 impl<T> Deref for Pages<T> {
     type Target = [T];
 
     #[inline]
     fn deref(&self) -> &[T] {
-        // SAFETY: the mapping has `len` elements, initialised (to zero at first, as `FromZeros`
+        // SAFETY: the mapping has `len` elements, initialised (one by one, or to zero, as `FromZeros`
         // allows), and lives as long as this.
         unsafe { std::slice::from_raw_parts(self.first.as_ptr(), self.len) }
     }
@@ -99,10 +152,9 @@ impl<T> DerefMut for Pages<T> {
 
 impl<T> Drop for Pages<T> {
     fn drop(&mut self) {
-        let bytes = size_of::<T>() * self.len.max(1);
-        // SAFETY: the whole of the mapping that `zeroed` made, to which nobody refers any more.
-        // `T` is plain data, as `FromZeros` makes likely and `zeroed` alone constructs.
-        let _ = unsafe { munmap(self.first.as_ptr().cast::<c_void>(), bytes) };
+        let elements: *mut [T] = &raw mut **self;
+        // SAFETY: initialised as said above; nobody refers to them any more, and nobody will.
+        unsafe { elements.drop_in_place() };
     }
 }
 
@@ -159,6 +211,16 @@ mod tests {
             }
         }
         bytes
+    }
+
+    #[test]
+    fn drops_what_was_made_and_gives_its_memory_back() {
+        let shared = std::rc::Rc::new(());
+        let pages = Pages::made(100_000, || Some(shared.clone()));
+        assert_eq!((pages.len(), std::rc::Rc::strong_count(&shared)), (100_000, 100_001));
+        assert!(resident(&pages) >= 800_000);
+        drop(pages);
+        assert_eq!(std::rc::Rc::strong_count(&shared), 1);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! in the first bucket from its home on that had room; a look-up ends at a bucket that is not full.
 //! Removal moves displaced claims back.
 
+use std::ops::{Deref, DerefMut};
+
+use crate::io::pages::Pages;
 use crate::shared::WorkerId;
 use crate::state::prefetch;
 
@@ -13,9 +16,20 @@ const WAYS: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     /// As many as a power of two, or none.
-    buckets: Vec<Bucket>,
+    buckets: Buckets,
     len: usize,
 }
+
+/// Where many buckets lie, the system has its memory back when they are gone; for few it would take a
+/// page each.
+#[derive(Debug)]
+enum Buckets {
+    Few(Vec<Bucket>),
+    Many(Pages<Bucket>),
+}
+
+/// As many buckets as fill a page are many.
+const MANY: usize = 4096 / size_of::<Bucket>();
 
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
@@ -67,11 +81,18 @@ impl Claims {
         if was_full {
             self.refill(at);
         }
-        // What many flows needed is given back when they are gone.
-        if self.len == 0 {
-            self.buckets = Vec::new();
-        } else if self.len < self.buckets.len() {
-            self.resize(self.buckets.len() / 2);
+    }
+
+    /// Whether less than a sixteenth of its places are taken: far from where it grows, so that it does
+    /// not do both in turn.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.len * 2 + 1 < self.buckets.len()
+    }
+
+    /// Gives back most of the memory of claims that are gone, where it is sparse.
+    pub(super) fn shrink(&mut self) {
+        if self.is_sparse() {
+            self.resize((self.len / 4).next_power_of_two());
         }
     }
 
@@ -114,7 +135,7 @@ impl Claims {
     }
 
     fn resize(&mut self, buckets: usize) {
-        let old = std::mem::replace(&mut self.buckets, vec![Bucket::default(); buckets]);
+        let old = std::mem::replace(&mut self.buckets, Buckets::new(buckets));
         for claim in old.iter().flat_map(|bucket| bucket.0).filter(|claim| !claim.is_nobody()) {
             self.place(claim);
         }
@@ -146,6 +167,42 @@ pub(super) fn prefetch(site: usize, hash: u64) {
 #[expect(clippy::cast_possible_truncation, reason = "less than the number of buckets")]
 fn home(hash: u64, buckets: usize) -> usize {
     ((u128::from(hash) * buckets as u128) >> 64) as usize
+}
+
+impl Buckets {
+    fn new(count: usize) -> Self {
+        if count < MANY {
+            Self::Few(vec![Bucket::default(); count])
+        } else {
+            Self::Many(Pages::made(count, Bucket::default))
+        }
+    }
+}
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl Deref for Buckets {
+    type Target = [Bucket];
+
+    fn deref(&self) -> &[Bucket] {
+        match self {
+            Self::Few(buckets) => buckets,
+            Self::Many(buckets) => buckets,
+        }
+    }
+}
+
+impl DerefMut for Buckets {
+    fn deref_mut(&mut self) -> &mut [Bucket] {
+        match self {
+            Self::Few(buckets) => buckets,
+            Self::Many(buckets) => buckets,
+        }
+    }
 }
 
 impl Bucket {
@@ -206,6 +263,7 @@ mod tests {
                     prop_assert_eq!(claims.claim(hash, owner), holder);
                 } else {
                     claims.release(hash, owner);
+                    claims.shrink();
                     if model.get(&hash) == Some(&owner) {
                         model.remove(&hash);
                     }
@@ -231,8 +289,9 @@ mod tests {
         for n in 0..100_000 {
             assert_eq!(claims.owner(hash(n)), Some(WorkerId(1)));
             claims.release(hash(n), WorkerId(1));
-            assert!(claims.buckets.len() <= claims.len(), "an eighth of it is used");
+            claims.shrink();
+            assert!(claims.buckets.len() <= 2 * claims.len() + 1, "a sixteenth of it is used");
         }
-        assert_eq!((claims.len(), claims.buckets.capacity()), (0, 0));
+        assert_eq!((claims.len(), claims.buckets.len()), (0, 1));
     }
 }

@@ -14,6 +14,10 @@ use crate::shared::claims::{self, Claims};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WorkerId(pub u16);
 
+/// A part of the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part(usize);
+
 /// Owners of flows by the hashes of their keys.
 #[derive(Debug)]
 pub struct Directory {
@@ -51,10 +55,22 @@ impl Directory {
         if holder == owner { Ok(()) } else { Err(holder) }
     }
 
-    /// Takes back what `owner` claimed; leaves another's claim alone.
-    pub fn release(&self, hash: u64, owner: WorkerId) {
-        if let Some(shard) = self.shard(hash) {
-            shard.change(|claims| claims.release(hash, owner));
+    /// Takes back what `owner` claimed; leaves another's claim alone. Tells which part of the directory
+    /// has memory to [give back](Self::give_back) now.
+    pub fn release(&self, hash: u64, owner: WorkerId) -> Option<Part> {
+        let shard = self.shard(hash)?;
+        let is_sparse = shard.change(|claims| {
+            claims.release(hash, owner);
+            claims.is_sparse()
+        });
+        is_sparse.then(|| Part(place(hash)))
+    }
+
+    /// Gives back memory of claims that are gone. Apart from [`release`](Self::release), for many parts
+    /// come to it at about the same time, and each takes as long as many claims.
+    pub fn give_back(&self, Part(at): Part) {
+        if let Some(shard) = self.shards.get(at) {
+            shard.change(Claims::shrink);
         }
     }
 
@@ -83,10 +99,14 @@ impl Directory {
         self.len() == 0
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the low bits are those that choose")]
     fn shard(&self, hash: u64) -> Option<&Shard> {
-        self.shards.get(hash as usize % SHARDS).map(|shard| &**shard)
+        self.shards.get(place(hash)).map(|shard| &**shard)
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are those that choose")]
+const fn place(hash: u64) -> usize {
+    hash as usize % SHARDS
 }
 
 impl Default for Directory {
@@ -111,6 +131,8 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -122,8 +144,20 @@ mod tests {
         assert_eq!(directory.claim(7 + (1 << 20), WorkerId(2)), Ok(()));
         directory.release(7, WorkerId(2));
         assert_eq!(directory.owner(7), Some(WorkerId(1)));
-        directory.release(7, WorkerId(1));
+        assert_eq!(directory.release(7, WorkerId(1)), None, "one bucket is not worth giving back");
         assert_eq!((directory.owner(7), directory.len()), (None, 1));
+    }
+
+    #[test]
+    fn what_many_claimed_is_given_back_when_told() {
+        let directory = Directory::default();
+        let hashes = || (0..1000).map(|n| n << 40 | n << 54 | 7);
+        assert!(hashes().all(|hash| directory.claim(hash, WorkerId(0)).is_ok()));
+        let sparse: BTreeSet<Part> =
+            hashes().filter_map(|hash| directory.release(hash, WorkerId(0))).collect();
+        assert_eq!(sparse, [Part(7)].into());
+        directory.give_back(Part(7));
+        assert!(directory.is_empty() && !directory.shards[7].lock().is_sparse());
     }
 
     #[test]

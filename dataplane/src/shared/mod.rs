@@ -9,6 +9,7 @@ pub mod tracking;
 use std::sync::Arc;
 
 pub use connections::{Active, Connections};
+pub(crate) use directory::Part;
 pub use directory::{Directory, WorkerId};
 pub(crate) use ports::Standing;
 pub use ports::{Lease, PortPools, PortRange, Remote};

@@ -315,7 +315,10 @@ impl Bits {
 
     /// In order.
     fn ports(&self) -> impl Iterator<Item = u16> {
-        (0..=u16::MAX).filter(|&port| self.words[usize::from(port / 64)] >> (port % 64) & 1 == 1)
+        let words = (0..=u16::MAX).step_by(64).zip(&self.words).filter(|(_, word)| **word != 0);
+        words.flat_map(|(first, &word)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| first + bit)
+        })
     }
 }
 

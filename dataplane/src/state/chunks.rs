@@ -1,14 +1,16 @@
 //! An array that takes memory chunk by chunk, and gives chunks back that nobody uses.
 
+use crate::io::pages::Pages;
+
 /// So many elements come and go together.
 pub(crate) const CHUNK: usize = 512;
 
 /// An array of `T`, each [`Default`] until it is changed.
 #[derive(Debug)]
 pub(crate) struct Chunks<T> {
-    chunks: Vec<Option<Box<[T]>>>,
+    chunks: Vec<Option<Pages<T>>>,
     /// The one that was given back last: what comes and goes around a boundary costs nothing.
-    spare: Option<Box<[T]>>,
+    spare: Option<Pages<T>>,
 }
 
 impl<T: Default> Chunks<T> {
@@ -36,9 +38,8 @@ impl<T: Default> Chunks<T> {
             self.chunks.resize_with(chunk + 1, || None);
         }
         let spare = &mut self.spare;
-        let made = self.chunks[chunk].get_or_insert_with(|| {
-            spare.take().unwrap_or_else(|| (0..CHUNK).map(|_| T::default()).collect())
-        });
+        let made = self.chunks[chunk]
+            .get_or_insert_with(|| spare.take().unwrap_or_else(|| Pages::made(CHUNK, T::default)));
         made[at % CHUNK] = element;
     }
 

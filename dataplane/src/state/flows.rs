@@ -4,6 +4,7 @@
 //! [`Flows::reuse`], which the worker calls between batches: what a packet of the present batch
 //! found stays true to its end.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use arrayvec::ArrayVec;
@@ -79,6 +80,8 @@ pub struct Flows {
     live: Vec<u64>,
     /// Slots that were given up during this batch.
     given_up: Vec<u32>,
+    /// Chunks of slots that became unused, and whose memory is yet to be given back.
+    unused: BTreeSet<usize>,
     limit: usize,
 }
 
@@ -117,6 +120,7 @@ impl Flows {
             taken: Slots::new(slots),
             live: Vec::new(),
             given_up: Vec::new(),
+            unused: BTreeSet::new(),
             limit,
         }
     }
@@ -357,18 +361,25 @@ impl Flows {
     }
 
     /// Lets the slots be used again that were given up since the last call, and gives back the memory
-    /// of many that nobody uses.
-    pub(crate) fn reuse(&mut self) {
+    /// of some that nobody uses; `true` when there are no more such.
+    pub(crate) fn reuse(&mut self) -> bool {
+        let range = |chunk: usize| chunk * CHUNK..(chunk + 1) * CHUNK;
         while let Some(slot) = self.given_up.pop() {
             let slot = slot as usize;
             self.taken.free(slot);
-            let chunk = slot / CHUNK * CHUNK;
-            if self.taken.is_free(chunk..chunk + CHUNK) {
-                self.cold.release(slot);
-                self.wide.release(slot);
-                self.release(slot / BLOCK);
+            if self.taken.is_free(range(slot / CHUNK)) {
+                self.unused.insert(slot / CHUNK);
             }
         }
+        // One a call: the kernel takes microseconds for it, and the last flows of many may go at once.
+        if let Some(chunk) = self.unused.pop_last()
+            && self.taken.is_free(range(chunk))
+        {
+            self.cold.release(chunk * CHUNK);
+            self.wide.release(chunk * CHUNK);
+            self.release(chunk * CHUNK / BLOCK);
+        }
+        self.unused.is_empty()
     }
 
     /// Gives back the hot parts of a block that nobody uses, or of the next one: of neighbours that

@@ -25,14 +25,15 @@ impl Layout {
         let hypertun = programs.join("hypertun");
         let forwarder = match contender {
             Contender::Floor { gso, spin } => {
+                let options = [(!gso).then_some("--no-gso"), spin.then_some("--spin")];
                 let mut command = host.command(programs.join("copy-floor"));
-                command.args(["--inside", "inside", "--outside", "outside"]);
-                command.args(["--inside-address", "10.0.1.10"]);
-                command.args(["--outside-address", "198.51.100.10"]);
-                command.args((!gso).then_some("--no-gso")).args(spin.then_some("--spin"));
-                let floor = Process::start(&mut command, "ready")?;
-                host.shell(TUNS)?;
-                Some(floor)
+                command.args(["--inside-address", "10.0.1.10"]).args(options.iter().flatten());
+                Some(floor(&host, command, TUN_OF_IPV4)?)
+            }
+            Contender::Nat64Floor => {
+                let mut command = host.command(programs.join("copy-floor"));
+                command.args(["--inside-address", "2001:db8:1::10"]);
+                Some(floor(&host, command, TUN_OF_IPV6)?)
             }
             Contender::Kernel => {
                 host.shell(&[OUTSIDE, INSIDE, MASQUERADE].concat())?;
@@ -42,6 +43,7 @@ impl Layout {
                 let file = match topology {
                     Topology::NatGateway => "../topologies/nat-gateway.yaml",
                     Topology::PublicSubnet => "../topologies/public-subnet.yaml",
+                    Topology::Ipv6Only => "../topologies/ipv6-only-nat64.yaml",
                 };
                 let mut command = host.command(&hypertun);
                 command.arg("up").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
@@ -49,11 +51,11 @@ impl Layout {
                 Some(Process::start(&mut command, "ready")?)
             }
             Contender::Slirp4netns => {
-                host.shell(&[OUTSIDE, SOCKETS].concat())?;
+                host.shell(&[OUTSIDE, SOCKETS, BUFFER_SLIRP4NETNS].concat())?;
                 Some(host.shell_until(SLIRP4NETNS, "received tapfd")?)
             }
             Contender::Pasta => {
-                host.shell(&[OUTSIDE, SOCKETS].concat())?;
+                host.shell(&[OUTSIDE, SOCKETS, BUFFER_PASTA].concat())?;
                 let pasta = host.shell_until(PASTA, "")?;
                 host.shell(PASTA_READY)?;
                 Some(pasta)
@@ -87,14 +89,20 @@ impl Layout {
                 let [inside, outside] = match topology {
                     Topology::NatGateway => ["app", "partner.example"],
                     Topology::PublicSubnet => ["web", "visitor.example"],
+                    Topology::Ipv6Only => ["app", "partner.example"],
                 };
                 let mut command = self.hypertun();
                 command.args(["exec", if client { inside } else { outside }, "--"]);
                 command
             }
-            _ => {
+            contender => {
+                let namespace = match (client, contender) {
+                    (false, _) => "server",
+                    (true, Contender::Tayga) => "router",
+                    (true, _) => "client",
+                };
                 let mut command = self.host.command("ip");
-                command.args(["netns", "exec", if client { "client" } else { "server" }]);
+                command.args(["netns", "exec", namespace]);
                 command
             }
         };
@@ -103,18 +111,33 @@ impl Layout {
     }
 }
 
+/// Starts a copy floor, and gives its links addresses.
+fn floor(host: &Host, mut command: Command, inside: &str) -> Result<Process> {
+    command.args(["--inside", "inside", "--outside", "outside"]);
+    command.args(["--outside-address", "198.51.100.10"]);
+    let floor = Process::start(&mut command, "ready")?;
+    host.shell(&[TUNS, inside].concat())?;
+    Ok(floor)
+}
+
 /// Addresses, and below MTUs and queue lengths, are those that hypertun gives its links in
 /// `topologies/nat-gateway.yaml`.
 const TUNS: &str = "
     for side in client server; do ip netns add $side; ip -n $side link set lo up; done
     ip link set inside netns client
     ip link set outside netns server
-    ip -n client address add 10.0.1.10/24 dev inside
     ip -n client link set inside mtu 9001 txqueuelen 4096 up
-    ip -n client route add default dev inside
     ip -n server address add 203.0.113.90/32 dev outside
     ip -n server link set outside mtu 1500 txqueuelen 4096 up
     ip -n server route add default dev outside";
+
+const TUN_OF_IPV4: &str = "
+    ip -n client address add 10.0.1.10/24 dev inside
+    ip -n client route add default dev inside";
+
+const TUN_OF_IPV6: &str = "
+    ip -n client address add 2001:db8:1::10/64 dev inside nodad
+    ip -n client -6 route add default dev inside";
 
 /// A router, and its way to the server.
 const OUTSIDE: &str = "
@@ -154,10 +177,21 @@ const MASQUERADE: &str = "
             }
         }'";
 
-/// Echo requests go by ping sockets, which the kernel gives to nobody unless told.
+/// Who ends connections sends longer packets to the server, too, where it may. Echo requests go by ping
+/// sockets, which the kernel gives to nobody unless told.
 const SOCKETS: &str = "
+    ip -n router link set outside mtu 65535
+    ip -n server link set outside mtu 65535
     ip -n router route add default via 203.0.113.90 dev outside
     ip netns exec router sysctl --quiet --write 'net.ipv4.ping_group_range=0 2147483647'";
+
+/// The most that a client's socket buffers, in bytes. These two lose what their own sockets do not take, or
+/// leave it to wait; so that a client that is as far ahead as the kernel lets it by default is slower.
+const BUFFER_SLIRP4NETNS: &str = "
+    ip netns exec client sysctl --quiet --write 'net.ipv4.tcp_wmem=4096 16384 131072'";
+
+const BUFFER_PASTA: &str = "
+    ip netns exec client sysctl --quiet --write 'net.ipv4.tcp_wmem=4096 16384 262144'";
 
 /// The MTU is what its manual recommends for speed.
 const SLIRP4NETNS: &str = "exec ip netns exec router slirp4netns --netns-type=path --configure \
@@ -178,14 +212,9 @@ const PASTA_READY: &str = "
     done
     cat /run/pasta.said /run/pasta.log; exit 1";
 
+/// The client is on the router itself: a hop less.
 const NAT64: &str = "
-    ip -n router link add inside mtu 1500 txqueuelen 4096 type veth \
-        peer inside mtu 1500 txqueuelen 4096 netns client
-    ip -n router address add 2001:db8:1::1/64 dev inside nodad
-    ip -n router link set inside up
-    ip -n client address add 2001:db8:1::10/64 dev inside nodad
-    ip -n client link set inside up
-    ip -n client route add default via 2001:db8:1::1
+    ip -n router address add 2001:db8:1::10/128 dev lo
     ip netns exec router sysctl --quiet --write net.ipv4.ip_forward=1 \
         net.ipv6.conf.all.forwarding=1
     mkdir /run/tayga

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use benches::outcome::Outcome;
 
 use crate::chart::{Chart, short};
-use crate::contender::{Contender, FLOOR, KERNEL, SPINNING};
+use crate::contender::{Contender, FLOOR, KERNEL, NAT64_FLOOR, SPINNING};
 use crate::measure::{MEASURES, Measure};
 use crate::samples::{Experiment, Samples};
 use crate::statistics::median;
@@ -109,12 +109,12 @@ fn devices(text: &mut String, it: &Experiment, samples: &Samples) {
     let medians = |columns: &[Measure]| {
         let heads: Vec<String> =
             columns.iter().map(|it| format!("{}, {}", it.name, it.unit)).collect();
-        by_contender("", &heads, samples, |contender| {
+        by_contender(&heads, samples.contenders(), |contender| {
             columns.iter().map(|&it| samples.median(contender, it)).collect()
         })
     };
     *text += &medians(speed);
-    for base in [FLOOR, KERNEL, SPINNING] {
+    for base in [FLOOR, KERNEL, NAT64_FLOOR, SPINNING] {
         if samples.rounds(base).is_empty() {
             continue;
         }
@@ -130,7 +130,9 @@ fn devices(text: &mut String, it: &Experiment, samples: &Samples) {
             base.name()
         );
         let heads: Vec<String> = columns.iter().map(|it| it.name.to_owned()).collect();
-        *text += &by_contender("", &heads, samples, |contender| {
+        // It is the floor of such as translate alone.
+        let shown = |it: &Contender| base != NAT64_FLOOR || it.translates();
+        *text += &by_contender(&heads, samples.contenders().filter(shown), |contender| {
             columns.iter().map(|&it| median(samples.ratios(contender, base, it))).collect()
         });
     }
@@ -205,6 +207,34 @@ fn in_memory_tables(text: &mut String, runs: &[Outcome]) {
             }),
         );
     }
+    if !first.expiry.is_empty() {
+        *text += "\nFlows that end while others go on: what a turn does for them, and what is kept of them:\n\n";
+        *text += &table(
+            &[
+                "profile",
+                "looked at in a turn",
+                "µs a turn, median",
+                "99.9 of 100",
+                "most",
+                "MiB kept",
+                "of",
+            ],
+            first.expiry.iter().enumerate().map(|(at, it)| {
+                let of = |value: fn(&benches::outcome::Expiry) -> f64| {
+                    short(median(runs.iter().map(|run| value(&run.expiry[at]))))
+                };
+                vec![
+                    it.profile.clone(),
+                    format!("at most {}", it.looked_at),
+                    of(|it| it.median),
+                    of(|it| it.p999),
+                    of(|it| it.most),
+                    of(|it| it.kept),
+                    of(|it| it.occupied),
+                ]
+            }),
+        );
+    }
     for skipped in &first.skipped {
         let _ = writeln!(text, "\nLeft out: {}: {}.", skipped.profile, skipped.why);
     }
@@ -222,14 +252,12 @@ fn target(it: &Reached) -> Vec<String> {
 }
 
 fn by_contender(
-    corner: &str,
     heads: &[String],
-    samples: &Samples,
+    contenders: impl Iterator<Item = Contender>,
     values: impl Fn(Contender) -> Vec<f64>,
 ) -> String {
-    let heads: Vec<&str> =
-        std::iter::once(corner).chain(heads.iter().map(String::as_str)).collect();
-    let rows = samples.contenders().map(|contender| {
+    let heads: Vec<&str> = std::iter::once("").chain(heads.iter().map(String::as_str)).collect();
+    let rows = contenders.map(|contender| {
         let values = values(contender).into_iter().map(short);
         std::iter::once(contender.name()).chain(values).collect()
     });

@@ -1,8 +1,10 @@
 //! What is to be reached, and in how many rounds it was.
 
-use benches::outcome::Outcome;
+use benches::outcome::{Expiry, Outcome};
 
-use crate::contender::{Contender, FLOOR, KERNEL, NAT_GATEWAY, SLIRP4NETNS, SPINNING};
+use crate::contender::{
+    Contender, FLOOR, KERNEL, NAT_GATEWAY, NAT64, NAT64_FLOOR, SLIRP4NETNS, SPINNING, TAYGA,
+};
 use crate::measure::{IDLE, MEASURES, Measure, TCP_OUT, UDP};
 use crate::samples::Samples;
 use crate::statistics::median;
@@ -43,23 +45,26 @@ impl Reached {
 /// Targets of the way through TUN devices.
 pub(crate) fn through_devices(samples: &Samples) -> Vec<Reached> {
     let named = |name| MEASURES.into_iter().find(|it| it.name == name).unwrap_or(TCP_OUT);
-    let beside = |measure: Measure, base: Contender, bound| Reached {
+    let ratios = |contender, measure: Measure, base: Contender, bound| Reached {
         what: measure.name.to_owned(),
         unit: format!("times {}", base.name()),
         bound,
-        values: samples.ratios(NAT_GATEWAY, base, measure),
+        values: samples.ratios(contender, base, measure),
     };
-    let mut reached = vec![
-        beside(TCP_OUT, FLOOR, Bound::AtLeast(0.9)),
-        beside(named("TCP in, 1 stream"), FLOOR, Bound::AtLeast(0.9)),
-        beside(named("TCP out, 4 streams"), FLOOR, Bound::AtLeast(0.9)),
-        beside(named("TCP in, 4 streams"), FLOOR, Bound::AtLeast(0.9)),
+    let beside = |measure, base, bound| ratios(NAT_GATEWAY, measure, base, bound);
+    let nat64 = |measure, base, bound| ratios(NAT64, measure, base, bound);
+    let tcp = ["TCP out, 1 stream", "TCP in, 1 stream", "TCP out, 4 streams", "TCP in, 4 streams"];
+    let mut reached: Vec<Reached> =
+        tcp.map(|name| beside(named(name), FLOOR, Bound::AtLeast(0.9))).into();
+    reached.extend([
         beside(TCP_OUT, KERNEL, Bound::AtLeast(0.55)),
         beside(TCP_OUT, SLIRP4NETNS, Bound::AtLeast(1.8)),
         beside(UDP, FLOOR, Bound::AtLeast(0.9)),
         beside(UDP, SLIRP4NETNS, Bound::AtLeast(2.0)),
         beside(named("p50 at 10 %"), SPINNING, Bound::AtMost(1.5)),
-    ];
+    ]);
+    reached.extend(tcp.map(|name| nat64(named(name), NAT64_FLOOR, Bound::AtLeast(0.9))));
+    reached.extend(tcp.map(|name| nat64(named(name), TAYGA, Bound::AtLeast(10.0))));
     reached.push(Reached {
         what: IDLE.name.to_owned(),
         unit: IDLE.unit.to_owned(),
@@ -108,6 +113,27 @@ pub(crate) fn in_memory(runs: &[Outcome]) -> Vec<Reached> {
             unit: "bytes a flow".to_owned(),
             bound: Bound::AtMost(target),
             values: runs.iter().map(|run| run.memory[at].bytes_a_flow).collect(),
+        });
+    }
+    for (at, it) in first.expiry.iter().enumerate() {
+        let mut reach = |what: &str, unit: &str, target: Option<f64>, value: fn(&Expiry) -> f64| {
+            reached.extend(target.map(|target| Reached {
+                what: format!("{}, {what}", it.profile),
+                unit: unit.to_owned(),
+                bound: Bound::AtMost(target),
+                values: runs.iter().map(|run| value(&run.expiry[at])).collect(),
+            }));
+        };
+        reach("most that a turn does for what is due", "µs", it.target, |it| it.most);
+        reach("memory kept of flows that are gone", "MiB", it.kept_target, |it| it.kept);
+    }
+    for (at, it) in first.decisions.iter().enumerate() {
+        let Some(target) = it.target else { continue };
+        reached.push(Reached {
+            what: format!("a decision by {} {}", it.many, it.by),
+            unit: format!("times one by {}", it.few),
+            bound: Bound::AtMost(target),
+            values: runs.iter().map(|run| run.decisions[at].ratio).collect(),
         });
     }
     reached
