@@ -251,12 +251,10 @@ pub(super) fn quoted(message: Message<'_>, quote: &[u8], link: LinkId) -> Result
         }
         _ => return Err(Reason::Malformed),
     };
-    // A later fragment quotes no ports.
-    if offset != 0 {
-        return Err(Reason::IcmpUnmatched);
-    }
     let segment = quote.get(transport..).ok_or(Reason::Malformed)?;
     let ports = match protocol {
+        // A later fragment quotes none.
+        _ if offset != 0 => PortPair::NONE,
         // Both begin with the ports; a UDP header is all that must be quoted of either.
         protocol::TCP | protocol::UDP => Udp::of(segment).ok_or(Reason::Malformed)?.ports(),
         protocol::ICMP | protocol::ICMPV6 => {

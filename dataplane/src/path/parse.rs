@@ -6,8 +6,8 @@
 
 use crate::io::SLOT;
 use crate::packet::{Addr, Answer, Batch, Key, Kind, Packet, Reason, Tail, Verdict};
-use crate::path::fragment;
 use crate::path::headers::{Message, Network, Transport, quoted, short, tcp, udp};
+use crate::path::{fragment, nat64};
 use crate::state::{Flows, MeterId, Shard};
 use crate::tables::Tables;
 use crate::wire::ipv4::{self, Ipv4};
@@ -102,7 +102,11 @@ fn uncommon(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard, table
     if let Err(reason) = placed {
         let component = tables.component_at(packet.key.link);
         packet.meter = MeterId::NONE;
-        packet.verdict = Verdict::Drop { reason, component, answer: Answer::Silence };
+        let answer = match reason {
+            Reason::ExtensionHeaders => nat64::owed_for_chain(packet, bytes, tables),
+            _ => Answer::Silence,
+        };
+        packet.verdict = Verdict::Drop { reason, component, answer };
     }
 }
 
