@@ -77,7 +77,7 @@ pub(super) const fn reason(refusal: Refusal) -> Reason {
             Reason::ExtensionHeaders
         }
         Refusal::TimeExceeded => Reason::TtlExpired,
-        Refusal::TooBig { .. } | Refusal::CutFirst => Reason::MtuExceeded,
+        Refusal::TooBig { .. } => Reason::MtuExceeded,
         Refusal::IllegalSource
         | Refusal::SourceRoute
         | Refusal::ZeroChecksum

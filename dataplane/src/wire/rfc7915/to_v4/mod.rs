@@ -53,9 +53,6 @@ pub fn translate(
     }
     let longest = ipv4::HEADER + transport.longest(payload, frame.offload);
     let fragment = cut_at(longest, hop)?;
-    if fragment.is_some() && frame.offload.segmented().is_some() {
-        return Err(Refusal::CutFirst);
-    }
 
     let was = Ends {
         source: old.header.source,

@@ -51,9 +51,6 @@ pub fn translate(
     };
     let longest = transport.longest(payload, frame.offload);
     let fragment = cut_at(&old, longest, hop)?;
-    if fragment.is_some() && frame.offload.segmented().is_some() {
-        return Err(Refusal::CutFirst);
-    }
 
     let was =
         Ends { source: old.source, destination: old.destination, ports: transport::ports(payload) };
