@@ -232,6 +232,9 @@ impl Teller<'_> {
                 (walked, Some(admitted))
             }
             Err(Refusal::Elsewhere(_)) => unreachable!("one shard owns every flow"),
+            Err(Refusal::Stateless(_)) => {
+                unreachable!("nothing but an error passes without a flow")
+            }
             Err(Refusal::Denied(Denial { reason, answer, .. })) => {
                 walked.verdict = if answer == Answer::Silence { "dropped" } else { "rejected" };
                 walked.reason = Some(reason.label());

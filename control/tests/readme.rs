@@ -64,6 +64,7 @@ fn topologies_in_the_readme_are_right() {
 fn timers_are_as_documented() {
     let Timers {
         nat_tcp_idle,
+        nat_tcp_transitory,
         nat_udp_idle,
         nat_icmp_idle,
         nat_port_rest,
@@ -78,6 +79,7 @@ fn timers_are_as_documented() {
         forwarding: _,
         enis: _,
     } = Timers::default();
+    assert_eq!(nat_tcp_transitory, None, "AWS makes no difference");
     let rows = [
         ("NAT gateway: mapping of TCP", nat_tcp_idle, "NAT-7"),
         ("NAT gateway: mapping of UDP", nat_udp_idle, "NAT-10"),

@@ -130,7 +130,7 @@ impl World {
             Err(Refusal::Denied(Denial { reason, component, .. })) => {
                 Err((reason, component.unwrap()))
             }
-            Err(Refusal::Elsewhere(_)) => unreachable!("one shard owns every flow"),
+            Err(other) => unreachable!("one shard owns every flow: {other:?}"),
         }
     }
 

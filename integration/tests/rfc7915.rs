@@ -30,26 +30,22 @@ fn run(topology: &str, suite: &str, prefix: &str, replaced: &[(&str, &str)]) -> 
 const WELL_KNOWN: &str = "64:ff9b::/96";
 
 #[test]
-#[ignore = "`profile.nat64` is not supported yet"]
 fn a_stateless_translator_is_that_of_the_rfc() {
     let cases = run("stateless.yaml", "stateless", WELL_KNOWN, &[]);
     assert!(cases >= 150, "{cases} cases");
 }
 
 #[test]
-#[ignore = "`profile.nat64` is not supported yet"]
 fn a_stateful_translator_gives_ports_and_takes_them_back() {
     assert!(run("stateful.yaml", "stateful", WELL_KNOWN, &[]) >= 15);
 }
 
 #[test]
-#[ignore = "`profile.nat64` is not supported yet"]
 fn a_nat_gateway_does_less_than_the_rfc() {
     assert!(run("stateful.yaml", "aws", WELL_KNOWN, &[("rules: rfc", "rules: aws")]) >= 20);
 }
 
 #[test]
-#[ignore = "`profile.nat64` is not supported yet"]
 fn a_prefix_has_any_length() {
     for prefix in [
         "3fff:1::/32",

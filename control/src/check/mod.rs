@@ -19,7 +19,6 @@ mod limits;
 mod names;
 mod nat64;
 mod nat_gateways;
-mod not_yet;
 mod profile;
 mod routes;
 mod summary;
@@ -165,7 +164,6 @@ fn check(
         profile: check.profile(),
     };
     check.ids(&topology);
-    check.not_yet();
     debug_assert!(
         faults.any_error()
             || topology.subnets.len() == model.subnets.len()

@@ -11,7 +11,7 @@ use dataplane::time::Span;
 
 use crate::check::{Check, Nat64};
 use crate::diagnostic::Fault;
-use crate::model::{At, IcmpErrorsWord, Platform, PortRange};
+use crate::model::{At, IcmpErrorsWord, Nat64Rules, Platform, PortRange};
 
 /// What AWS leaves open, decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,6 +254,9 @@ impl Setting for IcmpErrors {
     }
 }
 
+/// A TCP connection that opens or closes (RFC 6146 s. 4, TCP_TRANS; RFC 5382 s. 5).
+const RFC_TCP_TRANSITORY: Span = Span::seconds(4 * 60);
+
 impl Check<'_, '_> {
     pub(super) fn profile(&mut self) -> Profile {
         let mut profile = self.chosen();
@@ -262,7 +265,31 @@ impl Check<'_, '_> {
         }
         let written = self.model.profile.as_ref().and_then(|it| it.nat64.as_ref());
         profile.nat64 = written.and_then(|it| self.nat64(it));
+        if profile.nat64.as_ref().is_some_and(|it| it.rules == Nat64Rules::Rfc) {
+            self.keep_to_the_rfc(&mut profile);
+        }
         profile
+    }
+
+    /// What RFC 6146 s. 4 has in the place of AWS's timers, where the file sets nothing, and no segments that are
+    /// made shorter.
+    fn keep_to_the_rfc(&self, profile: &mut Profile) {
+        let Some(written) = &self.model.profile else { return };
+        let timers = &mut profile.timers;
+        timers.nat_tcp_idle = Span::seconds(2 * 3600 + 4 * 60);
+        timers.nat_tcp_transitory = Some(RFC_TCP_TRANSITORY);
+        if written.nat_port_rest.is_none() {
+            timers.nat_port_rest = RFC_TCP_TRANSITORY;
+        }
+        if written.nat_udp_idle_timeout.is_none() {
+            timers.nat_udp_idle = Span::seconds(5 * 60);
+        }
+        if written.nat_icmp_idle_timeout.is_none() {
+            timers.nat_icmp_idle = Span::seconds(60);
+        }
+        if written.nat_mss_clamp.is_none() {
+            profile.choices.nat_mss_clamp = u16::MAX;
+        }
     }
 
     /// Whether `written` is; else it is a fault.

@@ -129,7 +129,7 @@ impl Check<'_, '_> {
                 ),
                 "route IPv4 by an internet gateway or a NAT gateway",
             ),
-            (RouteTarget::NatGateway(_), IpNet::V6(block)) if block != NAT64 => (
+            (RouteTarget::NatGateway(_), IpNet::V6(block)) if !self.is_nat64(block) => (
                 format!(
                     "a route to {block} by a NAT gateway, which of IPv6 takes {NAT64} and nothing else"
                 ),
@@ -140,6 +140,16 @@ impl Check<'_, '_> {
         };
         let fault = Fault::error(destination.place, message);
         self.faults.push(fault.label(target.place, "the gateway").help(help));
+    }
+
+    /// Whether NAT gateways translate what lies in `block`: of the RFCs' translators a profile may name others.
+    fn is_nat64(&self, block: Ipv6Net) -> bool {
+        let Some(nat64) = self.model.profile.as_ref().and_then(|it| it.nat64.as_ref()) else {
+            return block == NAT64;
+        };
+        let mut mappings = nat64.mappings.iter().flat_map(|it| &it.value);
+        block == nat64.prefix.map_or(NAT64, |it| it.value)
+            || mappings.any(|it| it.ipv6.is_some_and(|ipv6| ipv6.value == block))
     }
 
     /// What `target` means: `blackhole`, a name, or `kind/name`.

@@ -5,6 +5,7 @@
 
 mod names;
 mod rules;
+mod translator;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -91,6 +92,7 @@ impl Compiler<'_> {
             internet: self.internet(),
             timers: self.timers(),
             choices: topology.profile.choices,
+            translator: translator::translator(&topology.profile, &ids.nat_gateways),
         }
     }
 

@@ -3,7 +3,9 @@
 //! A name stands for the private address where both are in one VPC, else for the public one, else for the private one; of
 //! the families that both have, IPv4 comes first. An address of IPv6 that the internet knows is public.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+
+use dataplane::wire::rfc6052::Prefix;
 
 use crate::check::{Endpoint, Topology, is_global};
 use crate::explain::Error;
@@ -35,12 +37,21 @@ pub(super) fn find(topology: &Topology, from: &str, to: &str) -> Result<Ends, Er
     });
     ends.ok_or_else(|| {
         let mapped = theirs.iter().find_map(|it| match it {
-            IpAddr::V4(v4) => Some(format!("; by NAT64, {to} is 64:ff9b::{v4}")),
+            IpAddr::V4(v4) => Some(format!("; by NAT64, {to} is {}", mapped(topology, *v4))),
             IpAddr::V6(_) => None,
         });
         let advice = mapped.unwrap_or_default();
         Error::NoFamily { from: from.to_owned(), to: to.to_owned(), advice }
     })
+}
+
+/// An address of IPv4, as NAT gateways have it in IPv6.
+fn mapped(topology: &Topology, address: Ipv4Addr) -> String {
+    let prefix = topology.profile.nat64.as_ref().map(|nat64| nat64.prefix);
+    match prefix.map(|it| Prefix::new(it.network(), it.prefix_len())) {
+        Some(Ok(prefix)) if prefix != Prefix::WELL_KNOWN => prefix.embed(address).to_string(),
+        _ => format!("64:ff9b::{address}"),
+    }
 }
 
 /// The family of an address, in a word.

@@ -16,7 +16,8 @@ use crate::wire::protocol;
 use crate::wire::virtio::VirtioNetHdr;
 
 /// Cuts the packet that `frame` describes into fragments of at most `mtu` bytes each, in
-/// order, and destroys it thereby. A packet that fits is handed on as it is.
+/// order, and destroys it thereby. A packet that fits is handed on as it is, but for a fragment header that it
+/// does not need.
 ///
 /// Its checksums must be finished. It may itself be a fragment. Options without the copy flag are
 /// in the first fragment only.
@@ -28,6 +29,9 @@ use crate::wire::virtio::VirtioNetHdr;
 /// is not cut.
 pub fn fragment(slot: &mut [u8], frame: Frame, mtu: usize, each: &mut Each<'_>) -> io::Result<()> {
     let packet = frame.packet(slot).ok_or_else(malformed)?;
+    if let Some(frame) = unfragmented(packet, frame, mtu) {
+        return each(slot, frame);
+    }
     if packet.len() <= mtu {
         return each(slot, frame);
     }
@@ -54,6 +58,23 @@ pub fn fragment(slot: &mut [u8], frame: Frame, mtu: usize, each: &mut Each<'_>) 
         at += payload;
     }
     Ok(())
+}
+
+/// Takes the fragment header of IPv6 away from a packet that is whole, and fits without it: the last segment of a
+/// super-packet whose others are cut. Such a header says nothing (RFC 6946, RFC 8021).
+fn unfragmented(packet: &mut [u8], frame: Frame, mtu: usize) -> Option<Frame> {
+    let is_v6 = packet.first()? >> 4 == 6;
+    if !is_v6 || packet.len() > mtu.saturating_add(FRAGMENT) || frame.offload != VirtioNetHdr::PLAIN
+    {
+        return None;
+    }
+    let header = Header::of_v6(packet).filter(|header| header.offset == 0 && !header.more)?;
+    let (network, rest) = header.bytes.split_at(ipv6::HEADER);
+    let mut network = *Ipv6::of(network)?;
+    network.next_header = FragmentHeader::of(rest)?.next_header;
+    network.payload_length -= u16::try_from(FRAGMENT).ok()?;
+    *Ipv6::of_mut(packet.get_mut(FRAGMENT..)?)? = network;
+    Some(Frame { start: frame.start + FRAGMENT, len: frame.len - FRAGMENT, ..frame })
 }
 
 /// The longest header: fifteen words.

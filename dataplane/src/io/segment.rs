@@ -7,6 +7,7 @@
 use std::io;
 
 use crate::io::Frame;
+use crate::wire::chain::FragmentHeader;
 use crate::wire::checksum::{Delta, Sum};
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
@@ -45,7 +46,7 @@ pub fn complete_checksum(packet: &mut [u8], offload: VirtioNetHdr) -> io::Result
 /// Cuts the super-packet that `frame` describes into segments of `gso_size` bytes of payload, in
 /// order, and destroys it thereby.
 ///
-/// Each segment has lengths, IPv4 identification and checksum, and TCP sequence number and control
+/// Each segment has lengths, identification, IPv4 checksum, and TCP sequence number and control
 /// bits of its own; its transport checksum is still partial, for [`complete_checksum`] or a device
 /// to finish.
 ///
@@ -142,6 +143,16 @@ impl Template {
         } else {
             let header = Ipv6::of_mut(network)?;
             header.payload_length.set(length - u16::try_from(ipv6::HEADER).ok()?);
+            let is_fragmented = header.next_header == protocol::FRAGMENT;
+            if is_fragmented
+                && let Some(header) = FragmentHeader::of_mut(network.get_mut(ipv6::HEADER..)?)
+            {
+                // Each segment is a datagram; the low half is what it had in IPv4 (RFC 7915 s. 4.1).
+                let [high, low] =
+                    [header.identification.get() >> 16 << 16, header.identification.get() & 0xffff];
+                let low = (low + u32::try_from(index).ok()?) & 0xffff;
+                header.identification.set(high | low);
+            }
         }
         let length = length - self.transport;
         let shorter = Delta::between(Sum::ZERO.word(self.transport_length), Sum::ZERO.word(length));

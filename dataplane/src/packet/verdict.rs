@@ -58,6 +58,13 @@ pub enum Answer {
         /// Where the field stands in the packet, in bytes.
         pointer: u16,
     },
+    /// ICMP "destination unreachable" (RFC 792, RFC 4443 s. 3.1).
+    Unreachable {
+        /// Who tells.
+        by: Teller,
+        /// Its code, of the sender's family.
+        code: u8,
+    },
     /// ICMP "time exceeded in transit" (RFC 792).
     TimeExceeded {
         /// Who tells.

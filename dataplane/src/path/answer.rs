@@ -8,9 +8,8 @@ use etherparse::{Icmpv4Type, Icmpv6Type, IpHeaders, PacketBuilder, PacketBuilder
 
 use crate::packet::{Addr, Answer, Packet, SubnetId, Teller};
 use crate::path::headers::{self, Message, Network};
-use crate::tables::{AclRule, Classifier, PeerOf, Place, Tables};
+use crate::tables::{AclRule, Classifier, PeerOf, Place, Tables, Translator};
 use crate::wire::ipv6::MINIMUM_MTU;
-use crate::wire::rfc6052::Prefix;
 use crate::wire::tcp::{Tcp, flags};
 
 /// Time to live of what the emulator itself sends (RFC 1700).
@@ -36,6 +35,7 @@ pub(super) fn compose(
         Answer::Reset { .. } => reset(packet, bytes, (src, dst)).ok(),
         Answer::FragmentationNeeded { by, mtu } => error(by, Told::TooLarge(mtu)),
         Answer::ParameterProblem { by, pointer } => error(by, Told::Erroneous(pointer)),
+        Answer::Unreachable { by, code } => error(by, Told::Unreachable(code)),
         Answer::TimeExceeded { by } => error(by, Told::TooFar),
     }
 }
@@ -49,14 +49,19 @@ fn address(by: Teller, to: IpAddr, tables: &Tables) -> Option<IpAddr> {
         (Teller::Router(subnet), IpAddr::V6(_)) => {
             return tables.subnet(subnet).ipv6_router.map(Into::into);
         }
-        (Teller::NatGateway(id), _) => tables.nat_gateway(id).primary(),
+        (Teller::NatGateway(id), _) => {
+            let is_private = to.is_ipv4() && !tables.internet.contains_key(&to.into());
+            let translator = tables.translator.as_ref().filter(|_| !is_private);
+            let own = translator.and_then(Translator::own);
+            own.unwrap_or_else(|| tables.nat_gateway(id).primary())
+        }
         (Teller::RouterBehind(id), _) => tables.subnet(tables.nat_gateway(id).subnet).router,
     };
     // A NAT gateway, and all that is behind one, is of IPv4: to a sender of IPv6 it comes as what is
     // translated there.
     Some(match to {
         IpAddr::V4(_) => address.into(),
-        IpAddr::V6(_) => Prefix::WELL_KNOWN.embed(address.to_v4()?).into(),
+        IpAddr::V6(_) => tables.prefix().embed(address.to_v4()?).into(),
     })
 }
 
@@ -67,6 +72,7 @@ fn origin(answer: Answer, tables: &Tables) -> Option<SubnetId> {
         Answer::Reset { from } => Some(from),
         Answer::FragmentationNeeded { by, .. }
         | Answer::ParameterProblem { by, .. }
+        | Answer::Unreachable { by, .. }
         | Answer::TimeExceeded { by } => Some(match by {
             Teller::Router(subnet) => subnet,
             Teller::NatGateway(id) | Teller::RouterBehind(id) => tables.nat_gateway(id).subnet,
@@ -141,6 +147,8 @@ enum Told {
     TooLarge(u16),
     /// A header field is wrong that stands there.
     Erroneous(u16),
+    /// It does not get there, for the reason of this code.
+    Unreachable(u8),
     /// The time to live has ended.
     TooFar,
 }
@@ -181,6 +189,10 @@ impl Told {
                 let problem = ParameterProblemHeader::PointerIndicatesError(pointer);
                 Icmpv4Type::ParameterProblem(problem)
             }
+            Self::Unreachable(code_u8) => {
+                let type_u8 = crate::wire::icmpv4::kind::UNREACHABLE;
+                Icmpv4Type::Unknown { type_u8, code_u8, bytes5to8: [0; 4] }
+            }
             Self::TooFar => Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit),
         }
     }
@@ -193,6 +205,10 @@ impl Told {
                 code: ParameterProblemCode::ErroneousHeaderField,
                 pointer: pointer.into(),
             }),
+            Self::Unreachable(code_u8) => {
+                let type_u8 = crate::wire::icmpv6::kind::UNREACHABLE;
+                Icmpv6Type::Unknown { type_u8, code_u8, bytes5to8: [0; 4] }
+            }
             Self::TooFar => Icmpv6Type::TimeExceeded(TimeExceededCode::HopLimitExceeded),
         }
     }

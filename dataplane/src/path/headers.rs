@@ -229,8 +229,14 @@ impl<'b> Message<'b> {
 
 /// The key of the packets that the one quoted in the ICMP error `message` answers: they come the way
 /// that the error came, by `link`. Quoted are its headers and at least eight bytes of its payload (RFC
-/// 792, RFC 4443 s. 2.4), and it is of the error's own family.
-pub(super) fn quoted(message: Message<'_>, quote: &[u8], link: LinkId) -> Result<Key, Reason> {
+/// 792, RFC 4443 s. 2.4), and it is of the error's own family. A later fragment has no ports: it will do
+/// `without` alone.
+pub(super) fn quoted(
+    message: Message<'_>,
+    quote: &[u8],
+    link: LinkId,
+    without: bool,
+) -> Result<Key, Reason> {
     let version = quote.first().map(|first| first >> 4);
     let (ends, protocol, transport, offset) = match (message, version) {
         (Message::V4(_), Some(4)) => {
@@ -251,12 +257,10 @@ pub(super) fn quoted(message: Message<'_>, quote: &[u8], link: LinkId) -> Result
         }
         _ => return Err(Reason::Malformed),
     };
-    // A later fragment quotes no ports.
-    if offset != 0 {
-        return Err(Reason::IcmpUnmatched);
-    }
     let segment = quote.get(transport..).ok_or(Reason::Malformed)?;
     let ports = match protocol {
+        _ if offset != 0 && without => PortPair::NONE,
+        _ if offset != 0 => return Err(Reason::IcmpUnmatched),
         // Both begin with the ports; a UDP header is all that must be quoted of either.
         protocol::TCP | protocol::UDP => Udp::of(segment).ok_or(Reason::Malformed)?.ports(),
         protocol::ICMP | protocol::ICMPV6 => {

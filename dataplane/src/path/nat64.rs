@@ -6,8 +6,11 @@
 
 use crate::io::SLOT;
 use crate::packet::batch::Outer;
-use crate::packet::{Addr, Key, Kind, Packet, PortPair, Reason};
+use crate::packet::{Addr, Answer, Key, Kind, Packet, PortPair, Reason, Teller};
 use crate::state::{Hot, Line};
+use crate::tables::{Place, Tables, Target, Translator};
+use crate::wire::chain::Chain;
+use crate::wire::ipv6::Ipv6;
 use crate::wire::rfc7915::{Deltas, Ends, Hop, Quoting, Refusal, Translated, to_v4, to_v6};
 
 /// Translates one more whole packet of a flow that is sure to go on, whose answers come as `opposite`;
@@ -41,13 +44,14 @@ pub(super) fn change(
     outer: Outer,
     (hot, opposite): (&Hot, &Key),
     identification: u16,
+    tables: &Tables,
 ) -> Result<Option<u16>, Refusal> {
     let hop = Hop {
         hops: hot.ttl_hops(),
         mtu4: hot.mtu_of(false),
         mtu6: hot.mtu_of(true),
-        // The path is known, so nothing is cut to what every path carries.
-        lowest_mtu6: hot.mtu_of(true),
+        // The path is known, so nothing is cut to what every path carries, unless the RFC is to be kept to.
+        lowest_mtu6: tables.strict().map_or(hot.mtu_of(true), |_| Translator::LOWEST_MTU6),
         identification,
     };
     let frame = packet.frame();
@@ -73,13 +77,50 @@ pub(super) const fn reason(refusal: Refusal) -> Reason {
             Reason::ExtensionHeaders
         }
         Refusal::TimeExceeded => Reason::TtlExpired,
-        Refusal::TooBig { .. } | Refusal::CutFirst => Reason::MtuExceeded,
+        Refusal::TooBig { .. } => Reason::MtuExceeded,
         Refusal::IllegalSource
         | Refusal::SourceRoute
         | Refusal::ZeroChecksum
         | Refusal::FragmentedIcmp
         | Refusal::Untranslatable
         | Refusal::NoRoom => Reason::Untranslatable,
+    }
+}
+
+/// What the sender of a packet that is not translated is owed: all that RFC 7915 s. 4.1, 4.4, 5.1 and 5.4 have by its
+/// own rules, and by AWS's only what is told of a routing header that is not used up.
+pub(super) fn owed(refusal: Refusal, is_v6: bool, by: Teller, tables: &Tables) -> Answer {
+    let owed = if is_v6 { refusal.icmpv6() } else { refusal.icmpv4() };
+    match (refusal, owed) {
+        (Refusal::RoutingHeader { pointer }, Some(_)) => {
+            Answer::ParameterProblem { by, pointer: u16::try_from(pointer).unwrap_or(0) }
+        }
+        (_, None) => Answer::Silence,
+        _ if tables.strict().is_none() => Answer::Silence,
+        (Refusal::TimeExceeded, _) => Answer::TimeExceeded { by },
+        (Refusal::TooBig { mtu }, _) => Answer::FragmentationNeeded { by, mtu },
+        (_, Some(owed)) => Answer::Unreachable { by, code: owed.code },
+    }
+}
+
+/// What the sender of a packet is owed whose chain of headers has no end, if a translator by the rules of the RFCs
+/// is where it was sent to (RFC 7915 s. 5.4).
+#[cold]
+pub(super) fn owed_for_chain(packet: &Packet, bytes: &[u8], tables: &Tables) -> Answer {
+    let gateway = || {
+        let Some(Place::Eni(eni)) = tables.place(packet.key.link) else { return None };
+        let subnet = tables.subnet(tables.eni(eni).subnet);
+        let destination = Ipv6::of(bytes)?.destination.into();
+        match tables.route_table(subnet.route_table).longest(destination)? {
+            (_, Target::NatGateway(id)) => Some(Teller::NatGateway(id)),
+            _ => None,
+        }
+    };
+    match (tables.strict(), Chain::of(bytes)) {
+        (Some(_), Err(broken)) => {
+            gateway().map_or(Answer::Silence, |by| owed(Refusal::Chain(broken), true, by, tables))
+        }
+        _ => Answer::Silence,
     }
 }
 

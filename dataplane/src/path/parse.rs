@@ -6,8 +6,8 @@
 
 use crate::io::SLOT;
 use crate::packet::{Addr, Answer, Batch, Key, Kind, Packet, Reason, Tail, Verdict};
-use crate::path::fragment;
 use crate::path::headers::{Message, Network, Transport, quoted, short, tcp, udp};
+use crate::path::{fragment, nat64};
 use crate::state::{Flows, MeterId, Shard};
 use crate::tables::Tables;
 use crate::wire::ipv4::{self, Ipv4};
@@ -97,12 +97,16 @@ fn uncommon(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard, table
     let bytes = packet.bytes_mut(slot).unwrap_or_default();
     let placed = Network::of(bytes).and_then(|network| match network.part {
         Some(part) => fragment::place(packet, bytes, (&network, part), shard, tables),
-        None => dissect(packet, bytes, &network, &shard.flows),
+        None => dissect(packet, bytes, &network, &shard.flows, tables),
     });
     if let Err(reason) = placed {
         let component = tables.component_at(packet.key.link);
         packet.meter = MeterId::NONE;
-        packet.verdict = Verdict::Drop { reason, component, answer: Answer::Silence };
+        let answer = match reason {
+            Reason::ExtensionHeaders => nat64::owed_for_chain(packet, bytes, tables),
+            _ => Answer::Silence,
+        };
+        packet.verdict = Verdict::Drop { reason, component, answer };
     }
 }
 
@@ -111,6 +115,7 @@ fn dissect(
     bytes: &[u8],
     network: &Network,
     flows: &Flows,
+    tables: &Tables,
 ) -> Result<(), Reason> {
     let &Network { ends, protocol, transport, total, .. } = network;
     let segment = network.payload(bytes)?;
@@ -126,7 +131,8 @@ fn dissect(
         } else if message.is_error() {
             packet.kind = Kind::Error;
             let quote = segment.get(icmpv4::HEADER..).unwrap_or_default();
-            packet.key = quoted(message, quote, packet.key.link)?;
+            let without_ports = tables.translates_without_state();
+            packet.key = quoted(message, quote, packet.key.link, without_ports)?;
             packet.hash = flows.hash(&packet.key);
         }
     }

@@ -8,10 +8,11 @@
 use crate::io::SLOT;
 use crate::packet::batch::Outer;
 use crate::packet::{
-    Answer, Batch, Component, Direction, Kind, NatGatewayId, Packet, Reason, Teller, Verdict, Wire,
+    Answer, Batch, Component, Direction, Key, Kind, NatGatewayId, Packet, Reason, Teller, Verdict,
+    Wire,
 };
 use crate::path::{emit, nat64, quote};
-use crate::state::{Device, Line, MeterId, Shard};
+use crate::state::{Device, Hot, Line, MeterId, Shard};
 use crate::tables::{INTERNET_MTU, NAT_GATEWAY_MTU, Place, Tables};
 use crate::wire::icmpv4::{Icmpv4, Role};
 use crate::wire::ipv4::Ipv4;
@@ -27,8 +28,10 @@ pub fn rewrite(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         return;
     }
     for (packet, slot, outer) in batch.lanes_mut() {
-        if packet.is_forwarded() {
-            change(packet, slot, *outer, shard, tables);
+        if packet.is_forwarded()
+            && let Some(&hot) = shard.flows.hot(packet.flow())
+        {
+            change(packet, slot, *outer, (&hot, None), shard, tables);
         }
     }
 }
@@ -46,14 +49,15 @@ pub(super) fn identify(next: &mut u16, wire: &Wire) -> u16 {
     std::mem::replace(next, next.wrapping_add(packets))
 }
 
-fn change(
+/// Translates a packet as `hot` says, if it can go on. How it is answered is `alone`, where no flow says it.
+pub(super) fn change(
     packet: &mut Packet,
     slot: &mut [u8; SLOT],
     outer: Outer,
+    (hot, alone): (&Hot, Option<Key>),
     shard: &mut Shard,
     tables: &Tables,
 ) {
-    let Some(&hot) = shard.flows.hot(packet.flow()) else { return };
     let hops = hot.ttl_hops();
     let Some(bytes) = packet.bytes_mut(slot) else { return };
     let (is_v6, wire) = (packet.key.is_v6(), packet.wire());
@@ -83,12 +87,11 @@ fn change(
         clamp(packet, bytes, tables.choices.nat_mss_clamp.saturating_sub(shorter));
     }
     if hot.crosses() {
-        let Some(opposite) = shard.flows.key(packet.flow(), packet.direction().opposite()) else {
-            return;
-        };
+        let (flow, opposite) = (packet.flow(), packet.direction().opposite());
+        let Some(opposite) = alone.or_else(|| shard.flows.key(flow, opposite)) else { return };
         let identification = identify(&mut shard.identification, &wire);
-        match nat64::change(packet, slot, outer, (&hot, &opposite), identification) {
-            Ok(fragment) => emit::leave(packet, &hot, fragment, &wire, shard),
+        match nat64::change(packet, slot, outer, (hot, &opposite), identification, tables) {
+            Ok(fragment) => emit::leave(packet, hot, fragment, &wire, shard),
             Err(refusal) => {
                 let verdict = untranslatable(packet, refusal, shard, tables);
                 stop(packet, (ttl, mtu), verdict, shard);
@@ -96,7 +99,7 @@ fn change(
         }
     } else if !is_v6 {
         match packet.kind {
-            Kind::Error => quote::translate(packet, bytes, outer, &hot),
+            Kind::Error => quote::translate(packet, bytes, outer, hot),
             _ => translate(packet, bytes, hot.line(packet.direction())),
         }
     }
@@ -108,16 +111,14 @@ fn stop(packet: &mut Packet, limits: (u8, u16), verdict: Verdict, shard: &mut Sh
     packet.verdict = verdict;
 }
 
-/// A packet that the NAT gateway cannot translate (RFC 7915 s. 5.1: only a routing header that is not
-/// used up is told).
+/// A packet that the NAT gateway cannot translate.
 fn untranslatable(packet: &Packet, refusal: Refusal, shard: &Shard, tables: &Tables) -> Verdict {
     let translator = translator(packet, 0, shard, tables);
     let component =
         translator.map_or_else(|| tables.component_at(packet.key.link), Component::NatGateway);
-    let answer = match (refusal, translator) {
-        (Refusal::RoutingHeader { pointer }, Some(id)) if is_told(packet, tables) => {
-            let pointer = u16::try_from(pointer).unwrap_or(0);
-            Answer::ParameterProblem { by: Teller::NatGateway(id), pointer }
+    let answer = match translator {
+        Some(id) if is_told(packet, tables) => {
+            nat64::owed(refusal, packet.key.is_v6(), Teller::NatGateway(id), tables)
         }
         _ => Answer::Silence,
     };
@@ -198,10 +199,11 @@ fn cut_too_early(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> O
     Some(Verdict::Drop { reason: Reason::NatFragment, component, answer: Answer::Silence })
 }
 
-/// Whether the sender of a packet is told by an ICMP error: it is in a VPC, and this is no error
-/// itself (RFC 1122 s. 3.2.2).
+/// Whether the sender of a packet is told by an ICMP error: it is in a VPC, or anywhere by the rules of the RFCs,
+/// and this is no error itself (RFC 1122 s. 3.2.2).
 fn is_told(packet: &Packet, tables: &Tables) -> bool {
-    packet.kind != Kind::Error && matches!(tables.place(packet.key.link), Some(Place::Eni(_)))
+    let is_inside = || matches!(tables.place(packet.key.link), Some(Place::Eni(_)));
+    packet.kind != Kind::Error && (is_inside() || tables.strict().is_some())
 }
 
 /// The NAT gateway that a packet comes to after `hop` others.

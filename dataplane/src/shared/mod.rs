@@ -1,5 +1,6 @@
 //! The little that workers share, touched when a flow opens or closes and never in between.
 
+pub mod bindings;
 mod claims;
 pub mod connections;
 pub mod directory;
@@ -8,6 +9,7 @@ pub mod tracking;
 
 use std::sync::Arc;
 
+pub use bindings::{Binding, Bindings};
 pub use connections::{Active, Connections};
 pub(crate) use directory::Part;
 pub use directory::{Directory, WorkerId};
@@ -20,6 +22,8 @@ pub use tracking::{Entry, Tracked};
 pub struct Shared {
     /// Ports of every NAT address.
     pub ports: Arc<PortPools>,
+    /// Bindings of translators.
+    pub bindings: Bindings,
     /// Connections that each ENI tracks.
     pub tracked: Tracked,
     /// Active connections at each NAT gateway.

@@ -1,10 +1,12 @@
 //! What each device on a conversation's way remembers of it: touched when a flow opens, changes its
 //! phase, is judged again, or ends. What every packet needs is in [`Hot`].
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::packet::{Direction, EgressOnlyInternetGatewayId, EniId, NatGatewayId};
-use crate::shared::{Entry, Lease};
+use crate::shared::{Binding, Entry, Lease};
 use crate::state::Phase;
 use crate::state::hot::{Hot, Wrapped};
 use crate::state::wheel::Node;
@@ -54,14 +56,17 @@ pub enum Holds {
     Entry(Entry),
     /// A translating device: a port.
     Lease(Lease),
+    /// A translator of the RFCs: a port that other flows of its host may go by, too.
+    Binding(Arc<Binding>),
 }
 
 impl Facet {
     /// The port that a translating device holds for the flow.
     #[must_use]
-    pub const fn lease(&self) -> Option<&Lease> {
+    pub fn lease(&self) -> Option<&Lease> {
         match &self.holds {
             Holds::Lease(lease) => Some(lease),
+            Holds::Binding(binding) => Some(binding.lease()),
             Holds::Nothing | Holds::Entry(_) => None,
         }
     }
@@ -69,7 +74,7 @@ impl Facet {
     pub(crate) const fn lease_mut(&mut self) -> Option<&mut Lease> {
         match &mut self.holds {
             Holds::Lease(lease) => Some(lease),
-            Holds::Nothing | Holds::Entry(_) => None,
+            Holds::Nothing | Holds::Entry(_) | Holds::Binding(_) => None,
         }
     }
 
@@ -103,6 +108,9 @@ impl Device {
                     timers.nat_udp_idle
                 }
                 Phase::Icmp => timers.nat_icmp_idle,
+                Phase::SynSent | Phase::SynReceived | Phase::OriginalFin | Phase::ReplyFin => {
+                    timers.nat_tcp_transitory.unwrap_or(timers.nat_tcp_idle)
+                }
                 _ => timers.nat_tcp_idle,
             },
             Self::EgressOnlyInternetGateway(_) => timers.egress_only_idle,

@@ -25,6 +25,11 @@ impl<T> Column<T> {
         self.0.get(id.into())?.as_ref()
     }
 
+    /// All things, each with its id.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        self.0.iter().enumerate().filter_map(|(at, thing)| Some((at, thing.as_ref()?)))
+    }
+
     /// The thing that has the id.
     ///
     /// # Panics
@@ -68,5 +73,6 @@ mod tests {
         assert_eq!(column.get(1_usize), None);
         assert_eq!(column.at(2_usize), &'c');
         assert_eq!(column.get(3_usize), None);
+        assert!(column.iter().eq([(0, &'a'), (2, &'c')]));
     }
 }

@@ -10,6 +10,7 @@ mod groups;
 mod publish;
 mod ranges;
 mod routes;
+mod translator;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -24,12 +25,14 @@ use crate::packet::{
 };
 use crate::shared::PortRange;
 use crate::time::{Span, Tick};
+use crate::wire::rfc6052::Prefix;
 
 pub use classifier::{Classifier, Peer, PeerOf, Selector, Terms};
 pub use column::Column;
 pub use groups::{Allowed, GroupRule, GroupRules};
 pub use publish::{Published, Reader};
-pub use routes::{RouteTable, Target};
+pub use routes::{ByPrefix, RouteTable, Target};
+pub use translator::{End, Mappings, Pool, StaticBindings, Translator};
 
 /// MTU inside a VPC, in bytes (AWS "Network MTU for your EC2 instance").
 pub const VPC_MTU: u16 = 9001;
@@ -77,6 +80,8 @@ pub struct Tables {
     pub timers: Timers,
     /// What AWS leaves open.
     pub choices: Choices,
+    /// What stands in the place of the NAT64 of every NAT gateway, where AWS's does not.
+    pub translator: Option<Translator>,
 }
 
 /// Who sits at a link.
@@ -252,6 +257,8 @@ pub enum Gateway {
 pub struct Timers {
     /// A mapping of TCP at a NAT gateway (AWS "Troubleshoot NAT gateways": 350 s).
     pub nat_tcp_idle: Span,
+    /// The same while the connection opens or closes, where that makes a difference.
+    pub nat_tcp_transitory: Option<Span>,
     /// A mapping of UDP at a NAT gateway (undocumented).
     pub nat_udp_idle: Span,
     /// A mapping of ICMP at a NAT gateway (undocumented).
@@ -297,6 +304,7 @@ impl Default for Timers {
     fn default() -> Self {
         Self {
             nat_tcp_idle: Span::seconds(350),
+            nat_tcp_transitory: None,
             nat_udp_idle: Span::seconds(350),
             nat_icmp_idle: Span::seconds(350),
             nat_port_rest: Span::seconds(60),
@@ -377,6 +385,24 @@ impl Default for Choices {
 }
 
 impl Tables {
+    /// Under which IPv4 hosts have addresses of IPv6.
+    #[must_use]
+    pub fn prefix(&self) -> Prefix {
+        self.translator.as_ref().map_or(Prefix::WELL_KNOWN, |it| it.prefix)
+    }
+
+    /// Whether something is translated of which nothing is remembered.
+    #[must_use]
+    pub fn translates_without_state(&self) -> bool {
+        self.translator.as_ref().is_some_and(Translator::is_stateless)
+    }
+
+    /// The translator of the RFCs, if it keeps to them where AWS does otherwise.
+    #[must_use]
+    pub fn strict(&self) -> Option<&Translator> {
+        self.translator.as_ref().filter(|it| it.strict)
+    }
+
     /// Who sits at `link`, if anybody does.
     #[must_use]
     pub fn place(&self, link: LinkId) -> Option<Place> {

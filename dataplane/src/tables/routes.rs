@@ -21,35 +21,38 @@ pub enum Target {
 }
 
 /// The routes of one table.
+pub type RouteTable = ByPrefix<Target>;
+
+/// Things that are found by the longest prefix.
 #[derive(Clone, Debug)]
-pub struct RouteTable {
+pub struct ByPrefix<T> {
     /// Longer prefixes first.
-    routes: Vec<(IpNet, Target)>,
-    /// The place in `routes` of the longest prefix that covers an address; behind all where none
+    things: Vec<(IpNet, T)>,
+    /// The place in `things` of the longest prefix that covers an address; behind all where none
     /// does.
     longest: AddrRanges,
 }
 
-impl RouteTable {
-    /// A table of these routes; the last of equal destinations holds.
+impl<T: Copy> ByPrefix<T> {
+    /// A table of these; the last of equal destinations holds.
     #[must_use]
-    pub fn new(routes: impl IntoIterator<Item = (IpNet, Target)>) -> Self {
-        let mut routes: Vec<_> =
-            routes.into_iter().map(|(net, target)| (net.trunc(), target)).collect();
-        routes.reverse();
-        routes.sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
-        let nets = routes.iter().map(|&(net, _)| net).enumerate();
+    pub fn new(things: impl IntoIterator<Item = (IpNet, T)>) -> Self {
+        let mut things: Vec<_> =
+            things.into_iter().map(|(net, thing)| (net.trunc(), thing)).collect();
+        things.reverse();
+        things.sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
+        let nets = things.iter().map(|&(net, _)| net).enumerate();
         let longest = AddrRanges::build(nets, |covering| {
-            let place = covering.first().unwrap_or(routes.len());
-            u32::try_from(place).expect("fewer routes than memory has room for")
+            let place = covering.first().unwrap_or(things.len());
+            u32::try_from(place).expect("fewer things than memory has room for")
         });
-        Self { routes, longest }
+        Self { things, longest }
     }
 
-    /// The longest prefix that covers `addr`, and where it leads.
+    /// The longest prefix that covers `addr`, and what is there.
     #[must_use]
-    pub fn longest(&self, addr: Addr) -> Option<(IpNet, Target)> {
-        self.routes.get(self.longest.at(addr) as usize).copied()
+    pub fn longest(&self, addr: Addr) -> Option<(IpNet, T)> {
+        self.things.get(self.longest.at(addr) as usize).copied()
     }
 }
 

@@ -98,12 +98,15 @@ impl VirtioNetHdr {
     /// family in which TCP super-packets are of kind `tcp`: what is counted from the start of the
     /// packet moves along, and segments stay as long as they were.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn translated(self, tcp: u8, growth: i16) -> Self {
         // A super-packet's is partial, too.
-        if !self.needs_csum() {
-            return self;
-        }
+        if self.needs_csum() { self.moved(tcp, growth) } else { self }
+    }
+
+    /// The same of one with work left; apart, so that finished packets do not pay for it.
+    #[inline(never)]
+    const fn moved(self, tcp: u8, growth: i16) -> Self {
         let gso_type = match self.gso_type & !gso::ECN {
             gso::TCPV4 | gso::TCPV6 => tcp | self.gso_type & gso::ECN,
             _ => self.gso_type,

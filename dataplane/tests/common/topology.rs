@@ -196,6 +196,7 @@ impl Topology {
             .collect(),
             timers: Timers { enis: self.tracking.into_iter().collect(), ..Timers::default() },
             choices: self.choices,
+            translator: None,
         }
     }
 

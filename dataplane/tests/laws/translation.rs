@@ -216,6 +216,43 @@ proptest! {
         }
     }
 
+    /// Segments that IPv6 has to carry in fragments are those that one by one would have been cut, and the same.
+    #[test]
+    fn a_super_packet_that_may_be_fragmented_is_cut_as_its_segments_are(
+        (load, outside, ends4, ends6) in crossing(20_000),
+        gso_size in 1100..1440_u16,
+        lowest_mtu6 in 1280..1400_u16,
+        identification in any::<u16>(),
+    ) {
+        let mut bytes = v4(&ends4, outside, 0, &load);
+        bytes[4..6].copy_from_slice(&identification.to_be_bytes());
+        may_fragment(&mut bytes);
+        let gso_type = match load {
+            Load::Tcp { .. } => gso::TCPV4,
+            Load::Udp { .. } => gso::UDP_L4,
+            Load::Echo { .. } => return Ok(()),
+        };
+        let offload = VirtioNetHdr { gso_type, gso_size, hdr_len: 99, ..make_partial(&mut bytes) };
+        let hop = Hop { mtu4: 1500, mtu6: 1520, lowest_mtu6, ..WIDE };
+
+        let (mut slot, frame) = in_slot(&bytes, offload);
+        let whole = to_v6::translate(&mut slot, frame, &ends6, &hop).unwrap();
+        let mut cut_last = Vec::new();
+        for segment in segments(&mut slot, whole.frame) {
+            let (mut slot, frame) = in_slot(&segment, VirtioNetHdr::PLAIN);
+            cut_last.extend(fragmented(&mut slot, Translated { frame, fragment: whole.fragment }));
+        }
+        let (mut slot, frame) = in_slot(&bytes, offload);
+        let mut cut_first = Vec::new();
+        for segment in segments(&mut slot, frame) {
+            let (mut slot, frame) = in_slot(&segment, VirtioNetHdr::PLAIN);
+            let translated = to_v6::translate(&mut slot, frame, &ends6, &hop).unwrap();
+            cut_first.extend(fragmented(&mut slot, translated));
+        }
+        prop_assert!(cut_last.iter().all(|piece| piece.len() <= lowest_mtu6.into()));
+        prop_assert_eq!(cut_last, cut_first);
+    }
+
     /// In whatever order a datagram is fragmented and translated, it arrives.
     #[test]
     fn fragments_of_a_translated_datagram_are_translated_fragments(

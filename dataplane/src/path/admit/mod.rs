@@ -8,6 +8,7 @@
 mod nat;
 mod nat64;
 pub mod record;
+mod translator;
 mod walk;
 
 use arrayvec::ArrayVec;
@@ -15,8 +16,8 @@ use arrayvec::ArrayVec;
 use crate::packet::{
     Addr, Answer, Batch, Component, Direction, Key, Kind, Packet, Reason, Verdict,
 };
-use crate::path::headers;
 use crate::path::recall::{begins, reopens};
+use crate::path::{headers, rewrite};
 use crate::shared::WorkerId;
 use crate::state::{
     Cold, Device, Facet, Facets, FlowId, FlowRef, Hot, MAX_FACETS, MeterId, NotOpened, Phase,
@@ -49,6 +50,13 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
                 packet.meter = meter;
                 *outer = admitted.outer;
                 packet.verdict = Verdict::Forward;
+            }
+            Err(Refusal::Stateless(alone)) => {
+                (packet.meter, packet.found) = (alone.meter, FlowRef::NONE);
+                *outer = alone.outer;
+                let hot = Hot::new(&alone.translation, Phase::Other);
+                let reply = Some(alone.translation.reply);
+                rewrite::change(packet, slot, *outer, (&hot, reply), shard, tables);
             }
             Err(Refusal::Elsewhere(owner)) => packet.verdict = Verdict::HandOver(owner),
             Err(Refusal::Denied(Denial { reason, component, answer, meter })) => {
@@ -115,13 +123,27 @@ pub struct Denial {
     pub meter: MeterId,
 }
 
-/// Why a packet is not admitted here.
+/// An ICMP error that passes about a conversation which no device remembers: a translator without state needs no
+/// flow (RFC 7915 s. 1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alone {
+    /// That of the conversation.
+    pub translation: Translation,
+    /// See [`Admitted::meter`].
+    pub meter: MeterId,
+    /// See [`Admitted::outer`].
+    pub outer: (Addr, Addr),
+}
+
+/// Why a packet is admitted to no flow here.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// It may not pass.
     Denied(Denial),
     /// It belongs to a flow of another worker.
     Elsewhere(WorkerId),
+    /// It passes without one.
+    Stateless(Box<Alone>),
 }
 
 impl From<Denial> for Refusal {
@@ -194,8 +216,14 @@ fn open<R: Recorder>(
     let meter = shard.meters.of(walk.way, Direction::Original);
     let exit = judged.map_err(|denial| denial.at(meter))?;
     if headers.error.is_some() {
-        // No device on the way would have stopped it, but there is nothing to translate it by.
-        return Err(Denial::silent(Reason::IcmpUnmatched).at(meter).into());
+        // No device on the way would have stopped it, but most have nothing to translate it by.
+        let outer = walk.outer();
+        let alone =
+            walk.quoted(headers, exit).map(|translation| Alone { translation, meter, outer });
+        return Err(match alone {
+            Some(alone) => Refusal::Stateless(Box::new(alone)),
+            None => Denial::silent(Reason::IcmpUnmatched).at(meter).into(),
+        });
     }
     let (translation, outer) = (walk.translation(headers, exit), walk.outer());
     let facets = walk.passed.into_iter().filter_map(|passed| match passed {
@@ -225,10 +253,11 @@ fn revisit<R: Recorder>(
 ) -> Result<Admitted, Refusal> {
     let now = shard.now;
     let gone = || Denial::silent(Reason::FlowTableFull);
-    let [original, reply] = shard.flows.keys_of(flow).ok_or_else(gone)?;
+    let keys = shard.flows.keys_of(flow).ok_or_else(gone)?;
+    let [original, reply] = keys;
     let (hot, cold) = shard.flows.parts_mut(flow).ok_or_else(gone)?;
     cold.sync(hot);
-    let memory = Memory::of((&original, hot, cold), direction, &tables.timers, now);
+    let memory = Memory::of((&keys, hot, cold), direction, &tables.timers, now);
     let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.random, recorder);
     let judged = walk.run(headers.key.link);
     let outer = walk.outer();
@@ -363,7 +392,7 @@ fn succeed(flow: FlowId, passed: Passage, shard: &mut Shard, tables: &Tables) ->
 }
 
 /// The epoch that the judgement of a packet holds for; none, so that each is judged by itself, where a
-/// NAT gateway on its way goes by more than what a hit looks at.
+/// NAT gateway on its way goes by more than what a hit looks at, or is a translator of the RFCs.
 fn epoch_for(direction: Direction, facets: &Facets, tables: &Tables) -> u32 {
     let choices = &tables.choices;
     let one_by_one = direction == Direction::Reply
@@ -375,6 +404,9 @@ fn epoch_for(direction: Direction, facets: &Facets, tables: &Tables) -> u32 {
         }
         _ => false,
     };
+    let is_strict =
+        |facet: &Facet| matches!(facet.device, Device::NatGateway(_)) && tables.strict().is_some();
+    let by_itself = |facet: &Facet| is_strict(facet) || by_itself(facet);
     if facets.iter().any(by_itself) { 0 } else { tables.epoch }
 }
 

@@ -19,6 +19,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
     pub(super) fn translate_outbound(&mut self, id: NatGatewayId) -> Judged<LinkId> {
         self.come_to(id, Side::Source);
         self.fit(NAT_GATEWAY_MTU);
+        if let Some(translator) = self.tables.translator.as_ref()
+            && !self.dst.0.is_v4()
+        {
+            return self.translate_to_v4(id, translator);
+        }
         let at = (Component::NatGateway(id), HopStage::Translate, None);
         self.carries(id)?;
         self.become_v4(id)?;
@@ -57,21 +62,23 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.carries(id)?;
         self.remember(Passed::Kept(place));
         self.dst = (addr, if self.related { 0 } else { port });
-        if !addr.is_v4() {
-            self.become_v6();
+        if !addr.is_v4()
+            && let Some(remote) = self.src.0.to_v4()
+        {
+            self.become_v6(self.tables.prefix().embed(remote).into());
         }
         self.leave_nat(id)
     }
 
     /// On from the gateway, by the routes of its subnet.
-    fn leave_nat(&mut self, id: NatGatewayId) -> Judged<LinkId> {
+    pub(super) fn leave_nat(&mut self, id: NatGatewayId) -> Judged<LinkId> {
         self.translators.push(id);
         self.pass((Component::NatGateway(id), HopStage::Translate, None), HopVerdict::Translate);
         self.route(self.tables.nat_gateway(id).subnet)
     }
 
     /// Fragments are carried if they are of UDP (AWS "Compare NAT gateways and NAT instances").
-    fn carries(&mut self, id: NatGatewayId) -> Judged<()> {
+    pub(super) fn carries(&mut self, id: NatGatewayId) -> Judged<()> {
         if self.fragment && self.protocol != protocol::UDP {
             let at = (Component::NatGateway(id), HopStage::Gateway, None);
             return self.deny(at, Reason::NatFragment);
@@ -88,9 +95,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     fn open_mapping(&mut self, id: NatGatewayId, at: At) -> Judged<(Addr, u16)> {
-        if let Some(answer) = self.refuses_mapping(id) {
-            return self.deny_with(at, Reason::NatIdleTimeout, answer);
-        }
+        self.may_open_mapping(id, at)?;
         let Some(lease) = self.lease(id) else {
             let resets = self.tables.choices.nat_resets_exhausted && self.protocol == protocol::TCP;
             let from = self.tables.nat_gateway(id).subnet;
@@ -130,7 +135,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// What a NAT gateway carries: TCP, UDP and ICMP (AWS "NAT gateway basics"), of ICMP queries and
     /// errors about what it carries.
-    fn is_translatable(&self) -> bool {
+    pub(super) fn is_translatable(&self) -> bool {
         match self.protocol {
             protocol::TCP | protocol::UDP => true,
             protocol::ICMP => {
@@ -141,16 +146,18 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
     }
 
-    /// Whether a packet opens no mapping, and what its sender is told then (AWS "Troubleshoot NAT
-    /// gateways": a connection that timed out is answered by a RST).
-    fn refuses_mapping(&self, id: NatGatewayId) -> Option<Answer> {
+    /// What opens no mapping is dropped, and its sender told (AWS "Troubleshoot NAT gateways": a connection
+    /// that timed out is answered by a RST) or not (RFC 6146 s. 3.5.2.2, "CLOSED").
+    pub(super) fn may_open_mapping(&mut self, id: NatGatewayId, at: At) -> Judged<()> {
         if self.protocol != protocol::TCP || begins(self.tcp_flags) {
-            return None;
+            return Ok(());
         }
         // A RST is never answered by one (RFC 9293 s. 3.5.2).
-        let resets =
-            self.tables.choices.nat_resets_unmapped && self.tcp_flags & tcp::flags::RST == 0;
+        let resets = self.tables.choices.nat_resets_unmapped
+            && self.tcp_flags & tcp::flags::RST == 0
+            && self.tables.strict().is_none();
         let from = self.tables.nat_gateway(id).subnet;
-        Some(if resets { Answer::Reset { from } } else { Answer::Silence })
+        let answer = if resets { Answer::Reset { from } } else { Answer::Silence };
+        self.deny_with(at, Reason::NatIdleTimeout, answer)
     }
 }

@@ -6,8 +6,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::packet::Component;
-use crate::packet::{NatGatewayId, Reason};
+use crate::packet::{Addr, Component, NatGatewayId, Reason};
 use crate::path::admit::record::{HopStage, Recorder};
 use crate::path::admit::walk::{Judged, Walk};
 use crate::wire::protocol;
@@ -19,7 +18,11 @@ impl<R: Recorder> Walk<'_, R> {
     pub(super) fn become_v4(&mut self, id: NatGatewayId) -> Judged<()> {
         let Ok(inside) = self.dst.0.try_into() else { return Ok(()) };
         let at = (Component::NatGateway(id), HopStage::Gateway, None);
-        let Some(remote) = Prefix::WELL_KNOWN.extract(inside) else {
+        let remote = match &self.tables.translator {
+            Some(translator) => translator.to_v4(inside),
+            None => Prefix::WELL_KNOWN.extract(inside),
+        };
+        let Some(remote) = remote else {
             return self.deny(at, Reason::NoPath);
         };
         if is_nobody(remote) {
@@ -34,11 +37,10 @@ impl<R: Recorder> Walk<'_, R> {
         Ok(())
     }
 
-    /// From the outside, to an inside of IPv6: what is of IPv4 becomes a packet of IPv6, but for its
-    /// destination.
-    pub(super) fn become_v6(&mut self) {
-        let Some(remote) = self.src.0.to_v4() else { return };
-        self.src.0 = Prefix::WELL_KNOWN.embed(remote).into();
+    /// From the outside, to an inside of IPv6: what is of IPv4 becomes a packet of IPv6, from `remote`, but
+    /// for its destination.
+    pub(super) fn become_v6(&mut self, remote: Addr) {
+        self.src.0 = remote;
         if self.protocol == protocol::ICMP {
             self.protocol = protocol::ICMPV6;
             self.icmp = rfc7915::type_to_v6(self.icmp);

@@ -18,11 +18,11 @@ use crate::packet::{
 };
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
-use crate::shared::{PortPools, Shared, Tracked};
+use crate::shared::{Bindings, PortPools, Shared, Tracked};
 use crate::state::{Cold, Device, Facet, Holds, Hot, MeterId, Side, Translation, Way};
 use crate::tables::{
-    Holder, INTERNET_MTU, LINK_SERVICES, PeerOf, Place, Public, RouteTable, Tables, Target, Timers,
-    VPC_MTU,
+    End, Holder, INTERNET_MTU, LINK_SERVICES, PeerOf, Place, Public, RouteTable, Tables, Target,
+    Timers, VPC_MTU,
 };
 use crate::time::Tick;
 use crate::wire::protocol;
@@ -41,7 +41,8 @@ pub(super) struct Memory<'a> {
 /// A known flow.
 #[derive(Clone, Copy)]
 struct Known<'a> {
-    original: &'a Key,
+    /// By [`Direction`].
+    keys: &'a [Key; 2],
     hot: &'a Hot,
     cold: &'a Cold,
     timers: &'a Timers,
@@ -53,17 +54,32 @@ impl<'a> Memory<'a> {
     }
 
     pub(super) const fn of(
-        (original, hot, cold): (&'a Key, &'a Hot, &'a Cold),
+        (keys, hot, cold): (&'a [Key; 2], &'a Hot, &'a Cold),
         direction: Direction,
         timers: &'a Timers,
         now: Tick,
     ) -> Self {
-        Self { flow: Some(Known { original, hot, cold, timers }), direction, now }
+        Self { flow: Some(Known { keys, hot, cold, timers }), direction, now }
     }
 
     /// Whether the packet is of a flow that is known.
-    const fn knows(&self) -> bool {
+    pub(super) const fn knows(&self) -> bool {
         self.flow.is_some()
+    }
+
+    /// The conversation's first sender.
+    pub(super) fn first_sender(&self) -> Option<End> {
+        let [original, _] = self.flow?.keys;
+        Some((original.src, original.src_port()))
+    }
+
+    /// Who sends the packets of the other direction.
+    pub(super) fn far_source(&self) -> Option<Addr> {
+        let [original, reply] = self.flow?.keys;
+        Some(match self.direction {
+            Direction::Original => reply.src,
+            Direction::Reply => original.src,
+        })
     }
 
     /// Whether a gateway on the flow's way has it tracked, whatever the rules say.
@@ -84,7 +100,7 @@ impl<'a> Memory<'a> {
     /// Whom the translator whose facet stands at `place` knows on its inside: the translator before
     /// it, or the conversation's first sender.
     pub(super) fn inside(&self, place: usize) -> Option<(Addr, u16)> {
-        let Known { original: key, cold, .. } = self.flow?;
+        let Known { keys: [key, _], cold, .. } = self.flow?;
         let before = cold.facets.get(..place)?.iter().rev().find_map(Facet::lease);
         Some(before.map_or((key.src, key.src_port()), |lease| (lease.address(), lease.port())))
     }
@@ -95,11 +111,12 @@ pub(super) struct Walk<'a, R> {
     pub(super) tables: &'a Tables,
     pub(super) memory: Memory<'a>,
     pub(super) ports: &'a PortPools,
+    pub(super) bindings: &'a Bindings,
     tracked: &'a Tracked,
     pub(super) random: &'a mut fastrand::Rng,
     recorder: &'a mut R,
     /// Of the packet as it came in, or of the one that it quotes, as an answer to that.
-    key: Key,
+    pub(super) key: Key,
     pub(super) protocol: u8,
     pub(super) src: (Addr, u16),
     pub(super) dst: (Addr, u16),
@@ -119,6 +136,8 @@ pub(super) struct Walk<'a, R> {
     undecided: ArrayVec<Undecided, 2>,
     /// Whether an egress-only internet gateway was passed.
     egress_only: bool,
+    /// Whether a translator of the RFCs was passed, whose addresses are the internet's own.
+    pub(super) is_plain: bool,
     /// NAT gateways come to.
     pub(super) way: Way,
 }
@@ -144,6 +163,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             tables,
             memory,
             ports: &shared.ports,
+            bindings: &shared.bindings,
             tracked: &shared.tracked,
             random,
             recorder,
@@ -161,6 +181,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             passed: Passage::new(),
             undecided: ArrayVec::new(),
             egress_only: false,
+            is_plain: false,
             way: Way::default(),
         }
     }
@@ -178,9 +199,14 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// What the walk has come to, for a packet with these headers that leaves by `exit`.
     pub(super) fn translation(&self, headers: &Headers, exit: LinkId) -> Translation {
+        self.translated(headers.key, Key::new(exit, self.protocol, self.dst, self.src))
+    }
+
+    /// The translation of packets of `original` that are answered by those of `reply`.
+    pub(super) fn translated(&self, original: Key, reply: Key) -> Translation {
         Translation {
-            original: headers.key,
-            reply: Key::new(exit, self.protocol, self.dst, self.src),
+            original,
+            reply,
             mtu: self.path_mtu(),
             ttl_hops: u8::try_from(self.translators.len()).unwrap_or(u8::MAX),
         }
@@ -205,13 +231,21 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     fn leave_host(&mut self, id: HostId) -> Judged<LinkId> {
         let at = (Component::InternetHost(id), HopStage::Gateway, None);
-        if !self.tables.host(id).addresses.contains(&self.src.0) {
+        let public = self.tables.internet.get(&self.dst.0);
+        let translator = self.tables.translator.as_ref().filter(|it| {
+            public.is_none() && self.dst.0.to_v4().is_some_and(|dst| it.answers_to(dst))
+        });
+        // Any router of the internet may tell a translator of an error, even under an address that it
+        // should not have (RFC 7915 s. 4.1).
+        let is_told = self.related && translator.is_some_and(|it| it.strict);
+        if !is_told && !self.tables.host(id).addresses.contains(&self.src.0) {
             return self.deny(at, Reason::Spoofed);
         }
         self.fit(INTERNET_MTU);
-        match self.tables.internet.get(&self.dst.0) {
-            Some(&public) => self.internet(public),
-            None => self.deny(at, Reason::NotPublic),
+        match (public, translator) {
+            (Some(&public), _) => self.internet(public),
+            (None, Some(translator)) => self.enter_translator(translator, at),
+            (None, None) => self.deny(at, Reason::NotPublic),
         }
     }
 
@@ -273,7 +307,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.acl(to, HopStage::NetworkAclIngress)
     }
 
-    fn acl(&mut self, subnet: SubnetId, stage: HopStage) -> Judged<()> {
+    pub(super) fn acl(&mut self, subnet: SubnetId, stage: HopStage) -> Judged<()> {
         let id: AclId = self.tables.subnet(subnet).network_acl;
         let acl = self.tables.network_acl(id);
         let (rules, peer) = match stage {
@@ -309,6 +343,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return self.leave_untranslated(id);
         }
         let component = Component::InternetGateway(id);
+        if self.is_plain {
+            return self.leave((component, HopStage::Gateway, None));
+        }
         let Some(&public) = self.tables.internet_gateway(id).public.get(&self.src.0) else {
             return self.deny((component, HopStage::Gateway, None), Reason::NoPublicAddress);
         };
@@ -351,7 +388,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.arrive(holder)
     }
 
-    fn subnet_of(&self, holder: Holder) -> SubnetId {
+    pub(super) fn subnet_of(&self, holder: Holder) -> SubnetId {
         match holder {
             Holder::Eni(id) => self.tables.eni(id).subnet,
             Holder::NatGateway(id) => self.tables.nat_gateway(id).subnet,

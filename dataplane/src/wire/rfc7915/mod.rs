@@ -115,7 +115,7 @@ pub struct Translated {
     /// Where it lies now.
     pub frame: Frame,
     /// The most bytes of a fragment, where it has to be cut: IPv6 packets bear the fragment header
-    /// for that already.
+    /// for that already. A super-packet is cut into its segments first, and each of them where it has to be.
     pub fragment: Option<u16>,
 }
 
@@ -144,8 +144,6 @@ pub enum Refusal {
         /// MTU for the sender, in bytes of its own family.
         mtu: u16,
     },
-    /// A super-packet whose segments are to be fragmented: cut into them, it can be translated.
-    CutFirst,
     /// A UDP checksum of zero, where none can be computed (s. 4.5) or none may be (RFC 8200 s. 8.1).
     ZeroChecksum,
     /// A fragment of an ICMP message: what its checksum covers is elsewhere (s. 1.2).

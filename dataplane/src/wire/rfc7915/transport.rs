@@ -111,10 +111,17 @@ impl Transport {
     }
 
     /// The longest payload that `payload` stands for, in bytes: itself, or that of a segment.
+    #[inline(always)]
     pub(super) fn longest(self, payload: &[u8], offload: VirtioNetHdr) -> usize {
-        if offload.segmented().is_none() {
-            return payload.len();
+        match offload.segmented() {
+            None => payload.len(),
+            Some(_) => self.longest_segment(payload, offload),
         }
+    }
+
+    /// The same of a super-packet; apart, so that packets that come one by one do not pay for it.
+    #[inline(never)]
+    fn longest_segment(self, payload: &[u8], offload: VirtioNetHdr) -> usize {
         let header = match self {
             Self::Tcp => {
                 Tcp::of(payload).map_or(tcp::HEADER, |header| header.header_length().into())
@@ -158,7 +165,7 @@ pub(super) struct Change {
 }
 
 /// A TCP header, or as much of it as there is. A `partial` checksum covers the pseudo-header alone.
-#[inline]
+#[inline(always)]
 pub(super) fn tcp(segment: &mut [u8], ports: (u16, u16), deltas: Deltas, partial: bool) {
     set_ports(segment, ports);
     update(segment, tcp::CHECKSUM_OFFSET, |sum| match partial {
@@ -168,7 +175,7 @@ pub(super) fn tcp(segment: &mut [u8], ports: (u16, u16), deltas: Deltas, partial
 }
 
 /// A UDP header. A checksum of zero stays.
-#[inline]
+#[inline(always)]
 pub(super) fn udp(datagram: &mut [u8], ports: (u16, u16), deltas: Deltas, partial: bool) {
     set_ports(datagram, ports);
     update(datagram, udp::CHECKSUM_OFFSET, |sum| match partial {
@@ -210,7 +217,7 @@ pub(super) fn ports(segment: &[u8]) -> (u16, u16) {
 }
 
 /// See [`ports`].
-#[inline]
+#[inline(always)]
 fn set_ports(segment: &mut [u8], (source, destination): (u16, u16)) {
     if let Some(ports) = segment.first_chunk_mut::<4>() {
         let both = u32::from(source) << 16 | u32::from(destination);
@@ -219,7 +226,7 @@ fn set_ports(segment: &mut [u8], (source, destination): (u16, u16)) {
 }
 
 /// Changes the checksum at `offset`, where there is one.
-#[inline]
+#[inline(always)]
 fn update(segment: &mut [u8], offset: u16, change: impl FnOnce(U16) -> U16) {
     let at = usize::from(offset);
     if let Some(field) = segment.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<2>()) {

@@ -125,8 +125,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
         };
         let at = match allowed {
             _ if passes => (component, stage, Some(Rule::Tracked)),
-            // Nobody's error is for nobody, whatever the rules say.
-            _ if !self.memory.knows() => {
+            // Nobody's error is for nobody, whatever the rules say, unless it is translated without state.
+            _ if !self.memory.knows() && !self.tables.translates_without_state() => {
                 return self.deny((component, stage, None), Reason::IcmpUnmatched);
             }
             _ if untracked && !is_automatic => (component, stage, None),

@@ -94,7 +94,7 @@ impl<R: Recorder> Walk<'_, R> {
     }
 
     /// Past the gateway, on the internet.
-    fn leave(&mut self, at: At) -> Judged<LinkId> {
+    pub(super) fn leave(&mut self, at: At) -> Judged<LinkId> {
         self.fit(INTERNET_MTU);
         self.pass(at, HopVerdict::Forward);
         match self.tables.internet.get(&self.dst.0) {

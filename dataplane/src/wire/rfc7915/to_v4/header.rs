@@ -112,7 +112,7 @@ pub(super) struct Header {
 
 impl Header {
     /// Writes it over the start of `place`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(&self, place: &mut [u8]) {
         let pair = |high: u16, low: u16| u32::from(high) << 16 | u32::from(low);
         let words = [

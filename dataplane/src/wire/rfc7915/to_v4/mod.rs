@@ -53,9 +53,6 @@ pub fn translate(
     }
     let longest = ipv4::HEADER + transport.longest(payload, frame.offload);
     let fragment = cut_at(longest, hop)?;
-    if fragment.is_some() && frame.offload.segmented().is_some() {
-        return Err(Refusal::CutFirst);
-    }
 
     let was = Ends {
         source: old.header.source,
@@ -119,9 +116,10 @@ pub fn replay(
     const GROWTH: usize = mtu::GROWTH as usize;
     let bytes = slot.get_mut(frame.start..frame.start + frame.len)?;
     let (network, segment) = bytes.split_first_chunk_mut::<{ ipv6::HEADER }>()?;
-    let old: Ipv6 = zerocopy::transmute!(*network);
+    let old = Ipv6::of(network)?;
+    let (tos, number, hop_limit) = (old.traffic_class(), old.next_header, old.hop_limit);
     let partial = frame.offload.needs_csum();
-    let transport = match old.next_header {
+    let transport = match number {
         protocol::TCP if segment.len() >= tcp::HEADER => Transport::Tcp,
         protocol::UDP if Udp::of(segment)?.checksum.get() != 0 || partial => Transport::Udp,
         _ => return None,
@@ -134,12 +132,12 @@ pub fn replay(
         transport::udp(segment, ends.ports, deltas, partial);
     }
     Header {
-        tos: old.traffic_class(),
+        tos,
         total,
         identification,
         flags_offset: header::flags(longest),
-        ttl: old.hop_limit.wrapping_sub(hops),
-        protocol: old.next_header,
+        ttl: hop_limit.wrapping_sub(hops),
+        protocol: number,
         source: ends.source,
         destination: ends.destination,
     }

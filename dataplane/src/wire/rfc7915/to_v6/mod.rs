@@ -51,9 +51,6 @@ pub fn translate(
     };
     let longest = transport.longest(payload, frame.offload);
     let fragment = cut_at(&old, longest, hop)?;
-    if fragment.is_some() && frame.offload.segmented().is_some() {
-        return Err(Refusal::CutFirst);
-    }
 
     let was =
         Ends { source: old.source, destination: old.destination, ports: transport::ports(payload) };
@@ -118,13 +115,14 @@ pub fn replay(
     let start = frame.start.checked_sub(GROWTH)?;
     let bytes = slot.get_mut(start..frame.start + frame.len)?;
     let (network, segment) = bytes.split_first_chunk_mut::<{ ipv6::HEADER }>()?;
-    let old = *Ipv4::of(network.get(GROWTH..)?)?;
-    if old.version_ihl != 0x45 || old.is_fragment() {
+    let old = Ipv4::of(network.get(GROWTH..)?)?;
+    if old.version_ihl != ipv4::PLAIN || old.is_fragment() {
         return None;
     }
+    let (tos, number, ttl) = (old.tos, old.protocol, old.ttl);
     let payload_length = u16::try_from(segment.len()).ok()?;
     let partial = frame.offload.needs_csum();
-    match old.protocol {
+    match number {
         protocol::TCP if segment.len() >= tcp::HEADER => {
             transport::tcp(segment, ends.ports, deltas, partial);
         }
@@ -134,10 +132,10 @@ pub fn replay(
         _ => return None,
     }
     *network = zerocopy::transmute!(Ipv6 {
-        version_class_label: Ipv6::first_word(old.tos),
+        version_class_label: Ipv6::first_word(tos),
         payload_length: payload_length.into(),
-        next_header: old.protocol,
-        hop_limit: old.ttl.wrapping_sub(hops),
+        next_header: number,
+        hop_limit: ttl.wrapping_sub(hops),
         source: ends.source,
         destination: ends.destination,
     });
