@@ -123,7 +123,7 @@ proptest! {
         let sent = udp((address(APP), 4000), to, &bytes(length));
         let there = arrived(send(&mut net, APP, &cut(&sent, 7, mtu), &mut random), INTERNET);
         prop_assert_eq!(data(&there), data(&sent));
-        prop_assert_eq!((there.dst, there.ports().1, there.ttl), (to.0, to.1, 63));
+        prop_assert_eq!((there.dst, there.ports().1, there.ttl), (to.0.into(), to.1, 63));
         // Another datagram of the same flow, in the middle of which a whole one passes.
         let whole = udp((address(APP), 4000), to, b"whole");
         let whole = net.send(APP, &whole.bytes(), random.usize(..64)).unwrap().unwrap().1;
@@ -132,7 +132,7 @@ proptest! {
         let answer = udp(to, (there.src, there.ports().0), &bytes(length));
         let back = arrived(send(&mut net, INTERNET, &cut(&answer, 7, mtu), &mut random), APP);
         prop_assert_eq!(data(&back), data(&answer));
-        prop_assert_eq!((back.src, back.ports()), (to.0, (53, 4000)));
+        prop_assert_eq!((back.src, back.ports()), (to.0.into(), (53, 4000)));
         // Nothing is remembered of them for long.
         net.advance(31);
         prop_assert!(net.shards.iter().all(|shard| shard.fragments.is_empty()));
