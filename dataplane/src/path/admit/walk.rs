@@ -21,8 +21,8 @@ use crate::path::admit::{Denial, Headers, Passage, Passed};
 use crate::shared::{PortPools, Shared, Tracked};
 use crate::state::{Cold, Device, Facet, Holds, Hot, MeterId, Side, Translation, Way};
 use crate::tables::{
-    Holder, INTERNET_MTU, LINK_SERVICES, PeerOf, Place, Public, RouteTable, Tables, Target, Timers,
-    VPC_MTU,
+    Holder, INTERNET_MTU, PeerOf, Place, Public, RouteTable, Tables, Target, Timers, VPC_MTU,
+    is_service,
 };
 use crate::time::Tick;
 use crate::wire::protocol;
@@ -221,7 +221,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if self.dst.0.is_multicast() {
             return self.deny(at, Reason::Multicast);
         }
-        if self.dst.0.to_v4().is_some_and(|it| LINK_SERVICES.contains(&it)) {
+        if is_service(self.dst.0) {
             return self.deny(at, Reason::NoPath);
         }
         let table: &RouteTable = self.tables.route_table(here.route_table);
