@@ -86,9 +86,12 @@ fn change(
         let Some(opposite) = shard.flows.key(packet.flow(), packet.direction().opposite()) else {
             return;
         };
-        let identification = identify(&mut shard.identification, &wire);
+        let (identification, before) = (identify(&mut shard.identification, &wire), packet.len);
         match nat64::change(packet, slot, outer, (&hot, &opposite), identification) {
-            Ok(fragment) => emit::leave(packet, &hot, fragment, &wire, shard),
+            Ok(fragment) => {
+                emit::leave(packet, &hot, fragment, &wire, shard);
+                shard.meters.change(packet, before);
+            }
             Err(refusal) => {
                 let verdict = untranslatable(packet, refusal, shard, tables);
                 stop(packet, (ttl, mtu), verdict, shard);

@@ -168,8 +168,7 @@ impl Play {
             if let Some(at) = translated.filter(|_| dropped.is_none()) {
                 let [packets, bytes] = &mut self.seen[at].sent;
                 *packets += 1;
-                // Gateways count bytes as they come, of whichever family.
-                *bytes += datagram.bytes().len() as u64;
+                *bytes += emitted.bytes.len() as u64;
             }
             self.last = Some((emitted.link, got));
         }

@@ -19,7 +19,7 @@ use crate::packet::{
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
 use crate::shared::{PortPools, Shared, Tracked};
-use crate::state::{Cold, Device, Facet, Holds, Hot, MeterId, Side, Translation, Way};
+use crate::state::{Cold, Device, Facet, Holds, Hot, MeterId, Side, Translation, Visit, Way};
 use crate::tables::{
     Holder, INTERNET_MTU, PeerOf, Place, Public, RouteTable, Tables, Target, Timers, VPC_MTU,
     is_service,
@@ -368,8 +368,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     /// Keeps track of the gateways that count the packet as received.
-    pub(super) fn come_to(&mut self, id: NatGatewayId, side: Side) {
-        self.way.push(id, side);
+    pub(super) fn come_to(&mut self, gateway: NatGatewayId, side: Side) {
+        self.way.push(Visit { gateway, side, growth: 0 });
     }
 
     pub(super) const fn opened(&self, device: Device, holds: Holds) -> Facet {
