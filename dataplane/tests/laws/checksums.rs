@@ -193,3 +193,25 @@ fn data(datagram: &Datagram) -> &[u8] {
         Payload::Query { data, .. } | Payload::Other { data, .. } => data,
     }
 }
+
+/// A packet whose checksum is left to the device is quoted with the one that it would have had on a wire.
+#[test]
+fn what_an_error_quotes_is_summed() {
+    let ends: [(IpAddr, IpAddr); 2] = [
+        (address(APP).into(), address(INTERNET).into()),
+        (address6(APP).into(), nat64(address(INTERNET)).into()),
+    ];
+    for (src, dst) in ends {
+        for request in [udp((src, 5000), (dst, 53), b"question"), tcp((src, 1), (dst, 2), SYN, &[])]
+        {
+            let whole = Datagram { ttl: 1, ..request }.bytes();
+            let mut bytes = whole.clone();
+            let offload = make_partial(&mut bytes);
+            assert_ne!(bytes, whole);
+            let outcome = Net::new(&Topology::open()).send_offloaded(APP, &bytes, offload);
+            let told = Datagram::read(&outcome.emitted.unwrap().bytes);
+            let Payload::Error { quoted, .. } = told.payload else { panic!("{told:?}") };
+            assert_eq!(quoted, whole, "the packet that was sent");
+        }
+    }
+}
