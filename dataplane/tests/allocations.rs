@@ -13,6 +13,7 @@
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use dataplane::wire::virtio::VirtioNetHdr;
 
 use common::datagram::{ACK, Datagram, FIN, SYN, echo, tcp, udp};
 use common::net::Net;
-use common::topology::{APP, BASTION, INTERNET, Topology, address};
+use common::topology::{APP, BASTION, DB, INTERNET, Topology, address, address6, nat64};
 
 struct Counting;
 
@@ -58,11 +59,22 @@ fn hits_allocate_nothing() {
     assert!(counting(|| drop(std::hint::black_box(vec![0_u8; 100]))) > 0, "the counter counts");
 
     let mut net = Net::new(&Topology::open());
+    // Of each way by a NAT gateway, the first packets make its meters.
+    let across: (IpAddr, IpAddr) = (address6(DB).into(), nat64(address(INTERNET)).into());
+    for (src, dst) in [across, (address(DB).into(), address(INTERNET).into())] {
+        let asked = net.send_datagram(DB, &udp((src, 1), (dst, 53), &[])).at(INTERNET);
+        let answer = udp((asked.dst, 53), (asked.src, asked.ports().0), &[]);
+        net.send_datagram(INTERNET, &answer).at(DB);
+    }
     let mut packets: Vec<(LinkId, Vec<u8>)> = Vec::new();
+    let (v4, v6) = (address(INTERNET).into(), address6(INTERNET).into());
     for port in 1..=8 {
         for from in [APP, BASTION] {
-            conversation(&mut net, &mut packets, from, port);
+            conversation(&mut net, &mut packets, from, (address(from).into(), v4), port);
+            conversation(&mut net, &mut packets, from, (address6(from).into(), v6), port);
         }
+        let across = (address6(APP).into(), nat64(address(INTERNET)).into());
+        conversation(&mut net, &mut packets, APP, across, 100 + port);
     }
     let counted = net.shard.counters.clone();
     let mut batch = Batch::new();
@@ -95,32 +107,38 @@ fn hits_allocate_nothing() {
 }
 
 /// Opens flows of all protocols and collects packets of both directions that will hit them, those
-/// that take a connection through its phases to its end among them.
-fn conversation(net: &mut Net, packets: &mut Vec<(LinkId, Vec<u8>)>, from: LinkId, port: u16) {
-    let (src, dst) = (address(from), address(INTERNET));
+/// that take a connection through its phases to its end among them. `src` and `dst` are as the client has them.
+fn conversation(
+    net: &mut Net,
+    packets: &mut Vec<(LinkId, Vec<u8>)>,
+    from: LinkId,
+    (src, dst): (IpAddr, IpAddr),
+    port: u16,
+) {
     let mut open = |request: &Datagram| {
         let arrived = net.send_datagram(from, request).at(INTERNET);
-        (arrived.src, arrived.ports().0)
+        (arrived.dst, (arrived.src, arrived.ports().0))
     };
     let mut both = |request: Datagram, reply: Datagram| {
         packets.extend([(from, request.bytes()), (INTERNET, reply.bytes())]);
     };
     for to in [80, 81] {
         let (client, server) = ((src, port), (dst, to));
-        let seen = open(&tcp(client, server, SYN, &[]));
-        both(tcp(client, server, ACK, &[]), tcp(server, seen, SYN | ACK, &[]));
-        both(tcp(client, server, ACK, &[0; 10]), tcp(server, seen, ACK, &[0; 10]));
+        let (there, seen) = open(&tcp(client, server, SYN, &[]));
+        let there = (there, to);
+        both(tcp(client, server, ACK, &[]), tcp(there, seen, SYN | ACK, &[]));
+        both(tcp(client, server, ACK, &[0; 10]), tcp(there, seen, ACK, &[0; 10]));
         if to == 81 {
             let flags = FIN | ACK;
-            both(tcp(client, server, flags, &[]), tcp(server, seen, flags, &[]));
+            both(tcp(client, server, flags, &[]), tcp(there, seen, flags, &[]));
         }
     }
     let request = udp((src, port), (dst, 53), &[0; 10]);
-    let seen = open(&request);
-    both(request, udp((dst, 53), seen, &[0; 10]));
+    let (there, seen) = open(&request);
+    both(request, udp((there, 53), seen, &[0; 10]));
     let request = echo(src, dst, true, port, &[0; 10]);
-    let (seen, id) = open(&request);
-    both(request, echo(dst, seen, false, id, &[0; 10]));
+    let (there, (seen, id)) = open(&request);
+    both(request, echo(there, seen, false, id, &[0; 10]));
 }
 
 /// Allocations while `work` runs.

@@ -9,22 +9,21 @@
 
 mod common;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use common::datagram::{Datagram, Payload, echo, udp};
+use common::datagram::{Datagram, Part, Payload, echo, udp};
 use common::shards::{Outcome, Shards};
-use common::topology::{APP, BASTION, DB, INTERNET, Topology, address};
+use common::topology::{APP, BASTION, DB, INTERNET, Topology, address, address6, nat64};
 use dataplane::io::fragment::fragment;
 use dataplane::io::{Frame, HEADROOM, SLOT};
 use dataplane::packet::{Component, EniId, LinkId, NatGatewayId, Reason};
 use dataplane::wire::virtio::VirtioNetHdr;
-use etherparse::Ipv4Header;
 use proptest::prelude::*;
 
 /// A datagram in fragments of at most `mtu` bytes, which bear `id`.
-fn cut(datagram: &Datagram, id: u16, mtu: usize) -> Vec<Vec<u8>> {
-    let mut bytes = datagram.bytes();
-    patch(&mut bytes, |header| header.identification = id);
+fn cut(datagram: &Datagram, id: u32, mtu: usize) -> Vec<Vec<u8>> {
+    let part = Some(Part { id, offset: 0, more: false });
+    let bytes = Datagram { part, ..datagram.clone() }.bytes();
     let mut slot = vec![0; SLOT];
     slot[HEADROOM..HEADROOM + bytes.len()].copy_from_slice(&bytes);
     let frame = Frame { start: HEADROOM, len: bytes.len(), offload: VirtioNetHdr::PLAIN };
@@ -38,34 +37,22 @@ fn cut(datagram: &Datagram, id: u16, mtu: usize) -> Vec<Vec<u8>> {
     pieces
 }
 
-/// What the receiver makes of fragments (RFC 791 s. 3.2), read by the judge of all packets.
-fn put_together(mut pieces: Vec<Vec<u8>>) -> Datagram {
-    let header = |bytes: &[u8]| Ipv4Header::from_slice(bytes).unwrap().0;
-    let offset = |bytes: &[u8]| usize::from(header(bytes).fragment_offset.value()) * 8;
-    pieces.sort_by_key(|piece| offset(piece));
-    let mut whole = pieces[0][..20].to_vec();
+/// What the receiver makes of fragments (RFC 791 s. 3.2, RFC 8200 s. 4.5), read by the judge of all packets.
+fn put_together(pieces: &[Vec<u8>]) -> Datagram {
+    let mut pieces: Vec<_> = pieces.iter().map(|piece| Datagram::read(piece)).collect();
+    pieces.sort_by_key(|piece| piece.part.unwrap().offset);
+    let (mut whole, mut protocol) = (Vec::new(), 0);
     for piece in &pieces {
-        assert_eq!(header(piece).header_checksum, header(piece).calc_header_checksum());
-        assert_eq!(header(piece).identification, header(&whole).identification);
-        assert_eq!(offset(piece), whole.len() - 20, "no hole and nothing twice");
-        whole.extend_from_slice(&piece[20..]);
+        let Payload::Other { protocol: own, data } = &piece.payload else { panic!("{piece:?}") };
+        let part = piece.part.unwrap();
+        assert_eq!(part.id, pieces[0].part.unwrap().id);
+        assert_eq!(part.offset, whole.len(), "no hole and nothing twice");
+        whole.extend_from_slice(data);
+        protocol = *own;
     }
-    assert!(!header(pieces.last().unwrap()).more_fragments);
-    let length = u16::try_from(whole.len()).unwrap();
-    patch(&mut whole, |header| {
-        header.more_fragments = false;
-        header.total_len = length;
-    });
-    Datagram::read(&whole)
-}
-
-fn patch(bytes: &mut [u8], change: impl FnOnce(&mut Ipv4Header)) {
-    let (mut header, _) = Ipv4Header::from_slice(bytes).unwrap();
-    change(&mut header);
-    header.header_checksum = header.calc_header_checksum();
-    let mut changed = Vec::new();
-    header.write(&mut changed).unwrap();
-    bytes[..20].copy_from_slice(&changed);
+    assert!(!pieces.last().unwrap().part.unwrap().more);
+    let payload = Payload::Other { protocol, data: whole };
+    Datagram::read(&Datagram { part: None, payload, ..pieces.swap_remove(0) }.bytes())
 }
 
 /// Sends fragments in some order by some queues; what became of them.
@@ -93,7 +80,7 @@ fn arrived(outcomes: Vec<Outcome>, exit: LinkId) -> Datagram {
         assert_eq!(link, exit);
         bytes
     });
-    put_together(pieces.collect())
+    put_together(&pieces.collect::<Vec<_>>())
 }
 
 fn bytes(length: usize) -> Vec<u8> {
@@ -107,6 +94,15 @@ fn data(datagram: &Datagram) -> &[u8] {
     }
 }
 
+/// The client and its server behind a NAT gateway, as the client has their addresses, and whether they are of
+/// IPv6.
+fn ends(is_v6: bool) -> (IpAddr, IpAddr) {
+    match is_v6 {
+        true => (address6(APP).into(), nat64(address(INTERNET)).into()),
+        false => (address(APP).into(), address(INTERNET).into()),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -115,24 +111,25 @@ proptest! {
         shards in prop_oneof![Just(1_u16), Just(2), Just(4)],
         length in 1480_usize..8000,
         mtu in 100_usize..1480,
+        is_v6 in any::<bool>(),
         seed in any::<u64>(),
     ) {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut net = Shards::new(&Topology::default(), shards);
-        let to = (address(INTERNET), 53);
-        let sent = udp((address(APP), 4000), to, &bytes(length));
+        let (own, to) = ends(is_v6);
+        let sent = udp((own, 4000), (to, 53), &bytes(length));
         let there = arrived(send(&mut net, APP, &cut(&sent, 7, mtu), &mut random), INTERNET);
         prop_assert_eq!(data(&there), data(&sent));
-        prop_assert_eq!((there.dst, there.ports().1, there.ttl), (to.0, to.1, 63));
+        prop_assert_eq!((there.dst, there.ports().1, there.ttl), (address(INTERNET).into(), 53, 63));
         // Another datagram of the same flow, in the middle of which a whole one passes.
-        let whole = udp((address(APP), 4000), to, b"whole");
+        let whole = udp((own, 4000), (to, 53), b"whole");
         let whole = net.send(APP, &whole.bytes(), random.usize(..64)).unwrap().unwrap().1;
         prop_assert_eq!(Datagram::read(&whole).ports(), there.ports());
 
-        let answer = udp(to, (there.src, there.ports().0), &bytes(length));
+        let answer = udp((there.dst, 53), (there.src, there.ports().0), &bytes(length));
         let back = arrived(send(&mut net, INTERNET, &cut(&answer, 7, mtu), &mut random), APP);
         prop_assert_eq!(data(&back), data(&answer));
-        prop_assert_eq!((back.src, back.ports()), (to.0, (53, 4000)));
+        prop_assert_eq!((back.src, back.dst, back.ports()), (to, own, (53, 4000)));
         // Nothing is remembered of them for long.
         net.advance(31);
         prop_assert!(net.shards.iter().all(|shard| shard.fragments.is_empty()));
@@ -143,16 +140,18 @@ proptest! {
     fn where_no_nat_gateway_is_any_protocol_passes(
         shards in prop_oneof![Just(1_u16), Just(2), Just(4)],
         length in 1480_usize..8000,
+        is_v6 in any::<bool>(),
         seed in any::<u64>(),
     ) {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut net = Shards::new(&Topology::open(), shards);
-        let outward = echo(address(BASTION), address(INTERNET), true, 9, &bytes(length));
+        let of = |link| if is_v6 { address6(link).into() } else { IpAddr::from(address(link)) };
+        let outward = echo(of(BASTION), of(INTERNET), true, 9, &bytes(length));
         let there = arrived(send(&mut net, BASTION, &cut(&outward, 1, 1480), &mut random), INTERNET);
         prop_assert_eq!(data(&there), data(&outward));
-        let back = echo(address(INTERNET), there.src, false, 9, &bytes(length));
+        let back = echo(of(INTERNET), there.src, false, 9, &bytes(length));
         arrived(send(&mut net, INTERNET, &cut(&back, 2, 1480), &mut random), BASTION);
-        let inside = echo(address(APP), address(DB), true, 9, &bytes(length));
+        let inside = echo(of(APP), of(DB), true, 9, &bytes(length));
         let there = arrived(send(&mut net, APP, &cut(&inside, 1, 1480), &mut random), DB);
         prop_assert_eq!(data(&there), data(&inside));
     }
@@ -160,14 +159,17 @@ proptest! {
 
 #[test]
 fn a_nat_gateway_drops_every_fragment_of_icmp() {
-    let mut random = fastrand::Rng::with_seed(3);
-    let mut net = Shards::new(&Topology::default(), 2);
-    let ping = echo(address(APP), address(INTERNET), true, 9, &bytes(8000));
-    let outcomes = send(&mut net, APP, &cut(&ping, 1, 1500), &mut random);
-    assert_eq!(outcomes.len(), 6);
-    let dropped = (Reason::NatFragment, Component::NatGateway(NatGatewayId(0)));
-    assert!(outcomes.iter().all(|outcome| *outcome == Err(dropped)), "{outcomes:?}");
-    assert_eq!(net.shared.ports.total(), 0);
+    for is_v6 in [false, true] {
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut net = Shards::new(&Topology::default(), 2);
+        let (own, to) = ends(is_v6);
+        let ping = echo(own, to, true, 9, &bytes(8000));
+        let outcomes = send(&mut net, APP, &cut(&ping, 1, 1500), &mut random);
+        assert_eq!(outcomes.len(), 6);
+        let dropped = (Reason::NatFragment, Component::NatGateway(NatGatewayId(0)));
+        assert!(outcomes.iter().all(|outcome| *outcome == Err(dropped)), "{outcomes:?}");
+        assert_eq!(net.shared.ports.total(), 0);
+    }
 }
 
 #[test]
@@ -210,15 +212,18 @@ fn what_waits_is_bounded_and_the_oldest_goes_first() {
 #[test]
 fn what_would_overwrite_a_tcp_header_is_refused() {
     let mut net = Shards::new(&Topology::open(), 1);
-    let mut piece =
-        Datagram::new(address(APP), address(DB), Payload::Other { protocol: 6, data: bytes(64) })
-            .bytes();
-    patch(&mut piece, |header| header.fragment_offset = 1.try_into().unwrap());
-    let (reason, _) = net.send(APP, &piece, 0).unwrap().unwrap_err();
-    assert_eq!(reason, Reason::Malformed);
-    let short = cut(&udp((address(APP), 1), (Ipv4Addr::new(10, 0, 1, 20), 2), &bytes(600)), 1, 500);
-    let mut tiny = short[0][..24].to_vec();
-    patch(&mut tiny, |header| header.total_len = 24);
-    let (reason, _) = net.send(APP, &tiny, 0).unwrap().unwrap_err();
-    assert_eq!(reason, Reason::Malformed);
+    let ways: [(IpAddr, IpAddr); 2] =
+        [(address(APP).into(), address(DB).into()), (address6(APP).into(), address6(DB).into())];
+    for (src, dst) in ways {
+        let mut refused = |protocol, length, offset| {
+            let payload = Payload::Other { protocol, data: bytes(length) };
+            let part = Some(Part { id: 1, offset, more: true });
+            let piece = Datagram { part, ..Datagram::new(src, dst, payload) };
+            net.send(APP, &piece.bytes(), 0).unwrap().unwrap_err().0
+        };
+        assert_eq!(refused(6, 64, 8), Reason::Malformed);
+        // Nor is half of a header one.
+        assert_eq!(refused(17, 4, 0), Reason::Malformed);
+        assert_eq!(refused(6, 16, 0), Reason::Malformed);
+    }
 }

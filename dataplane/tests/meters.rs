@@ -18,11 +18,11 @@ use dataplane::state::Count::{
 use dataplane::state::Tally;
 use dataplane::tables::{AclRule, Target};
 
-use common::datagram::{ACK, Datagram, Payload, SYN, tcp, udp};
-use common::net::Net;
+use common::datagram::{ACK, Datagram, Part, Payload, SYN, tcp, udp};
+use common::net::{Net, Outcome};
 use common::topology::{
     APP, Acl, BASTION, BASTION_PUBLIC, DB, INTERNET, NAT_A, NAT_B, NAT_PUBLIC, PUBLIC_A, Topology,
-    address, everything, net,
+    address, address6, everything, nat64, net,
 };
 
 const FROM_SOURCE: [Count; 2] = [PacketsInFromSource, BytesInFromSource];
@@ -41,9 +41,7 @@ fn sends(
     drops: Option<Reason>,
     counts: Counts<'_>,
 ) {
-    let read = |world: &Net| [NAT_A, NAT_B].map(|gateway| world.metrics(gateway).total);
-    let before = read(world);
-    let outcome = world.send_datagram(link, datagram);
+    let (counted, outcome) = counted(world, (link, datagram));
     assert_eq!(outcome.dropped.map(|(reason, _)| reason), drops);
     let mut expected = [Tally::default(); 2];
     for &(gateway, volumes, single) in counts {
@@ -54,8 +52,16 @@ fn sends(
         }
         single.iter().for_each(|&count| tally[count] += 1);
     }
+    assert_eq!(counted, expected);
+}
+
+/// Sends a packet; what both gateways have counted of it, and what became of it.
+fn counted(world: &mut Net, (link, datagram): (LinkId, &Datagram)) -> ([Tally; 2], Outcome) {
+    let read = |world: &Net| [NAT_A, NAT_B].map(|gateway| world.metrics(gateway).total);
+    let before = read(world);
+    let outcome = world.send_datagram(link, datagram);
     let after = read(world);
-    assert_eq!([&after[0] - &before[0], &after[1] - &before[1]], expected);
+    ([&after[0] - &before[0], &after[1] - &before[1]], outcome)
 }
 
 fn request() -> Datagram {
@@ -186,4 +192,75 @@ fn what_is_unsolicited_is_no_drop_unless_told_so() {
     world.tables.choices.nat_counts_unsolicited = true;
     let counts: Counts<'_> = &[(NAT_A, &[FROM_DESTINATION], &[PacketsDropped])];
     sends(&mut world, (INTERNET, &scan), reason, counts);
+}
+
+/// Sends a packet that one gateway or two translate between families, at the one that stands at `changes`: bytes
+/// are those of the packet as it comes to a gateway, and as it leaves it.
+#[track_caller]
+fn crosses(world: &mut Net, (link, datagram): (LinkId, &Datagram), changes: usize, ways: Ways<'_>) {
+    let (counted, outcome) = counted(world, (link, datagram));
+    let Some(left) = outcome.emitted.filter(|_| outcome.dropped.is_none()) else {
+        panic!("{:?}", outcome.dropped)
+    };
+    let (came, left) = (datagram.bytes().len() as u64, left.bytes.len() as u64);
+    let mut expected = [Tally::default(); 2];
+    for (at, &(gateway, [into, out])) in ways.iter().enumerate() {
+        let tally = &mut expected[gateway.index()];
+        for ([packets, bytes], is_old) in [(into, at <= changes), (out, at < changes)] {
+            tally[packets] += 1;
+            tally[bytes] += if is_old { came } else { left };
+        }
+    }
+    assert_eq!(counted, expected);
+}
+
+/// The gateways that a packet comes to, each with what it counts.
+type Ways<'a> = &'a [(NatGatewayId, [[Count; 2]; 2])];
+
+#[test]
+fn what_changes_its_family_is_counted_as_it_comes_and_as_it_leaves() {
+    let mut topology = Topology::open();
+    for through in [&[NAT_A][..], &[NAT_A, NAT_B]] {
+        if through.contains(&NAT_B) {
+            topology.routes[PUBLIC_A].push((net("203.0.113.0/24"), Target::NatGateway(NAT_B)));
+        }
+        let mut world = Net::new(&topology);
+        let there: Vec<_> = through.iter().map(|&id| (id, [FROM_SOURCE, TO_DESTINATION])).collect();
+        let back: Vec<_> =
+            through.iter().rev().map(|&id| (id, [FROM_DESTINATION, TO_SOURCE])).collect();
+        let last = back.len() - 1;
+        let ends = ((address6(APP), 5000), (nat64(address(INTERNET)), 53));
+        let request = |data: &[u8]| udp(ends.0, ends.1, data);
+        let got = world.send_datagram(APP, &request(b"first")).at(INTERNET);
+        let reply = udp((got.dst, 53), (got.src, got.ports().0), &[2; 100]);
+        for _ in 0..3 {
+            crosses(&mut world, (APP, &request(&[1; 100])), 0, &there);
+            crosses(&mut world, (INTERNET, &reply), last, &back);
+        }
+        // Headers that one family has and the other has not: of fragments, extension headers; errors, which quote.
+        let mut atomic = request(&[1; 100]);
+        atomic.part = Some(Part { id: 1, offset: 0, more: false });
+        crosses(&mut world, (APP, &atomic), 0, &there);
+        let mut options = request(&[1; 100]);
+        options.extensions = vec![(60, vec![1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])];
+        crosses(&mut world, (APP, &options), 0, &there);
+        let mut first = udp((got.dst, 53), (got.src, got.ports().0), &[2; 800]);
+        first.part = Some(Part { id: 1, offset: 0, more: true });
+        crosses(&mut world, (INTERNET, &first), last, &back);
+        let error = Payload::Error { kind: 3, code: 1, word: [0; 4], quoted: got.bytes() };
+        let error = Datagram::new(address(INTERNET), got.src, error);
+        crosses(&mut world, (INTERNET, &error), last, &back);
+    }
+}
+
+#[test]
+fn what_ends_behind_the_gateway_that_changed_its_family_came_to_the_next_as_that() {
+    let mut topology = Topology::open();
+    topology.routes[PUBLIC_A].push((net("203.0.113.0/24"), Target::NatGateway(NAT_B)));
+    topology.acls[2] = Acl { ingress: acl(true), egress: acl(false) };
+    let request = udp((address6(APP), 5000), (nat64(address(INTERNET)), 53), &[1; 100]);
+    let (counted, outcome) = counted(&mut Net::new(&topology), (APP, &request));
+    assert_eq!(outcome.dropped.map(|(reason, _)| reason), Some(Reason::AclDenied));
+    let of = |tally: &Tally| (tally[BytesInFromSource], tally[BytesOutToDestination]);
+    assert_eq!(counted.each_ref().map(of), [(148, 0), (128, 0)]);
 }

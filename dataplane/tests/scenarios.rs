@@ -12,11 +12,13 @@ use std::net::Ipv4Addr;
 
 use common::datagram::{ACK, Datagram, FIN, Payload, RST, SYN, tcp, udp};
 use common::net::Net;
-use common::topology::{APP, DB, INTERNET, Topology, address};
+use common::topology::{APP, DB, INTERNET, Topology, address, address6, nat64};
 use dataplane::packet::{Addr, Component, LinkId, NatGatewayId, Reason, SubnetId};
 use dataplane::shared::PortRange;
 use dataplane::tables::{InternetGateway, NatAddress, NatGateway};
-use etherparse::{IpNumber, Ipv4Header, Ipv4HeaderSlice, TcpHeaderSlice, TcpOptionElement};
+use etherparse::{
+    IpNumber, Ipv4Header, Ipv4HeaderSlice, Ipv6Header, TcpHeader, TcpHeaderSlice, TcpOptionElement,
+};
 
 /// Opens and closes a connection; whether it got a port.
 fn short_connection(net: &mut Net, number: u32) -> bool {
@@ -151,6 +153,54 @@ fn a_syn_announces_what_the_profile_lets_it() {
         let tcp = TcpHeaderSlice::from_slice(&emitted.bytes[20..]).unwrap();
         let mss = TcpOptionElement::MaximumSegmentSize(announced);
         assert!(tcp.options_iterator().map(Result::unwrap).any(|option| option == mss));
+    }
+}
+
+/// A SYN, as bytes, that announces how long segments may be.
+fn announcing(mss: u16, syn: &Datagram) -> Vec<u8> {
+    let bytes = syn.bytes();
+    let at = if syn.src.is_ipv4() { Ipv4Header::MIN_LEN } else { Ipv6Header::LEN };
+    let (mut header, _) = TcpHeader::from_slice(&bytes[at..]).unwrap();
+    header.set_options(&[TcpOptionElement::MaximumSegmentSize(mss)]).unwrap();
+    let length = u16::try_from(header.header_len()).unwrap();
+    let mut announcing = Vec::new();
+    if syn.src.is_ipv4() {
+        let (mut ip, _) = Ipv4Header::from_slice(&bytes).unwrap();
+        header.checksum = header.calc_checksum_ipv4(&ip, &[]).unwrap();
+        ip.set_payload_len(length.into()).unwrap();
+        ip.header_checksum = ip.calc_header_checksum();
+        ip.write(&mut announcing).unwrap();
+    } else {
+        let (mut ip, _) = Ipv6Header::from_slice(&bytes).unwrap();
+        header.checksum = header.calc_checksum_ipv6(&ip, &[]).unwrap();
+        ip.payload_length = length;
+        ip.write(&mut announcing).unwrap();
+    }
+    header.write(&mut announcing).unwrap();
+    announcing
+}
+
+#[test]
+fn by_nat64_an_mss_is_held_down_to_what_passes_in_both_families() {
+    let announced = |bytes: &[u8], at: usize| {
+        let tcp = TcpHeaderSlice::from_slice(&bytes[at..]).unwrap();
+        let mut options = tcp.options_iterator().map(Result::unwrap);
+        options.find_map(|option| match option {
+            TcpOptionElement::MaximumSegmentSize(mss) => Some(mss),
+            _ => None,
+        })
+    };
+    for (mss, passed) in [(8941, 8440), (8441, 8440), (8440, 8440), (1440, 1440)] {
+        let mut net = Net::new(&Topology::default());
+        let (client, server) = ((address6(APP), 5000), (nat64(address(INTERNET)), 80));
+        let out = net.send(APP, &announcing(mss, &tcp(client, server, SYN, &[]))).emitted.unwrap();
+        assert_eq!(announced(&out.bytes, Ipv4Header::MIN_LEN), Some(passed), "out, {mss}");
+        let out = Datagram::read(&out.bytes);
+        let answer = tcp((out.dst, 80), (out.src, out.ports().0), SYN | ACK, &[]);
+        let back = net.send(INTERNET, &announcing(mss, &answer)).emitted.unwrap();
+        assert_eq!(announced(&back.bytes, Ipv6Header::LEN), Some(passed), "back, {mss}");
+        let back = Datagram::read(&back.bytes);
+        assert_eq!((back.src, back.dst), (server.0.into(), client.0.into()));
     }
 }
 

@@ -10,7 +10,7 @@
 mod common;
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use common::datagram::{ACK, Datagram, FIN, RST, SYN, echo, tcp, udp};
 use common::shards::{Outcome, Shards};
@@ -85,7 +85,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// All that must not depend on the number of shards.
-fn seen(outcome: &Outcome) -> Result<(LinkId, Ipv4Addr, Ipv4Addr, u8), (Reason, Component)> {
+fn seen(outcome: &Outcome) -> Result<(LinkId, IpAddr, IpAddr, u8), (Reason, Component)> {
     outcome.clone().map(|(link, bytes)| {
         let datagram = Datagram::read(&bytes);
         (link, datagram.src, datagram.dst, datagram.ttl)

@@ -2,8 +2,8 @@
 //! what goes out is as sound as what came in.
 //!
 //! An input is a list of packets: a control byte, a length (two bytes, big-endian), perhaps an offload header, and
-//! so many bytes. The fuzzer cannot guess checksums and translated ports, so the control byte says what is done for
-//! it; see [`Packet`].
+//! so many bytes. The fuzzer cannot guess checksums, translated ports and chains of extension headers, so the
+//! control byte says what is done for it; see [`Packet`].
 
 use dataplane::io::fragment::fragment;
 use dataplane::io::segment::{complete_checksum, cut};
@@ -11,11 +11,16 @@ use dataplane::io::{Frame, HEADROOM, SLOT};
 use dataplane::packet::LinkId;
 use dataplane::time::Span;
 use dataplane::wire::virtio::VirtioNetHdr;
-use etherparse::{Icmpv4Slice, IpNumber, Ipv4Header, Ipv4HeaderSlice, TcpSlice, UdpSlice};
+use etherparse::{
+    Icmpv4Slice, Icmpv6Slice, IpNumber, Ipv4Header, Ipv4HeaderSlice, Ipv6HeaderSlice, Ipv6Slice,
+    TcpSlice, UdpSlice,
+};
 use zerocopy::FromBytes;
 
 use crate::common::datagram::{Datagram, Payload};
+use crate::common::ipv6;
 use crate::common::net::{Emitted, Net, Outcome};
+use crate::common::raw::{answered, ends, is_v6, places, transport};
 use crate::common::topology::Topology;
 
 /// Plays an input.
@@ -54,8 +59,10 @@ struct Packet {
     together: bool,
 }
 
-/// Bits 0 to 2 are the link.
+/// Bits 0 to 2 are the link, or [`control::DRAWN`].
 mod control {
+    /// The bytes say what a packet of IPv6 is drawn like.
+    pub const DRAWN: u8 = 6;
     /// An offload header follows, as the kernel lays it out.
     pub const OFFLOAD: u8 = 0x08;
     /// All checksums are made right.
@@ -81,6 +88,11 @@ impl Packet {
         *input = rest;
         let mut link = LinkId(u16::from(control & 7));
         let mut bytes = given.to_vec();
+        if control & 7 == control::DRAWN {
+            let mut given = given.iter().copied();
+            let drawn = ipv6::draw(&mut || given.next().unwrap_or(0));
+            (link, bytes) = (drawn.0, drawn.1.bytes());
+        }
         if let Some(last) = last {
             let made = match (control & control::ANSWER != 0, control & control::ERROR != 0) {
                 (false, false) => None,
@@ -100,33 +112,20 @@ impl Packet {
     }
 }
 
-/// Addresses and ports the other way round.
+/// What the receiver answers.
 fn answer(bytes: &[u8]) -> Vec<u8> {
-    let mut answer = bytes.to_vec();
-    answer[12..16].copy_from_slice(&bytes[16..20]);
-    answer[16..20].copy_from_slice(&bytes[12..16]);
-    answer[8] = 64;
-    let at = header_length(bytes);
-    match bytes[9] {
-        6 | 17 if bytes.len() >= at + 4 => {
-            answer[at..at + 2].copy_from_slice(&bytes[at + 2..at + 4]);
-            answer[at + 2..at + 4].copy_from_slice(&bytes[at..at + 2]);
-        }
-        1 if bytes.len() > at => answer[at] ^= 8,
-        _ => {}
-    }
+    let mut answer = answered(bytes);
     sum(&mut answer);
     answer
 }
 
 /// What a router of the receiver says: that its port is unreachable.
 fn error(bytes: &[u8]) -> Vec<u8> {
+    let (source, destination) = ends(bytes);
+    let (kind, code) = if is_v6(bytes) { (1, 4) } else { (3, 3) };
     let quoted = bytes[..bytes.len().min(548)].to_vec();
-    let [from, to] = [16, 12].map(|at| {
-        let octets: [u8; 4] = std::array::from_fn(|index| bytes[at + index]);
-        octets.into()
-    });
-    Datagram::new(from, to, Payload::Error { kind: 3, code: 3, word: [0; 4], quoted }).bytes()
+    let payload = Payload::Error { kind, code, word: [0; 4], quoted };
+    Datagram::new(destination, source, payload).bytes()
 }
 
 /// `bytes` xored with `changes`, which may make it longer.
@@ -136,35 +135,69 @@ fn changed(mut bytes: Vec<u8>, changes: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn header_length(bytes: &[u8]) -> usize {
-    usize::from(bytes[0] & 0xf) * 4
+/// Gives a packet its checksums, where it has the headers for it.
+fn sum(bytes: &mut [u8]) {
+    if let Ok((mut header, _)) = Ipv4Header::from_slice(bytes) {
+        header.header_checksum = header.calc_header_checksum();
+        bytes[10..12].copy_from_slice(&header.header_checksum.to_be_bytes());
+    }
+    if let Some((at, Some(sum))) = checksum(bytes) {
+        bytes[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+    }
 }
 
-/// Gives an IPv4 packet its checksums, where it has the headers for it.
-fn sum(bytes: &mut [u8]) {
-    let Ok((mut header, _)) = Ipv4Header::from_slice(bytes) else { return };
-    header.header_checksum = header.calc_header_checksum();
-    bytes[10..12].copy_from_slice(&header.header_checksum.to_be_bytes());
-    let (at, end) = (header.header_len(), usize::from(header.total_len).min(bytes.len()));
-    let Some(segment) = bytes.get(at..end) else { return };
-    let (src, dst) = (header.source, header.destination);
-    let found = match header.protocol {
-        IpNumber::TCP => TcpSlice::from_slice(segment)
-            .ok()
-            .and_then(|it| it.calc_checksum_ipv4(src, dst).ok())
-            .map(|sum| (16, sum)),
-        IpNumber::UDP => UdpSlice::from_slice(segment)
-            .ok()
-            .and_then(|it| it.to_header().calc_checksum_ipv4_raw(src, dst, it.payload()).ok())
-            .map(|sum| (6, sum)),
-        IpNumber::ICMP => Icmpv4Slice::from_slice(segment)
-            .ok()
-            .map(|it| (2, it.icmp_type().calc_checksum(it.payload()))),
-        _ => None,
-    };
-    if let Some((offset, sum)) = found {
-        bytes[at + offset..at + offset + 2].copy_from_slice(&sum.to_be_bytes());
+/// Where the transport checksum of a packet stands, and what it is to be; of a packet that has none it says
+/// nothing.
+fn checksum(bytes: &[u8]) -> Option<(usize, Option<u16>)> {
+    if let Ok((header, _)) = Ipv4Header::from_slice(bytes) {
+        let (at, end) = (header.header_len(), usize::from(header.total_len).min(bytes.len()));
+        let segment = bytes.get(at..end)?;
+        let (src, dst) = (header.source, header.destination);
+        let (offset, sum) = match header.protocol {
+            IpNumber::TCP => {
+                let tcp = TcpSlice::from_slice(segment).ok();
+                (16, tcp.and_then(|it| it.calc_checksum_ipv4(src, dst).ok()))
+            }
+            IpNumber::UDP => {
+                let udp = UdpSlice::from_slice(segment).ok();
+                let sum = |it: UdpSlice<'_>| {
+                    it.to_header().calc_checksum_ipv4_raw(src, dst, it.payload()).ok()
+                };
+                (6, udp.and_then(sum))
+            }
+            IpNumber::ICMP => {
+                let icmp = Icmpv4Slice::from_slice(segment).ok();
+                (2, icmp.map(|it| it.icmp_type().calc_checksum(it.payload())))
+            }
+            _ => return None,
+        };
+        return Some((at + offset, sum));
     }
+    let ip = Ipv6Slice::from_slice(bytes).ok()?;
+    let (src, dst) = (ip.header().source(), ip.header().destination());
+    let segment = ip.payload().payload;
+    let (offset, sum) = match ip.payload().ip_number {
+        _ if ip.is_payload_fragmented() => return None,
+        IpNumber::TCP => {
+            let tcp = TcpSlice::from_slice(segment).ok();
+            (16, tcp.and_then(|it| it.calc_checksum_ipv6(src, dst).ok()))
+        }
+        IpNumber::UDP => {
+            let udp = UdpSlice::from_slice(segment).ok();
+            let sum = |it: UdpSlice<'_>| {
+                it.to_header().calc_checksum_ipv6_raw(src, dst, it.payload()).ok()
+            };
+            (6, udp.and_then(sum))
+        }
+        IpNumber::IPV6_ICMP => {
+            let icmp = Icmpv6Slice::from_slice(segment).ok();
+            let sum =
+                |it: Icmpv6Slice<'_>| it.icmp_type().calc_checksum(src, dst, it.payload()).ok();
+            (2, icmp.and_then(sum))
+        }
+        _ => return None,
+    };
+    Some((40 + ip.extensions().slice().len() + offset, sum))
 }
 
 fn play(net: &mut Net, turn: &[Packet], last: &mut Option<Emitted>) {
@@ -185,22 +218,28 @@ fn judge_outcome(packet: &Packet, outcome: &Outcome) {
             assert_eq!((answer.link, answer.fragment), (packet.link, None));
             assert_eq!(answer.offload, VirtioNetHdr::PLAIN);
         }
-        Outcome { emitted: None, dropped, held } => {
-            assert!(dropped.is_some() != *held, "a packet vanished");
+        &Outcome { emitted: None, dropped, held, ignored } => {
+            let ends = [dropped.is_some(), held, ignored];
+            assert_eq!(ends.iter().filter(|end| **end).count(), 1, "one end for each packet");
         }
     }
 }
 
 fn judge_forwarded(packet: &Packet, emitted: &Emitted) {
-    let whole = judge_whole(&emitted.bytes);
-    let came = Ipv4HeaderSlice::from_slice(&packet.bytes).expect("parse has believed it");
-    let ttl = whole.to_header().time_to_live;
-    assert!(ttl > 0 || came.ttl() == 0, "{} became {ttl}", came.ttl());
-    assert!(ttl <= came.ttl());
-    assert_eq!(emitted.offload, packet.offload);
-    let came = &packet.bytes[..usize::from(came.total_len())];
-    if packet.offload == VirtioNetHdr::PLAIN && is_sound(came) {
-        assert!(is_sound(&emitted.bytes), "{came:x?} became {:x?}", emitted.bytes);
+    judge_whole(&emitted.bytes);
+    let limit = |bytes: &[u8]| bytes[places(bytes).0];
+    let (came, left) = (limit(&packet.bytes), limit(&emitted.bytes));
+    assert!(left > 0 || came == 0, "{came} became {left}");
+    assert!(left <= came);
+    let crosses = is_v6(&packet.bytes) != is_v6(&emitted.bytes);
+    let (before, after) = (packet.offload, emitted.offload);
+    assert_eq!((before.flags, before.gso_size), (after.flags, after.gso_size));
+    assert!(crosses || before == after, "{before:?} became {after:?}");
+    if crosses && after.needs_csum() {
+        assert_eq!(usize::from(after.csum_start), transport(&emitted.bytes).0);
+    }
+    if packet.offload == VirtioNetHdr::PLAIN && is_sound(&packet.bytes) {
+        assert!(is_sound(&emitted.bytes), "{:x?} became {:x?}", packet.bytes, emitted.bytes);
     }
     judge_pieces(emitted);
 }
@@ -234,33 +273,34 @@ fn judge_pieces(emitted: &Emitted) {
 }
 
 /// Lengths that agree and a header checksum that verifies.
-fn judge_whole(bytes: &[u8]) -> Ipv4HeaderSlice<'_> {
-    let slice = Ipv4HeaderSlice::from_slice(bytes).unwrap_or_else(|e| panic!("{e}: {bytes:x?}"));
-    let header = slice.to_header();
-    assert_eq!(usize::from(header.total_len), bytes.len(), "{bytes:x?}");
-    let zero = |sum| if sum == 0xffff { 0 } else { sum };
-    assert_eq!(zero(header.header_checksum), zero(header.calc_header_checksum()), "{bytes:x?}");
-    slice
+fn judge_whole(bytes: &[u8]) {
+    if is_v6(bytes) {
+        let header =
+            Ipv6HeaderSlice::from_slice(bytes).unwrap_or_else(|e| panic!("{e}: {bytes:x?}"));
+        assert_eq!(usize::from(header.payload_length()) + 40, bytes.len(), "{bytes:x?}");
+    } else {
+        let slice =
+            Ipv4HeaderSlice::from_slice(bytes).unwrap_or_else(|e| panic!("{e}: {bytes:x?}"));
+        let header = slice.to_header();
+        assert_eq!(usize::from(header.total_len), bytes.len(), "{bytes:x?}");
+        let zero = |sum| if sum == 0xffff { 0 } else { sum };
+        let sums = (header.header_checksum, header.calc_header_checksum());
+        assert_eq!(zero(sums.0), zero(sums.1), "{bytes:x?}");
+    }
 }
 
 /// Whether the transport checksum verifies, that of a whole quoted packet included; a fragment has none
 /// that could.
 fn is_sound(bytes: &[u8]) -> bool {
-    if bytes[6] & 0x3f != 0 || bytes[7] != 0 {
+    let is_v6 = is_v6(bytes);
+    if !is_v6 && (bytes[6] & 0x3f != 0 || bytes[7] != 0) {
         return false;
     }
-    let mut summed = bytes.to_vec();
-    sum(&mut summed);
-    let at = header_length(bytes);
-    let field = match bytes[9] {
-        6 => at + 16,
-        17 => at + 6,
-        1 => at + 2,
-        _ => return true,
-    };
-    let stored = |bytes: &[u8]| match bytes.get(field..field + 2) {
-        Some(&[high, low]) => u16::from_be_bytes([high, low]) % 0xffff,
-        _ => 0,
-    };
-    (bytes[9] == 17 && stored(bytes) == 0) || stored(bytes) == stored(&summed)
+    let Some((at, sum)) = checksum(bytes) else { return !is_v6 };
+    let stored = bytes.get(at..at + 2).map(|it| u16::from_be_bytes([it[0], it[1]]));
+    match (stored, sum, transport(bytes).1) {
+        (Some(0), _, 17) => !is_v6,
+        (Some(stored), Some(sum), _) => stored % 0xffff == sum % 0xffff,
+        _ => false,
+    }
 }

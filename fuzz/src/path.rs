@@ -4,6 +4,8 @@
 //! An input is the size of the world (two bytes), then steps: an operation and what it takes, a byte each. Every byte
 //! means something, so that each input is a history.
 
+use std::net::IpAddr;
+
 use dataplane::packet::{Addr, GroupId, LinkId};
 use dataplane::shared::PortRange;
 use dataplane::tables::{
@@ -16,8 +18,8 @@ use dataplane::wire::virtio::VirtioNetHdr;
 use crate::common::datagram::{ACK, Datagram, FIN, Payload, RST, SYN, echo, tcp, udp};
 use crate::common::net::Net;
 use crate::common::topology::{
-    APP, BASTION, BASTION_PUBLIC, DB, IGW, INTERNET, NAT_A, NAT_B, NAT_B_PRIVATE, NAT_PRIVATE,
-    NAT_PUBLIC, OTHER, SENDERS, Topology, address, net,
+    APP, BASTION, BASTION_PUBLIC, DB, EIGW, IGW, INTERNET, NAT_A, NAT_B, NAT_B_PRIVATE,
+    NAT_PRIVATE, NAT_PUBLIC, OTHER, SENDERS, Topology, address, address6, nat64, net,
 };
 
 /// Plays an input.
@@ -70,7 +72,7 @@ const MEMBERS: [Option<LinkId>; 3] = [Some(DB), Some(OTHER), None];
 /// What an established TCP connection may be silent for, instead of five days: those cost a fuzzer more than all else.
 const HOUR: u32 = 3_600;
 
-const NETS: [&str; 8] = [
+const NETS: [&str; 13] = [
     "0.0.0.0/0",
     "10.0.0.0/16",
     "10.0.1.0/24",
@@ -79,6 +81,11 @@ const NETS: [&str; 8] = [
     "203.0.113.80/32",
     "198.51.100.0/24",
     "128.0.0.0/1",
+    "::/0",
+    "64:ff9b::/96",
+    "64:ff9b::203.0.113.0/120",
+    "2600:1f18:1234:5600::/56",
+    "2001:db8::/32",
 ];
 
 impl Play {
@@ -99,11 +106,15 @@ impl Play {
             9 => {
                 let kind = input.byte();
                 if let Some((link, got)) = self.last.clone() {
-                    let (kind, code) = ([3, 11, 12, 5][usize::from(kind % 4)], kind / 4 % 16);
+                    let is_v6 = got.src.is_ipv6();
+                    let kinds = if is_v6 { [1, 3, 4, 2] } else { [3, 11, 12, 5] };
+                    let (kind, code) = (kinds[usize::from(kind % 4)], kind / 4 % 16);
                     // The next hop's MTU, where there is one.
-                    let word = if (kind, code) == (3, 4) { [0, 0, 5, 0] } else { [0; 4] };
+                    let tells = (kind, code) == if is_v6 { (2, 0) } else { (3, 4) };
+                    let word = if tells { [0, 0, 5, 0] } else { [0; 4] };
                     let quoted = got.bytes();
-                    let from = if input.byte().is_multiple_of(2) { got.dst } else { address(link) };
+                    let own = if is_v6 { address6(link).into() } else { address(link).into() };
+                    let from = if input.byte().is_multiple_of(2) { got.dst } else { own };
                     let error = Payload::Error { kind, code, word, quoted };
                     self.send(link, &Datagram::new(from, got.src, error), input);
                 }
@@ -149,7 +160,7 @@ impl Play {
     /// New rules and routes.
     fn change(&mut self, input: &mut Input<'_>) {
         let (what, which, how) = (input.byte(), usize::from(input.byte() % 3), input.byte());
-        let net = net(NETS[usize::from(input.byte() % 8)]);
+        let net = net(NETS[usize::from(input.byte()) % NETS.len()]);
         let topology = &mut self.topology;
         match what % 10 {
             0 => topology.groups[which].egress.clear(),
@@ -174,12 +185,13 @@ impl Play {
                 rules.push((rule, selector(input), net));
             }
             6..=8 => {
-                let target = match how % 5 {
+                let target = match how % 6 {
                     0 => Target::Local,
                     1 => Target::InternetGateway(IGW),
                     2 => Target::NatGateway(NAT_A),
                     3 => Target::NatGateway(NAT_B),
-                    _ => Target::Blackhole,
+                    4 => Target::Blackhole,
+                    _ => Target::EgressOnlyInternetGateway(EIGW),
                 };
                 topology.routes[which].push((net, target));
             }
@@ -238,16 +250,25 @@ impl Play {
 fn first(input: &mut Input<'_>) -> (LinkId, Datagram) {
     let (who, what, port) = (input.byte(), input.byte(), input.byte());
     let link = [APP, DB, BASTION, INTERNET, OTHER][usize::from(who % 5)];
-    let src = address(if who >= 250 { APP } else { link });
-    let dst = match usize::from(who / 5 % 8) {
+    let sender = if who >= 250 { APP } else { link };
+    let to = match usize::from(who / 5 % 8) {
         to @ 0..5 => SENDERS[to].2,
         5 => NAT_PUBLIC,
         6 => NAT_PRIVATE,
         _ => BASTION_PUBLIC,
     };
+    let ends = match (what & 0x60, usize::from(who / 5 % 8)) {
+        (0x40, to @ 0..5) => (address6(sender).into(), SENDERS[to].3.into()),
+        (0x40 | 0x60, _) => (address6(sender).into(), nat64(to).into()),
+        _ => (address(sender).into(), to.into()),
+    };
+    (link, between(ends, what, port, input))
+}
+
+fn between((src, dst): (IpAddr, IpAddr), what: u8, port: u8, input: &mut Input<'_>) -> Datagram {
     let data = if what & 0x80 == 0 { &[][..] } else { &[7; 2000] };
     let (from, to) = ((src, u16::from(port % 8) + 1), (dst, 1000 + u16::from(port / 8 % 8)));
-    let datagram = match what % 4 {
+    match what % 4 {
         0 | 1 => tcp(from, to, flags(input), data),
         2 => udp(from, to, data),
         _ if what & 20 == 16 => {
@@ -256,8 +277,7 @@ fn first(input: &mut Input<'_>) -> (LinkId, Datagram) {
         }
         _ if what & 4 == 0 => echo(src, dst, what & 8 == 0, from.1, data),
         _ => Datagram::new(src, dst, Payload::Other { protocol: 47, data: data.to_vec() }),
-    };
-    (link, datagram)
+    }
 }
 
 /// The answer to what somebody got.
@@ -281,11 +301,13 @@ fn flags(input: &mut Input<'_>) -> u8 {
 }
 
 fn selector(input: &mut Input<'_>) -> Selector {
-    let protocol = [None, Some(6), Some(17), Some(1), Some(47)][usize::from(input.byte() % 5)];
+    let protocols = [None, Some(6), Some(17), Some(1), Some(47), Some(58)];
+    let protocol = protocols[usize::from(input.byte()) % protocols.len()];
     let ports = input.byte();
     let ports = match protocol {
         Some(6 | 17) => 1000 + u16::from(ports % 8)..=1000 + u16::from(ports / 8),
         Some(1) if ports.is_multiple_of(2) => 0x0800..=0x08ff,
+        Some(58) if ports.is_multiple_of(2) => 0x8000..=0x80ff,
         _ => 0..=u16::MAX,
     };
     Selector { protocol, ports }
@@ -293,8 +315,14 @@ fn selector(input: &mut Input<'_>) -> Selector {
 
 /// Tables in which those who are gone have left holes.
 fn without(full: Tables, [db, other, nat_b]: [bool; 3]) -> Tables {
-    let gone = [(db, address(DB)), (other, address(OTHER)), (nat_b, NAT_B_PRIVATE)];
-    let gone = gone.map(|(gone, who)| gone.then_some(Addr::v4(who)));
+    let gone = [
+        (db, address(DB).into()),
+        (db, address6(DB).into()),
+        (other, address(OTHER).into()),
+        (other, address6(OTHER).into()),
+        (nat_b, Addr::v4(NAT_B_PRIVATE)),
+    ];
+    let gone = gone.map(|(gone, who)| gone.then_some(who));
     let is_here = |addr: &Addr| !gone.contains(&Some(*addr));
     let links = (0..SENDERS.len()).filter(|&at| is_here(&Addr::v4(SENDERS[at].2)));
     let links = Column::by_id(links.map(|at| (at, *full.links.at(at))));

@@ -1,7 +1,7 @@
 //! What a test and a `peer agent` in a namespace tell each other: packets to send by real sockets,
 //! and packets that arrived there. One line of JSON each way.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +19,10 @@ pub enum Request {
 /// One packet to send, which asks for an answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Probe {
-    /// `tcp` (a SYN), `udp` (a datagram), `icmp` (an echo request).
+    /// `tcp` (a SYN), `udp` (a datagram), `icmp` (an echo request, of ICMPv6 where the way is by IPv6).
     pub protocol: String,
     /// Destination.
-    pub to: Ipv4Addr,
+    pub to: IpAddr,
     /// Destination port; not for `icmp`.
     pub port: u16,
     /// Source port, or the identifier of an echo.
@@ -46,9 +46,9 @@ pub struct Arrival {
     /// See [`Probe::protocol`].
     pub protocol: String,
     /// Source, as it arrives.
-    pub src: Ipv4Addr,
+    pub src: IpAddr,
     /// Destination, as it arrives.
-    pub dst: Ipv4Addr,
+    pub dst: IpAddr,
     /// Destination port; 0 for `icmp`.
     pub port: u16,
 }

@@ -2,13 +2,13 @@
 //! handful of protocols and ports: where it arrives, with which addresses, whether it is answered,
 //! and what was dropped where for which reason.
 //!
-//! In a round each sender addresses another receiver, so that what arrives has one sender.
+//! In a round each sender addresses another receiver, so that what arrives has one sender: first by
+//! its name, by NAT64 where the two have no family in common, then by its address of IPv6.
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that its promise is broken")]
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::read_to_string;
-use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Instant;
 
 use integration::agent::{Answer, Arrival, Probe};
@@ -21,9 +21,7 @@ const PROTOCOLS: [(&str, u16); 7] =
 #[test]
 fn explain_says_what_packets_do() {
     std::thread::scope(|scope| {
-        // Agents speak IPv4; what `explain` says of IPv6 is in `control/tests/explain_ipv6.rs`.
-        let is_v4 = |file: &&PathBuf| !read_to_string(file).unwrap().contains("ipv6_cidr_block");
-        let files: Vec<PathBuf> = topologies().iter().filter(is_v4).cloned().collect();
+        let files = topologies();
         assert!(files.len() >= 6, "{files:?}");
         for file in files {
             scope.spawn(move || Trial::run(&file));
@@ -39,8 +37,19 @@ struct Trial<'a> {
     up: Up<'a>,
     agents: Vec<(String, Agent)>,
     /// See [`Trial::primary`].
-    primary: HashMap<Ipv4Addr, Ipv4Addr>,
+    primary: HashMap<IpAddr, IpAddr>,
+    /// Who has an address of IPv6, and the first that it has.
+    ipv6: HashMap<String, Ipv6Addr>,
     differences: Vec<String>,
+}
+
+/// How receivers are addressed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// By name, or by what NAT64 makes of it.
+    Name,
+    /// By address of IPv6.
+    Ipv6,
 }
 
 /// A probe, and what `explain` says of it.
@@ -55,6 +64,13 @@ struct Expected {
     question: String,
 }
 
+impl Expected {
+    /// Whether it is to arrive in another family than it is sent in.
+    const fn crosses(&self) -> bool {
+        self.probe.to.is_ipv6() != self.arrival.dst.is_ipv6()
+    }
+}
+
 impl Trial<'_> {
     fn run(file: &Path) {
         let (host, began) = (Host::start(), Instant::now());
@@ -62,31 +78,39 @@ impl Trial<'_> {
         let senders = names(&up.json("status")["namespaces"]);
         let agents = senders.iter().map(|name| (name.clone(), Agent::start(&up, name))).collect();
         let (primary, differences) = (Trial::primary(&up), Vec::new());
-        let mut trial = Trial { file, up, agents, primary, differences };
+        let mut trial = Trial { file, up, agents, primary, ipv6: HashMap::new(), differences };
         let endpoints = trial.endpoints();
-        let mut probes = 0;
-        for round in 1..endpoints.len() {
+        trial.ipv6 = trial.ipv6(&endpoints);
+        let (mut probes, mut crossed) = (0, 0);
+        let rounds = (1..endpoints.len()).flat_map(|it| [(it, By::Name), (it, By::Ipv6)]);
+        for (number, (round, by)) in rounds.enumerate() {
             let plan: Vec<Vec<Expected>> = (0..senders.len())
                 .map(|place| (place, &endpoints[(place + round) % endpoints.len()]))
-                .map(|(place, to)| trial.expectations(&senders[place], to, round))
+                .map(|(place, to)| trial.expectations(&senders[place], to, by, number))
                 .collect();
-            probes += plan.iter().map(Vec::len).sum::<usize>();
-            trial.compare(&plan);
+            let count = plan.iter().map(Vec::len).sum::<usize>();
+            probes += count;
+            let crosses = |it: &&Expected| it.receiver.is_some() && it.crosses();
+            crossed += plan.iter().flatten().filter(crosses).count();
+            if count > 0 {
+                trial.compare(&plan);
+            }
         }
         let name = file.file_name().unwrap().to_string_lossy();
         let (took, wrong) = (began.elapsed(), trial.differences.len());
-        println!("{name}: {probes} packets in {took:.1?}, {wrong} differences");
+        println!("{name}: {probes} packets in {took:.1?}, {crossed} by NAT64, {wrong} differences");
         assert!(wrong == 0, "{name}:\n{}", trial.differences.join("\n"));
         assert!(probes > PROTOCOLS.len(), "{name}: hardly anything was sent");
+        assert_eq!(crossed > 0, name.contains("nat64"), "{name}: {crossed} by NAT64");
     }
 
     /// Of which gateway's addresses any may be the one that a packet leaves with: each, and the primary
     /// one that stands for all.
-    fn primary(up: &Up<'_>) -> HashMap<Ipv4Addr, Ipv4Addr> {
+    fn primary(up: &Up<'_>) -> HashMap<IpAddr, IpAddr> {
         let status = up.json("status");
         let gateways = status["nat_gateways"].as_array().unwrap().iter();
         let lists = gateways.flat_map(|it| [names(&it["private_ips"]), names(&it["public_ips"])]);
-        let addresses = lists.map(|list| -> Vec<Ipv4Addr> {
+        let addresses = lists.map(|list| -> Vec<IpAddr> {
             list.iter().map(|address| address.parse().unwrap()).collect()
         });
         addresses.flat_map(|list| list.clone().into_iter().map(move |it| (it, list[0]))).collect()
@@ -109,10 +133,39 @@ impl Trial<'_> {
         names
     }
 
-    fn expectations(&self, from: &str, to: &str, round: usize) -> Vec<Expected> {
+    /// A namespace tells its own; of a host without one the file does, on the line under its name.
+    fn ipv6(&self, endpoints: &[String]) -> HashMap<String, Ipv6Addr> {
+        let text = std::fs::read_to_string(self.file).unwrap();
+        let find = |name: &String| -> Option<Ipv6Addr> {
+            if self.agents.iter().any(|(agent, _)| agent == name) {
+                let command = ["ip", "-6", "-brief", "address", "show", "eth0", "scope", "global"];
+                let said = self.up.says(name, &command);
+                return said.split_whitespace().nth(2)?.split('/').next()?.parse().ok();
+            }
+            let line = text.lines().skip_while(|line| line.trim() != format!("{name}:")).nth(1)?;
+            line.split('"').nth(1)?.parse().ok()
+        };
+        endpoints.iter().filter_map(|name| Some((name.clone(), find(name)?))).collect()
+    }
+
+    /// What to ask `explain` for, if the two can meet so.
+    fn meant(&self, from: &str, to: &str, by: By) -> Option<String> {
+        if by == By::Ipv6 {
+            let address = self.ipv6.get(from).and_then(|_| self.ipv6.get(to));
+            return address.map(Ipv6Addr::to_string);
+        }
+        let file = self.file.to_str().unwrap();
+        let said = self.up.host().run(&["explain", file, "--from", from, "--to", to]);
+        let refused = said.err.split_once("have no addresses of one family");
+        let Some((_, advice)) = refused else { return Some(to.to_owned()) };
+        advice.split_once(" is ").map(|(_, address)| address.trim().to_owned())
+    }
+
+    fn expectations(&self, from: &str, to: &str, by: By, number: usize) -> Vec<Expected> {
+        let Some(to) = self.meant(from, to, by) else { return Vec::new() };
         let probes = PROTOCOLS.iter().enumerate();
         probes
-            .filter_map(|(place, what)| self.expectation(from, to, *what, round * 8 + place))
+            .filter_map(|(place, what)| self.expectation(from, &to, *what, number * 8 + place))
             .collect()
     }
 
@@ -242,9 +295,11 @@ fn names(value: &Value) -> Vec<String> {
     names.map(|name| name.as_str().unwrap().to_owned()).collect()
 }
 
-/// `a.b.c.d:port`, or without port.
-fn address(value: &Value) -> (Ipv4Addr, u16) {
+/// `a.b.c.d:port` or `[v6]:port`, or without port.
+fn address(value: &Value) -> (IpAddr, u16) {
     let text = value.as_str().unwrap();
-    let (address, port) = text.split_once(':').unwrap_or((text, "0"));
-    (address.parse().unwrap(), port.parse().unwrap())
+    match text.parse::<SocketAddr>() {
+        Ok(socket) => (socket.ip(), socket.port()),
+        Err(_) => (text.parse().unwrap(), 0),
+    }
 }

@@ -5,6 +5,7 @@
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 
+use dataplane::tables::LINK_SERVICES;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::check::ids::id;
@@ -25,9 +26,6 @@ pub(super) const GLOBAL: Ipv6Net = net([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
 /// Unique local addresses (RFC 4193), which the internet does not know.
 const UNIQUE_LOCAL: Ipv6Net = net([0xfd00, 0, 0, 0, 0, 0, 0, 0], 8);
 
-/// What AWS keeps for services at the link (VPC User Guide, "Route table concepts").
-pub(super) const LINK_SERVICES: Ipv6Net = net([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32);
-
 pub(super) const fn net(segments: [u16; 8], prefix: u8) -> Ipv6Net {
     let [a, b, c, d, e, f, g, h] = segments;
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix)
@@ -38,10 +36,10 @@ impl Check<'_, '_> {
     pub(super) fn ipv6_of_vpc(&mut self, vpc: &model::Vpc) -> Option<Ipv6Net> {
         let block = given(vpc.ipv6_cidr_block)?;
         let range = [GLOBAL, UNIQUE_LOCAL].into_iter().find(|range| range.contains(&block.value));
-        if range.is_none() || LINK_SERVICES.contains(&block.value) {
+        let [_, services] = LINK_SERVICES;
+        if range.is_none() || services.contains(&IpNet::V6(block.value)) {
             let message = format!("a VPC cannot be in {}", block.value);
-            let help =
-                format!("use a block of {GLOBAL}, or of {UNIQUE_LOCAL} without {LINK_SERVICES}");
+            let help = format!("use a block of {GLOBAL}, or of {UNIQUE_LOCAL} without {services}");
             self.faults.push(Fault::error(block.place, message).help(help));
         }
         let help = "a VPC is a /44, /48, /52, /56 or /60; what Amazon gives is a /56";

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dataplane::tables::LINK_SERVICES as LINK_SERVICES_V4;
+use dataplane::tables::LINK_SERVICES;
 use ipnet::{IpNet, Ipv6Net};
 
 use crate::check::blocks::locals;
@@ -15,10 +15,6 @@ use crate::check::{
 };
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At, shortened};
-
-/// Link-local services of AWS: no route may lead into them (VPC User Guide, "Route table concepts").
-const LINK_SERVICES: [IpNet; 2] =
-    [IpNet::V4(LINK_SERVICES_V4), IpNet::V6(ipv6_blocks::LINK_SERVICES)];
 
 /// The one destination in IPv6 that a NAT gateway takes (VPC User Guide, "DNS64 and NAT64"): the well-known prefix
 /// (RFC 6052 s. 2.1).

@@ -1,10 +1,10 @@
 //! What would let the packet through? A line for each reason, in the keys of the topology file.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use dataplane::packet::{Addr, Direction, Reason};
 use dataplane::path::admit::{Headers, Hop, HopStage, Rule};
-use dataplane::tables::LINK_SERVICES;
+use dataplane::tables::is_service;
 use dataplane::wire::protocol;
 use ipnet::IpNet;
 
@@ -110,7 +110,7 @@ pub(super) fn advice(
         Reason::NoPath if is_nat64(dst) => format!(
             "route {NAT64} by a NAT gateway in the sender's route table: {name} does not translate it"
         ),
-        Reason::NoPath => no_path(dst.to_v4(), stage, src == dst),
+        Reason::NoPath => no_path(dst, stage, src == dst),
         Reason::ForwardingLoop => format!(
             "give the subnet of the gateway another route table than {name}: one that leads to an internet gateway"
         ),
@@ -204,12 +204,12 @@ fn only(address: Addr) -> String {
 }
 
 /// What leads nowhere: from a route table, or from an internet gateway, back to the sender or on.
-fn no_path(dst: Option<Ipv4Addr>, stage: Option<HopStage>, turns_back: bool) -> String {
-    let Some(dst) = dst else { return "send to an address that somebody has".to_owned() };
-    if LINK_SERVICES.contains(&dst) {
+fn no_path(dst: Addr, stage: Option<HopStage>, turns_back: bool) -> String {
+    if is_service(dst) {
         return "do without it: services at the link (metadata, DNS, time) are not emulated yet"
             .to_owned();
     }
+    let Some(dst) = dst.to_v4() else { return "send to an address that somebody has".to_owned() };
     match stage {
         Some(HopStage::Gateway) if turns_back => {
             "let `profile.igw_hairpin` be true, or send to the private address".to_owned()

@@ -1,11 +1,13 @@
 //! What the sender of a rejected packet is told: a reset, or an ICMP error.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use etherparse::err::packet::BuildWriteError;
 use etherparse::icmpv4::{self, DestUnreachableHeader};
 use etherparse::{Icmpv4Type, Icmpv6Type, IpHeaders, PacketBuilder, PacketBuilderStep, icmpv6};
 
+use crate::io::segment::complete_checksum;
 use crate::packet::{Addr, Answer, Packet, SubnetId, Teller};
 use crate::path::headers::{self, Message, Network};
 use crate::tables::{AclRule, Classifier, PeerOf, Place, Tables, Translator};
@@ -26,7 +28,12 @@ pub(super) fn compose(
     answer: Answer,
     tables: &Tables,
 ) -> Option<Vec<u8>> {
-    let bytes = slot.get(packet.range())?;
+    let mut bytes = Cow::Borrowed(slot.get(packet.range())?);
+    if packet.offload.needs_csum() {
+        // On a wire the packet would have had its checksum.
+        complete_checksum(bytes.to_mut(), packet.offload).ok()?;
+    }
+    let bytes = bytes.as_ref();
     let (src, dst) = headers::ends(bytes)?;
     let (src, dst) = (src.into(), dst.into());
     let error = |by, kind| error(bytes, (address(by, src, tables)?, src), kind).ok();

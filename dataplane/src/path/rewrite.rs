@@ -89,9 +89,12 @@ pub(super) fn change(
     if hot.crosses() {
         let (flow, opposite) = (packet.flow(), packet.direction().opposite());
         let Some(opposite) = alone.or_else(|| shard.flows.key(flow, opposite)) else { return };
-        let identification = identify(&mut shard.identification, &wire);
+        let (identification, before) = (identify(&mut shard.identification, &wire), packet.len);
         match nat64::change(packet, slot, outer, (hot, &opposite), identification, tables) {
-            Ok(fragment) => emit::leave(packet, hot, fragment, &wire, shard),
+            Ok(fragment) => {
+                emit::leave(packet, hot, fragment, &wire, shard);
+                shard.meters.change(packet, before);
+            }
             Err(refusal) => {
                 let verdict = untranslatable(packet, refusal, shard, tables);
                 stop(packet, (ttl, mtu), verdict, shard);

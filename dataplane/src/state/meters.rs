@@ -3,7 +3,8 @@
 //! A packet is counted under its way, the gateways that it comes to in order: one addition for each
 //! that gets through, whatever the way. What each gateway has had is worked out when somebody asks,
 //! and every ten seconds of emulated time, so that the last minute is known too. `In` counts what
-//! reaches a gateway, `Out` what of it also leaves by a link in the end.
+//! reaches a gateway, `Out` what of it also leaves by a link in the end; where packets change their
+//! family, `In` bytes are those of the one and `Out` bytes those of the other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use zerocopy::FromZeros;
 use crate::packet::{Component, Direction, NatGatewayId, Packet, Reason, Wire};
 use crate::shared::connections::{Active, Connections};
 use crate::shared::{Lease, Standing};
-use crate::state::Facet;
-use crate::state::{Count, Phase, Tally};
+use crate::state::way::{Side, Visit, Way};
+use crate::state::{Count, Facet, Phase, Tally};
 use crate::tables::Tables;
 use crate::time::{Period, Span, Tick};
 use crate::wire::protocol;
@@ -30,25 +31,14 @@ impl MeterId {
     pub const NONE: Self = Self(0);
 }
 
-/// The side of a gateway by which a packet comes to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Side {
-    /// That of clients in the VPC.
-    Source,
-    /// That of what they talk with.
-    Destination,
-}
-
-/// The gateways that a packet of the original direction comes to, in its order: two translate it, a
-/// third may refuse it. In one word: 20 bits each, the first on top.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Way(u64);
-
 /// One worker's counts.
 #[derive(Debug)]
 pub(crate) struct Meters {
     /// By [`MeterId`].
     traffic: Vec<Traffic>,
+    /// By [`MeterId`] and [`Direction`]: by how many bytes packets that changed their family grew more
+    /// than bare headers do.
+    odd: Vec<[i64; 2]>,
     ways: Vec<Way>,
     ids: HashMap<Way, MeterId, FixedState>,
     /// The way that was last asked for: most are the same.
@@ -66,6 +56,7 @@ struct Traffic {
     bytes: [u64; 2],
 }
 
+/// Packets, and their bytes as they came.
 #[derive(Clone, Copy, Debug, Default)]
 struct Volume {
     packets: u64,
@@ -96,6 +87,7 @@ impl Meters {
     pub(crate) fn new(connections: Arc<Connections>) -> Self {
         Self {
             traffic: vec![Traffic::default()],
+            odd: vec![[0; 2]],
             ways: vec![Way::default()],
             ids: HashMap::from_iter([(Way::default(), MeterId::NONE)]),
             recent: (Way::default(), MeterId::NONE),
@@ -138,17 +130,18 @@ impl Meters {
         }
         // So many ways need hundreds of gateways that lead into each other.
         let Ok(id) = u16::try_from(self.ways.len()).map(MeterId) else { return MeterId::NONE };
-        way.gateways().for_each(|(gateway, _)| _ = self.gateway(gateway));
+        way.gateways().for_each(|visit| _ = self.gateway(visit.gateway));
         self.ids.insert(way, id);
         self.ways.push(way);
         self.traffic.push(Traffic::default());
+        self.odd.push([0; 2]);
         id
     }
 
     /// The meter of the first gateways on the way of a packet.
     pub(crate) fn first(&mut self, packet: &Packet, gateways: usize) -> MeterId {
         let mut first = Way::default();
-        self.way(packet).gateways().take(gateways).for_each(|(id, side)| first.push(id, side));
+        self.way(packet).gateways().take(gateways).for_each(|visit| first.push(visit));
         self.of(first, packet.direction())
     }
 
@@ -161,15 +154,27 @@ impl Meters {
         }
     }
 
+    /// A packet that comes through has become one of the other family, and was of `before` bytes.
+    pub(crate) fn change(&mut self, packet: &Packet, before: u32) {
+        let plain: i64 = self.way(packet).gateways().map(|visit| visit.growth).sum();
+        let odd = i64::from(packet.len) - i64::from(before) - plain;
+        if let Some(odds) = self.odd.get_mut(usize::from(packet.meter.0)) {
+            odds[packet.direction() as usize] += odd * packet.wire().packets as i64;
+        }
+    }
+
     /// A packet that had come through is lost before it could leave.
     pub(crate) fn lose(&mut self, packet: &Packet) {
+        let mut came = Volume::of(packet);
+        for visit in self.way(packet).gateways() {
+            came = came.past(visit.back(), 0);
+        }
         let direction = packet.direction() as usize;
         if let Some(traffic) = self.traffic.get_mut(usize::from(packet.meter.0)) {
-            let wire = packet.wire();
-            traffic.packets[direction] -= wire.packets as u64;
-            traffic.bytes[direction] -= wire.bytes as u64;
+            traffic.packets[direction] -= came.packets;
+            traffic.bytes[direction] -= came.bytes;
         }
-        self.enter(packet);
+        self.enter(packet, came);
     }
 
     /// A packet ends at `component`; it has come to all gateways of its meter.
@@ -179,7 +184,7 @@ impl Meters {
         (reason, component): (Reason, Component),
         tables: &Tables,
     ) {
-        self.enter(packet);
+        self.enter(packet, Volume::of(packet));
         let Component::NatGateway(id) = component else { return };
         let packets = packet.wire().packets as u64;
         let counted = &mut self.gateway(id).counted;
@@ -257,12 +262,16 @@ impl Meters {
 
     fn total(&self, gateway: usize) -> Tally {
         let mut total = self.gateways[gateway].counted;
-        for (way, traffic) in self.ways.iter().zip(&self.traffic) {
-            for (_, side) in way.gateways().filter(|(id, _)| id.index() == gateway) {
-                for direction in [Direction::Original, Direction::Reply] {
-                    let (volume, side) = (traffic.of(direction), side.towards(direction));
-                    volume.add_to(&mut total, side.counts_in());
-                    volume.add_to(&mut total, side.counts_out());
+        for ((way, traffic), odd) in self.ways.iter().zip(&self.traffic).zip(&self.odd) {
+            for direction in [Direction::Original, Direction::Reply] {
+                let (mut volume, odd) = (traffic.of(direction), odd[direction as usize]);
+                for visit in way.towards(direction).gateways() {
+                    let past = volume.past(visit, odd);
+                    if visit.gateway.index() == gateway {
+                        volume.add_to(&mut total, visit.side.counts_in());
+                        past.add_to(&mut total, visit.side.counts_out());
+                    }
+                    volume = past;
                 }
             }
         }
@@ -270,12 +279,11 @@ impl Meters {
     }
 
     /// Counts a packet as received by all gateways of its meter.
-    fn enter(&mut self, packet: &Packet) {
-        let wire = packet.wire();
-        let (packets, bytes) = (wire.packets as u64, wire.bytes as u64);
-        for (id, side) in self.way(packet).gateways() {
-            let counted = &mut self.gateway(id).counted;
-            Volume { packets, bytes }.add_to(counted, side.counts_in());
+    fn enter(&mut self, packet: &Packet, mut volume: Volume) {
+        for visit in self.way(packet).gateways() {
+            let counted = &mut self.gateway(visit.gateway).counted;
+            volume.add_to(counted, visit.side.counts_in());
+            volume = volume.past(visit, 0);
         }
     }
 
@@ -302,50 +310,7 @@ fn leases(facets: &mut [Facet], standing: Standing) -> impl Iterator<Item = &mut
     leases.filter(move |lease| lease.standing == standing)
 }
 
-impl Way {
-    const BITS: u32 = 20;
-
-    /// One gateway more. The first three are kept.
-    pub(crate) fn push(&mut self, id: NatGatewayId, side: Side) {
-        let place = 1 << (Self::BITS - 1) | u64::from(id.0) << 1 | side as u64;
-        if self.0 >> (2 * Self::BITS) == 0 {
-            self.0 = self.0 << Self::BITS | place;
-        }
-    }
-
-    fn gateways(self) -> impl DoubleEndedIterator<Item = (NatGatewayId, Side)> {
-        let places = [2, 1, 0].into_iter().map(move |at| self.0 >> (at * Self::BITS));
-        places.filter(|place| place & 1 << (Self::BITS - 1) != 0).map(|place| {
-            let [low, middle, ..] = (place >> 1).to_le_bytes();
-            let side = if place & 1 == 0 { Side::Source } else { Side::Destination };
-            (NatGatewayId(u16::from_le_bytes([low, middle])), side)
-        })
-    }
-
-    /// The way of packets of `direction`, from that of the original one, and back.
-    fn towards(self, direction: Direction) -> Self {
-        if direction == Direction::Original {
-            return self;
-        }
-        let mut way = Self::default();
-        self.gateways().rev().for_each(|(id, side)| way.push(id, side.towards(direction)));
-        way
-    }
-}
-
 impl Side {
-    /// This side, or the other one for packets of the reply direction.
-    const fn towards(self, direction: Direction) -> Self {
-        match (self, direction) {
-            (Self::Source, Direction::Original) | (Self::Destination, Direction::Reply) => {
-                Self::Source
-            }
-            (Self::Destination, Direction::Original) | (Self::Source, Direction::Reply) => {
-                Self::Destination
-            }
-        }
-    }
-
     /// Packets and bytes that come by this side.
     const fn counts_in(self) -> (Count, Count) {
         match self {
@@ -371,6 +336,20 @@ impl Traffic {
 }
 
 impl Volume {
+    fn of(packet: &Packet) -> Self {
+        let wire = packet.wire();
+        Self { packets: wire.packets as u64, bytes: wire.bytes as u64 }
+    }
+
+    /// The same behind a gateway, which made them longer by `odd` bytes more than it does each.
+    const fn past(self, visit: Visit, odd: i64) -> Self {
+        if visit.growth == 0 {
+            return self;
+        }
+        let grown = visit.growth * self.packets as i64 + odd;
+        Self { bytes: self.bytes.saturating_add_signed(grown), ..self }
+    }
+
     fn add_to(self, tally: &mut Tally, (packets, bytes): (Count, Count)) {
         tally[packets] += self.packets;
         tally[bytes] += self.bytes;

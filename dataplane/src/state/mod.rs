@@ -17,6 +17,7 @@ mod phase;
 pub(crate) mod prefetch;
 mod slots;
 mod tally;
+mod way;
 mod wheel;
 
 use std::cmp::Ordering;
@@ -37,11 +38,12 @@ pub use flows::{FlowId, Flows};
 pub use fragments::{Fragments, Held, Ports};
 pub use hot::{Hot, Translation};
 pub(crate) use hot::{Line, Wrapped, hops_delta};
+pub(crate) use meters::Meters;
 pub use meters::{MeterId, MeterReading};
-pub(crate) use meters::{Meters, Side, Way};
 pub use minute::{GatewayMetrics, gateway_metrics};
 pub use phase::Phase;
 pub use tally::{Count, Tally};
+pub(crate) use way::{Side, Visit, Way};
 
 /// The state of one worker.
 #[derive(Debug)]

@@ -13,11 +13,11 @@ mod routes;
 mod translator;
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::packet::{
     AclId, Addr, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId,
@@ -45,7 +45,19 @@ pub const NAT_GATEWAY_MTU: u16 = 8500;
 
 /// What routes never lead to, however wide they are: services at the link alone have these addresses
 /// (AWS "Route table concepts").
-pub const LINK_SERVICES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 168, 0), 22);
+pub const LINK_SERVICES: [IpNet; 2] = [IpNet::V4(SERVICES_V4), IpNet::V6(SERVICES_V6)];
+const SERVICES_V4: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 168, 0), 22);
+const SERVICES_V6: Ipv6Net =
+    Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0), 32);
+
+/// Whether an address is one of [`LINK_SERVICES`].
+#[must_use]
+pub fn is_service(address: Addr) -> bool {
+    match address.into() {
+        IpAddr::V4(address) => SERVICES_V4.contains(&address),
+        IpAddr::V6(address) => SERVICES_V6.contains(&address),
+    }
+}
 
 /// A map by address.
 pub type AddrMap<T> = HashMap<Addr, T, FixedState>;

@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "each test uses its own part of this")]
 
 pub mod datagram;
+pub mod ipv6;
 pub mod net;
+pub mod raw;
 pub mod shards;
 pub mod topology;

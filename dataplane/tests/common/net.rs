@@ -33,6 +33,8 @@ pub struct Outcome {
     pub dropped: Option<(Reason, Component)>,
     /// Whether it waits for the first fragment of its datagram.
     pub held: bool,
+    /// Whether it was never to leave its link.
+    pub ignored: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -119,7 +121,8 @@ impl Net {
                 }
                 _ => None,
             };
-            outcomes.push(Outcome { emitted, dropped, held: before == Verdict::Held });
+            let (held, ignored) = (before == Verdict::Held, before == Verdict::Ignored);
+            outcomes.push(Outcome { emitted, dropped, held, ignored });
         }
         outcomes
     }
@@ -150,9 +153,10 @@ impl Net {
     /// What must hold after every turn, whatever happened.
     #[track_caller]
     pub fn check(&self) {
-        let Counters { received, forwarded, .. } = self.shard.counters;
-        let ended = forwarded + self.shard.counters.dropped() + self.shard.fragments.held() as u64;
-        assert_eq!(received, ended, "one end for each packet");
+        let Counters { received, ignored, forwarded, .. } = self.shard.counters;
+        let ended = ignored + forwarded + self.shard.counters.dropped();
+        let held = self.shard.fragments.held() as u64;
+        assert_eq!(received, ended + held, "one end for each packet");
 
         let flows = &self.shard.flows;
         let mut keys = HashSet::new();

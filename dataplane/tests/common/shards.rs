@@ -91,7 +91,7 @@ impl Shards {
         for shard in &self.shards {
             total.add(&shard.counters);
         }
-        let ended = total.forwarded + total.dropped() + held as u64;
+        let ended = total.ignored + total.forwarded + total.dropped() + held as u64;
         assert_eq!(total.received, ended, "one end for each packet");
     }
 }

@@ -1,28 +1,36 @@
-//! One VPC, 10.0.0.0/16, and two hosts on the internet; groups, ACLs and routes can be changed.
+//! One VPC, 10.0.0.0/16 and 2600:1f18:1234:5600::/56, and two hosts on the internet; groups, ACLs and routes
+//! can be changed.
 //!
 //! ```text
 //! public-a  10.0.0.0/24  nat-a 10.0.0.220 <-> 198.51.100.10, bastion 10.0.0.10 <-> 198.51.100.20
 //! private-a 10.0.1.0/24  app 10.0.1.10, db 10.0.1.20
 //! public-b  10.0.2.0/24  nat-b 10.0.2.220 <-> 198.51.100.11
 //! internet               203.0.113.80, 203.0.113.90
+//!
+//! public-a  2600:1f18:1234:5600::/64  bastion ::10
+//! private-a 2600:1f18:1234:5601::/64  app ::10, db ::20
+//! public-b  2600:1f18:1234:5602::/64
+//! internet                            2001:db8:80::80, 2001:db8:90::90
 //! ```
 //!
 //! Each ENI has a group of its own that lets everything out and nothing in, each subnet an ACL that
-//! allows all. `private-a` routes to nat-a, the public subnets to the internet gateway.
+//! allows all. `private-a` routes to nat-a, in IPv6 what NAT64 is for, and all else of IPv6 to an egress-only
+//! internet gateway; the public subnets route to the internet gateway.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use dataplane::packet::{
-    AclId, Addr, EniId, GroupId, HostId, InternetGatewayId, LinkId, NatGatewayId, RouteTableId,
-    SubnetId, VpcId,
+    AclId, Addr, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId, LinkId,
+    NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 use dataplane::shared::PortRange;
 use dataplane::tables::{
-    AclRule, Choices, Classifier, ConnectionTracking, Eni, GroupRule, GroupRules, Holder, Host,
-    InternetGateway, NatAddress, NatGateway, NetworkAcl, Peer, Place, Public, RouteTable, Selector,
-    Subnet, Tables, Target, Terms, Timers, Vpc,
+    AclRule, Choices, Classifier, ConnectionTracking, Eni, Gateway, GroupRule, GroupRules, Holder,
+    Host, InternetGateway, NatAddress, NatGateway, NetworkAcl, Peer, Place, Public, RouteTable,
+    Selector, Subnet, Tables, Target, Terms, Timers, Vpc,
 };
+use dataplane::time::Tick;
 use ipnet::IpNet;
 
 /// Links, ENIs and hosts are numbered apart, so that one is not taken for another.
@@ -35,6 +43,7 @@ pub const BASTION: LinkId = LinkId(4);
 pub const NAT_A: NatGatewayId = NatGatewayId(0);
 pub const NAT_B: NatGatewayId = NatGatewayId(1);
 pub const IGW: InternetGatewayId = InternetGatewayId(0);
+pub const EIGW: EgressOnlyInternetGatewayId = EgressOnlyInternetGatewayId(0);
 
 pub const PUBLIC_A: usize = 0;
 pub const PRIVATE_A: usize = 1;
@@ -45,20 +54,45 @@ pub const BASTION_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
 pub const NAT_B_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 11);
 pub const NAT_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 220);
 pub const NAT_B_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 220);
+/// Another address of nat-a, where its first one drains.
+pub const SECOND: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 221), Ipv4Addr::new(198, 51, 100, 12)];
 
-/// Name, link and address of everybody who can send; internet hosts first, then ENIs.
-pub const SENDERS: [(&str, LinkId, Ipv4Addr); 5] = [
-    ("internet", INTERNET, Ipv4Addr::new(203, 0, 113, 80)),
-    ("other", OTHER, Ipv4Addr::new(203, 0, 113, 90)),
-    ("app", APP, Ipv4Addr::new(10, 0, 1, 10)),
-    ("db", DB, Ipv4Addr::new(10, 0, 1, 20)),
-    ("bastion", BASTION, Ipv4Addr::new(10, 0, 0, 10)),
+/// Name, link and addresses of everybody who can send; internet hosts first, then ENIs.
+pub const SENDERS: [(&str, LinkId, Ipv4Addr, Ipv6Addr); 5] = [
+    ("internet", INTERNET, Ipv4Addr::new(203, 0, 113, 80), outside(0x80)),
+    ("other", OTHER, Ipv4Addr::new(203, 0, 113, 90), outside(0x90)),
+    ("app", APP, Ipv4Addr::new(10, 0, 1, 10), inside(1, 0x10)),
+    ("db", DB, Ipv4Addr::new(10, 0, 1, 20), inside(1, 0x20)),
+    ("bastion", BASTION, Ipv4Addr::new(10, 0, 0, 10), inside(0, 0x10)),
 ];
 pub const SUBNETS: [&str; 3] = ["public-a", "private-a", "public-b"];
 
-/// The address of whoever sits at `link`.
+const fn outside(host: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, host, 0, 0, 0, 0, host)
+}
+
+const fn inside(subnet: u16, host: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x2600, 0x1f18, 0x1234, 0x5600 + subnet, 0, 0, 0, host)
+}
+
+/// The address of IPv4 of whoever sits at `link`.
 pub fn address(link: LinkId) -> Ipv4Addr {
     SENDERS[link.index()].2
+}
+
+/// The address of IPv6 of whoever sits at `link`.
+pub fn address6(link: LinkId) -> Ipv6Addr {
+    SENDERS[link.index()].3
+}
+
+fn addresses(link: LinkId) -> [Addr; 2] {
+    [address(link).into(), address6(link).into()]
+}
+
+/// Where NAT64 has `address`.
+pub fn nat64(address: Ipv4Addr) -> Ipv6Addr {
+    let [a, b, c, d] = address.octets().map(u16::from);
+    Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, a << 8 | b, c << 8 | d)
 }
 
 /// Rules of one group, in order.
@@ -87,10 +121,17 @@ pub struct Topology {
     pub routes: [Vec<(IpNet, Target)>; 3],
     /// Ports of both NAT gateways.
     pub ports: PortRange,
+    /// Set where the address of nat-a drains until then, and [`SECOND`] is beside it.
+    pub draining: Option<Tick>,
     pub choices: Choices,
     /// What ENIs set for themselves.
     pub tracking: [ConnectionTracking; 3],
 }
+
+/// All of either family.
+pub const EVERYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
+
+const VPC_BLOCK: &str = "2600:1f18:1234:5600::/56";
 
 pub fn everything() -> Selector {
     Selector { protocol: None, ports: 0..=u16::MAX }
@@ -102,18 +143,27 @@ pub fn net(text: &str) -> IpNet {
 
 impl Default for Topology {
     fn default() -> Self {
-        let all = net("0.0.0.0/0");
-        let group = Group { ingress: vec![], egress: vec![(everything(), Peer::Net(all))] };
-        let allow = vec![(AclRule { number: 100, allow: true }, everything(), all)];
-        let acl = Acl { ingress: allow.clone(), egress: allow };
-        let local = (net("10.0.0.0/16"), Target::Local);
-        let public = vec![local, (all, Target::InternetGateway(IGW))];
+        let all = EVERYWHERE.map(net);
+        let egress = all.map(|all| (everything(), Peer::Net(all))).into();
+        let group = Group { ingress: vec![], egress };
+        let allow = [(100, all[0]), (101, all[1])]
+            .map(|(number, all)| (AclRule { number, allow: true }, everything(), all));
+        let acl = Acl { ingress: allow.to_vec(), egress: allow.to_vec() };
+        let local = ["10.0.0.0/16", VPC_BLOCK].map(|block| (net(block), Target::Local));
+        let out = all.map(|all| (all, Target::InternetGateway(IGW)));
+        let through = [
+            (all[0], Target::NatGateway(NAT_A)),
+            (net("64:ff9b::/96"), Target::NatGateway(NAT_A)),
+            (all[1], Target::EgressOnlyInternetGateway(EIGW)),
+        ];
+        let public = [local, out].concat();
         Self {
             epoch: 1,
             groups: [group.clone(), group.clone(), group],
             acls: [acl.clone(), acl.clone(), acl],
-            routes: [public.clone(), vec![local, (all, Target::NatGateway(NAT_A))], public],
+            routes: [public.clone(), [&local[..], &through].concat(), public],
             ports: PortRange::NAT_GATEWAY,
+            draining: None,
             choices: Choices::default(),
             tracking: [ConnectionTracking::default(); 3],
         }
@@ -125,27 +175,43 @@ impl Topology {
     pub fn open() -> Self {
         let mut topology = Self::default();
         for group in &mut topology.groups {
-            group.ingress.push((everything(), Peer::Net(net("0.0.0.0/0"))));
+            group.ingress.extend(EVERYWHERE.map(|all| (everything(), Peer::Net(net(all)))));
         }
         topology
     }
 
     pub fn tables(&self) -> Tables {
-        let subnet = |third: u8, index: u16| Subnet {
+        let subnet = |third: u8| Subnet {
             vpc: VpcId(0),
             router: Addr::v4(Ipv4Addr::new(10, 0, third, 1)),
-            ipv6_router: None,
-            route_table: RouteTableId(index),
-            network_acl: AclId(index),
+            ipv6_router: Some(inside(third.into(), 1).into()),
+            route_table: RouteTableId(third.into()),
+            network_acl: AclId(third.into()),
         };
-        let nat = |subnet: u16, address| NatGateway {
+        let mut translated = vec![
+            (NAT_A, NAT_PRIVATE, NAT_PUBLIC, self.draining),
+            (NAT_B, NAT_B_PRIVATE, NAT_B_PUBLIC, None),
+        ];
+        translated.extend(self.draining.map(|_| (NAT_A, SECOND[0], SECOND[1], None)));
+        let nat = |id: NatGatewayId, subnet: u16| NatGateway {
             subnet: SubnetId(subnet),
-            addresses: vec![NatAddress { address: Addr::v4(address), draining: None }],
+            addresses: translated
+                .iter()
+                .filter(|(of, ..)| *of == id)
+                .map(|&(_, address, _, draining)| NatAddress { address: address.into(), draining })
+                .collect(),
             ports: self.ports,
         };
-        let of = |link: LinkId| Addr::v4(address(link));
-        let host = |link: LinkId| Host { link, addresses: vec![of(link)] };
-        let vpc = |private: Addr| Public::Vpc { gateway: IGW, private };
+        let nats = translated.iter().map(|&(id, it, ..)| (it.into(), Holder::NatGateway(id)));
+        let public = translated.iter().map(|&(_, private, public, _)| (private, public));
+        let public = public.chain([(address(BASTION), BASTION_PUBLIC)]);
+        let public: Vec<_> = public.map(|(it, public)| (Addr::v4(it), Addr::v4(public))).collect();
+        let enis = [(APP, EniId(0)), (DB, EniId(1)), (BASTION, EniId(2))];
+        let holders = enis.map(|(link, eni)| addresses(link).map(|it| (it, Holder::Eni(eni))));
+        let hosts = [(INTERNET, HostId(0)), (OTHER, HostId(1))];
+        let of_hosts = hosts.map(|(link, id)| addresses(link).map(|it| (it, Public::Host(id))));
+        let host = |link: LinkId| Host { link, addresses: addresses(link).into() };
+        let own = Public::Ipv6 { vpc: VpcId(0), gateway: Gateway::Internet(IGW) };
         Tables {
             epoch: self.epoch,
             links: vec![
@@ -157,43 +223,23 @@ impl Topology {
             ]
             .into(),
             enis: vec![self.eni(APP, 0, 1), self.eni(DB, 1, 1), self.eni(BASTION, 2, 0)].into(),
-            subnets: vec![subnet(0, 0), subnet(1, 1), subnet(2, 2)].into(),
+            subnets: [0, 1, 2].map(subnet).into_iter().collect(),
             route_tables: self.routes.iter().cloned().map(RouteTable::new).collect(),
             network_acls: self.acls.iter().map(Acl::compile).collect(),
-            vpcs: vec![Vpc {
-                holders: [
-                    (of(APP), Holder::Eni(EniId(0))),
-                    (of(DB), Holder::Eni(EniId(1))),
-                    (of(BASTION), Holder::Eni(EniId(2))),
-                    (Addr::v4(NAT_PRIVATE), Holder::NatGateway(NAT_A)),
-                    (Addr::v4(NAT_B_PRIVATE), Holder::NatGateway(NAT_B)),
-                ]
-                .into_iter()
-                .collect(),
-            }]
-            .into(),
+            vpcs: vec![Vpc { holders: holders.into_iter().flatten().chain(nats).collect() }].into(),
             internet_gateways: vec![InternetGateway {
                 vpc: VpcId(0),
-                public: [
-                    (Addr::v4(NAT_PRIVATE), Addr::v4(NAT_PUBLIC)),
-                    (Addr::v4(NAT_B_PRIVATE), Addr::v4(NAT_B_PUBLIC)),
-                    (of(BASTION), Addr::v4(BASTION_PUBLIC)),
-                ]
-                .into_iter()
-                .collect(),
+                public: public.iter().copied().collect(),
             }]
             .into(),
-            nat_gateways: vec![nat(0, NAT_PRIVATE), nat(2, NAT_B_PRIVATE)].into(),
+            nat_gateways: vec![nat(NAT_A, 0), nat(NAT_B, 2)].into(),
             hosts: vec![host(INTERNET), host(OTHER)].into(),
-            internet: [
-                (of(INTERNET), Public::Host(HostId(0))),
-                (of(OTHER), Public::Host(HostId(1))),
-                (Addr::v4(NAT_PUBLIC), vpc(Addr::v4(NAT_PRIVATE))),
-                (Addr::v4(NAT_B_PUBLIC), vpc(Addr::v4(NAT_B_PRIVATE))),
-                (Addr::v4(BASTION_PUBLIC), vpc(of(BASTION))),
-            ]
-            .into_iter()
-            .collect(),
+            internet: public
+                .into_iter()
+                .map(|(private, public)| (public, Public::Vpc { gateway: IGW, private }))
+                .chain(of_hosts.into_iter().flatten())
+                .chain(enis.map(|(link, _)| (address6(link).into(), own)))
+                .collect(),
             timers: Timers { enis: self.tracking.into_iter().collect(), ..Timers::default() },
             choices: self.choices,
             translator: None,
@@ -216,7 +262,7 @@ impl Topology {
         Eni {
             link,
             subnet: SubnetId(subnet),
-            addresses: vec![Addr::v4(address(link))],
+            addresses: addresses(link).into(),
             source_dest_check: true,
             groups: vec![GroupId(group)],
             egress: compile(&rules.egress),

@@ -2,7 +2,7 @@
 
 use dataplane::io::{Frame, HEADROOM, SLOT};
 use dataplane::wire::rfc7915::{Ends, Hop};
-use dataplane::wire::virtio::{NEEDS_CSUM, VirtioNetHdr};
+use dataplane::wire::virtio::VirtioNetHdr;
 use etherparse::{
     IcmpEchoHeader, Icmpv4Type, Icmpv6Type, IpHeaders, IpNumber, Ipv4Header, Ipv4Options,
     Ipv6Extensions, Ipv6Header, Ipv6RawExtHeader, NetSlice, PacketBuilder, SlicedPacket, TcpHeader,
@@ -281,34 +281,6 @@ pub fn in_slot(packet: &[u8], offload: VirtioNetHdr) -> (Vec<u8>, Frame) {
     let mut slot = vec![0xa5; SLOT];
     slot[HEADROOM..HEADROOM + packet.len()].copy_from_slice(packet);
     (slot, Frame { start: HEADROOM, len: packet.len(), offload })
-}
-
-/// Where the transport header of a packet without extension headers starts, its protocol, and where
-/// its checksum stands.
-pub fn transport_of(packet: &[u8]) -> (usize, u8, usize) {
-    let (start, protocol) = match packet[0] >> 4 {
-        4 => (usize::from(packet[0] & 15) * 4, packet[9]),
-        _ => (40, packet[6]),
-    };
-    (start, protocol, start + if protocol == 6 { 16 } else { 6 })
-}
-
-/// Leaves the transport checksum to be finished, as a kernel does.
-pub fn make_partial(packet: &mut [u8]) -> VirtioNetHdr {
-    let (start, protocol, at) = transport_of(packet);
-    let addresses = if start == 40 { &packet[8..40] } else { &packet[12..20] };
-    let length = u16::try_from(packet.len() - start).unwrap();
-    let mut pseudo = addresses.to_vec();
-    pseudo.extend([0, protocol]);
-    pseudo.extend(length.to_be_bytes());
-    let partial = super::wire_sums::sum(&pseudo);
-    packet[at..at + 2].copy_from_slice(&partial.to_be_bytes());
-    VirtioNetHdr {
-        flags: NEEDS_CSUM,
-        csum_start: u16::try_from(start).unwrap(),
-        csum_offset: u16::try_from(at - start).unwrap(),
-        ..VirtioNetHdr::PLAIN
-    }
 }
 
 /// An ICMP error of the family of what it quotes, with a right checksum, and an extension behind

@@ -1,6 +1,8 @@
 //! Whatever happens, in whatever order: ports leased are those that somebody holds, a flow has both
 //! its keys or neither, each packet ends once, and after a long silence nothing is left.
 
+use std::net::IpAddr;
+
 use dataplane::packet::{Component, LinkId, Reason};
 use dataplane::shared::PortRange;
 use dataplane::state::Count::{
@@ -15,31 +17,42 @@ use proptest::prelude::*;
 use crate::common::datagram::{ACK, Datagram, FIN, Payload, RST, SYN, echo, tcp, udp};
 use crate::common::net::{Net, Outcome};
 use crate::common::topology::{
-    APP, BASTION, BASTION_PUBLIC, DB, IGW, INTERNET, NAT_A, NAT_B, NAT_B_PUBLIC, NAT_PUBLIC, OTHER,
-    PRIVATE_A, PUBLIC_A, Topology, address, everything, net,
+    APP, BASTION, BASTION_PUBLIC, DB, IGW, INTERNET, NAT_A, NAT_B, NAT_B_PRIVATE, NAT_B_PUBLIC,
+    NAT_PRIVATE, NAT_PUBLIC, OTHER, PRIVATE_A, PUBLIC_A, Topology, address, address6, everything,
+    nat64, net,
 };
 
 #[derive(Clone, Debug)]
 enum Step {
-    Send { from: u8, to: u8, protocol: u8, port: u16, flags: u8 },
+    Send { ways: (u8, u8, Family), protocol: u8, port: u16, flags: u8 },
     Reply { flags: u8 },
     Error { inside: bool },
     Wait { seconds: u32, prompt: bool },
     Change { what: u8 },
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Family {
+    V4,
+    V6,
+    /// From IPv6 to where NAT64 has an address of IPv4.
+    Across,
+}
+
 fn step() -> impl Strategy<Value = Step> {
+    let families = [Family::V4, Family::V4, Family::V6, Family::Across];
+    let family = prop::sample::select(families.to_vec());
     let flags = prop_oneof![3 => Just(SYN), 2 => Just(ACK), 1 => Just(FIN | ACK), 1 => Just(RST)];
     let flags = flags.boxed();
     prop_oneof![
-        8 => (0_u8..5, 0_u8..7, 0_u8..3, 1_u16..4, flags.clone()).prop_map(
-            |(from, to, protocol, port, flags)| Step::Send { from, to, protocol, port, flags }
+        8 => ((0_u8..5, 0_u8..7, family), 0_u8..3, 1_u16..4, flags.clone()).prop_map(
+            |(ways, protocol, port, flags)| Step::Send { ways, protocol, port, flags }
         ),
         8 => flags.prop_map(|flags| Step::Reply { flags }),
         2 => any::<bool>().prop_map(|inside| Step::Error { inside }),
         3 => (prop_oneof![0_u32..70, Just(121), Just(181), Just(351)], any::<bool>())
             .prop_map(|(seconds, prompt)| Step::Wait { seconds, prompt }),
-        1 => (0_u8..8).prop_map(|what| Step::Change { what }),
+        1 => (0_u8..10).prop_map(|what| Step::Change { what }),
     ]
 }
 
@@ -55,7 +68,7 @@ struct Play {
 /// What somebody outside sees of a NAT gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Seen {
-    /// Packets and bytes that have arrived from its public address.
+    /// Packets and bytes that have arrived from its addresses.
     sent: [u64; 2],
     /// Packets that it dropped, but for unsolicited ones.
     dropped: u64,
@@ -66,13 +79,18 @@ struct Seen {
 impl Play {
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Send { from, to, protocol, port, flags } => {
+            Step::Send { ways: (from, to, family), protocol, port, flags } => {
                 let link = [APP, DB, BASTION, INTERNET, OTHER][usize::from(from)];
-                let src = address(link);
-                let dst = match usize::from(to) {
-                    to @ 0..5 => address(LinkId(u16::try_from(to).unwrap())),
+                let to = LinkId(u16::from(to));
+                let dst = match to.index() {
+                    0..5 => address(to),
                     5 => NAT_PUBLIC,
                     _ => BASTION_PUBLIC,
+                };
+                let (src, dst): (IpAddr, IpAddr) = match family {
+                    Family::V4 => (address(link).into(), dst.into()),
+                    Family::V6 if to.index() < 5 => (address6(link).into(), address6(to).into()),
+                    Family::V6 | Family::Across => (address6(link).into(), nat64(dst).into()),
                 };
                 let datagram = match protocol {
                     0 => tcp((src, port), (dst, 80), flags, &[]),
@@ -95,14 +113,19 @@ impl Play {
             Step::Error { inside } => {
                 let Some((link, got)) = self.last.clone() else { return };
                 let quoted = got.bytes();
-                let error = Payload::Error { kind: 3, code: 3, word: [0; 4], quoted };
-                let from = if inside { got.dst } else { address(link) };
+                let (own, kind, code) = match got.src {
+                    IpAddr::V4(_) => (address(link).into(), 3, 3),
+                    IpAddr::V6(_) => (address6(link).into(), 1, 4),
+                };
+                let error = Payload::Error { kind, code, word: [0; 4], quoted };
+                let from = if inside { got.dst } else { own };
                 self.send(link, &Datagram::new(from, got.src, error));
             }
             Step::Wait { seconds, prompt: true } => self.net.advance(seconds),
             Step::Wait { seconds, prompt: false } => self.net.jump(seconds),
             Step::Change { what } => {
                 let all = net("0.0.0.0/0");
+                let across = net("64:ff9b::/96");
                 let topology = &mut self.topology;
                 match what {
                     0 => topology.groups[0].egress.clear(),
@@ -116,6 +139,8 @@ impl Play {
                     4 => topology.routes[PUBLIC_A].push((all, Target::NatGateway(NAT_B))),
                     5 => topology.routes[PRIVATE_A].push((all, Target::InternetGateway(IGW))),
                     6 => topology.routes[PUBLIC_A].push((all, Target::NatGateway(NAT_A))),
+                    7 => topology.routes[PRIVATE_A].push((across, Target::NatGateway(NAT_B))),
+                    8 => topology.routes[PUBLIC_A].push((across, Target::NatGateway(NAT_B))),
                     _ => {
                         let ports = topology.ports;
                         *topology = Topology { epoch: topology.epoch, ..Topology::open() };
@@ -138,8 +163,9 @@ impl Play {
         if let Some(emitted) = emitted {
             // Reading verifies.
             let got = Datagram::read(&emitted.bytes);
-            let public = [NAT_PUBLIC, NAT_B_PUBLIC].into_iter().position(|it| it == got.src);
-            if let Some(at) = public.filter(|_| dropped.is_none()) {
+            let sources = [[NAT_PUBLIC, NAT_PRIVATE], [NAT_B_PUBLIC, NAT_B_PRIVATE]];
+            let translated = sources.iter().position(|own| own.iter().any(|it| *it == got.src));
+            if let Some(at) = translated.filter(|_| dropped.is_none()) {
                 let [packets, bytes] = &mut self.seen[at].sent;
                 *packets += 1;
                 *bytes += emitted.bytes.len() as u64;

@@ -13,9 +13,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::both_families::{
-    Error, Load, Outside, Read, WIDE, ends4, ends6, in_slot, load, make_partial, outside, read,
-    transport_of, v4, v6,
+    Error, Load, Outside, Read, WIDE, ends4, ends6, in_slot, load, outside, read, v4, v6,
 };
+use super::wire_sums::{checksum_place, make_partial, sum_header};
+use crate::common::raw::transport;
 
 prop_compose! {
     /// What a packet carries, and its ends on both sides.
@@ -74,8 +75,7 @@ proptest! {
     fn no_damage_is_repaired((load, outside, ends4, ends6) in crossing(100), bit in 0..16_u16) {
         let whole = v4(&ends4, outside, 0, &load);
         let mut damaged = whole.clone();
-        let (start, protocol, at) = transport_of(&whole);
-        let at = if protocol == 1 { start + 2 } else { at };
+        let at = checksum_place(&whole);
         let sum: u16 = u16::from_be_bytes([whole[at], whole[at + 1]]) ^ 1 << bit;
         // Zero and all ones say something else in UDP.
         prop_assume!(sum != 0 && sum != 0xffff);
@@ -294,9 +294,7 @@ proptest! {
 /// Clears DF.
 fn may_fragment(packet: &mut [u8]) {
     packet[6] &= !0x40;
-    packet[10..12].fill(0);
-    let sum = !super::wire_sums::sum(&packet[..20]);
-    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    sum_header(packet);
 }
 
 fn fragmented(slot: &mut [u8], translated: Translated) -> Vec<Vec<u8>> {
@@ -313,7 +311,7 @@ fn fragmented(slot: &mut [u8], translated: Translated) -> Vec<Vec<u8>> {
 /// The payload of the datagram that all of these are.
 fn reassembled(fragments: &[Vec<u8>]) -> Vec<u8> {
     if let [only] = fragments {
-        return only[transport_of(only).0..].to_vec();
+        return only[transport(only).0..].to_vec();
     }
     let mut pool = IpDefragPool::<(), ()>::new();
     let whole = fragments.iter().filter_map(|fragment| {

@@ -1,8 +1,10 @@
 //! Lines, words and names of a script.
 
+use std::net::IpAddr;
+
 use dataplane::packet::{AclId, Component, EniId, GroupId, HostId, LinkId, RouteTableId, SubnetId};
 
-use crate::common::topology::{IGW, NAT_A, NAT_B, SENDERS, SUBNETS};
+use crate::common::topology::{EIGW, IGW, NAT_A, NAT_B, SENDERS, SUBNETS, address, address6};
 
 /// A line that says something.
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +26,21 @@ impl<'a> Line<'a> {
     }
 }
 
-pub fn link(name: &str) -> LinkId {
-    let found = SENDERS.iter().find(|(other, ..)| *other == name);
-    found.unwrap_or_else(|| panic!("nobody is called {name}")).1
+/// Who bears a name, and the address that it means: that of IPv6 where a 6 stands behind it.
+pub fn sender(name: &str) -> (LinkId, IpAddr) {
+    let bare = name.strip_suffix('6').unwrap_or(name);
+    let found = SENDERS.iter().find(|(other, ..)| *other == bare);
+    let link = found.unwrap_or_else(|| panic!("nobody is called {name}")).1;
+    (link, if bare == name { address(link).into() } else { address6(link).into() })
+}
+
+/// An address, in brackets if it is of IPv6, or that of whoever bears a name; and a port behind a colon.
+pub fn endpoint(text: &str) -> (IpAddr, Option<&str>) {
+    let (host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        Some((host, rest)) => (host, rest.strip_prefix(':')),
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    (host.parse().unwrap_or_else(|_| sender(host).1), port)
 }
 
 /// The group, and with it the ENI, that bears a name.
@@ -47,8 +61,9 @@ pub fn component(text: &str) -> Component {
         "subnet" => Component::Subnet(SubnetId(id(subnet(name)))),
         "route-table" => Component::RouteTable(RouteTableId(id(subnet(name)))),
         "network-acl" => Component::NetworkAcl(AclId(id(subnet(name)))),
-        "internet-host" => Component::InternetHost(HostId(link(name).0)),
+        "internet-host" => Component::InternetHost(HostId(sender(name).0.0)),
         "internet-gateway" => Component::InternetGateway(IGW),
+        "egress-only-internet-gateway" => Component::EgressOnlyInternetGateway(EIGW),
         "nat-gateway" => Component::NatGateway(if name == "nat-b" { NAT_B } else { NAT_A }),
         _ => panic!("no component {text}"),
     }

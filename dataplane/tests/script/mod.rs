@@ -9,17 +9,27 @@
 //!   drop NAT_UNSOLICITED nat-gateway:nat-a   dropped; an `expect` beside it is the answer
 //! wait 351s
 //! state flows=1 leased=0 resting=0
+//! app6:1 > [64:ff9b::203.0.113.80]:80 udp      who has a 6 behind the name sends from its address of IPv6
+//!   opens
+//!   expect internet 198.51.100.10:$q > 203.0.113.80:80 udp
+//! app6 > [ff02::2] icmp=133/0
+//!   ignored                                  never was to leave its link
 //! ```
 //!
-//! Packets: `tcp FLAGS`, `udp`, `ping id=N`, `pong id=N`, `icmp=TYPE id=N` (other queries, and the
+//! Packets: `tcp FLAGS`, `udp`, `ping id=N`, `pong id=N`, `icmp=TYPE id=N` (other queries of IPv4, and the
 //! answers to them), `proto=N`, and the errors `frag-needed
-//! mtu=N`, `unreachable`, `exceeded` with `quoting last` (or `quoting head`, 28 bytes of it): what
-//! the sender got last. Options: `len=N` bytes of data, `ttl=N`, `df`, `fragment`, `from=ADDRESS`.
-//! Expected ports: a number, `*`, `$name` (the first use binds it), `!name` (any but `$name`).
+//! mtu=N` (in IPv6 `too-big mtu=N`), `unreachable`, `exceeded`, `problem pointer=N`, `icmp=TYPE/CODE` with
+//! `quoting last` (or `quoting head`, the headers of it): what the sender got last, or with `of=NAME` who
+//! bears that. Options: `len=N` bytes of data, `ttl=N`, `df`, `from=ADDRESS`, `unsummed` (of UDP),
+//! `fragment` (the first), `fragment=N` (the last, from byte N on), `datagram=N` (whose they are). Extension
+//! headers, in their order: `hop-by-hop`, `options`, with `=N` so many bytes, `routing=N` with so many
+//! segments left, `atomic`. Expected ports: a number, `*`, `$name` (the first use binds it), `!name` (any but
+//! `$name`). Where the family changes, `df` and `fragment` are expected as they stand, extensions never.
 //!
 //! Changes: `allow GROUP ingress|egress PROTOCOL PORTS PEER`, `revoke GROUP ingress|egress`,
 //! `acl SUBNET ingress|egress NUMBER allow|deny PROTOCOL PORTS CIDR`, `route SUBNET CIDR TARGET`,
-//! `nat-ports FIRST-LAST`, `profile KEY VALUE`, `timeout ENI KEY SECONDS`. `flow-table N` comes first. `only prompt`: see [`Clock`].
+//! `nat-ports FIRST-LAST`, `drain SECONDS` (nat-a's address, for another), `profile KEY VALUE`,
+//! `timeout ENI KEY SECONDS`. `flow-table N` comes first. `only prompt`: see [`Clock`].
 
 mod line;
 mod packets;
@@ -109,7 +119,7 @@ impl Play {
             ["state", ..] => {}
             [_, ">", ..] => self.send(&words, fate),
             change => {
-                setup::change(&mut self.topology, change);
+                setup::change(&mut self.topology, change, self.net.shard.now());
                 self.topology.epoch += 1;
                 self.net.tables = self.topology.tables();
             }
@@ -136,15 +146,15 @@ impl Play {
     }
 
     fn send(&mut self, words: &[&str], fate: &[Line<'_>]) {
-        let (link, sent) = packets::sent(words, &self.ports, &self.last);
-        let bytes = sent.bytes();
-        let outcome = self.net.send(link, &bytes);
+        let sent = packets::sent(words, &self.ports, &self.last);
+        let outcome = self.net.send(sent.link, &sent.bytes);
 
-        let (mut expected, mut dropped) = (None, None);
+        let (mut expected, mut dropped, mut ignored) = (None, None, false);
         self.counted.received += 1;
         for line in fate {
             match line.words().as_slice() {
                 ["opens"] => self.counted.opened += 1,
+                ["ignored"] => ignored = true,
                 &["drop", reason, component] => {
                     let reason = Reason::ALL.iter().find(|r| r.label() == reason);
                     let reason = *reason.unwrap_or_else(|| panic!("no reason {}", line.text));
@@ -154,16 +164,17 @@ impl Play {
                 _ => panic!("what is `{}`?", line.text),
             }
         }
-        assert_eq!(outcome.dropped, dropped, "what was dropped");
-        match &dropped {
-            Some(at) => {
+        assert_eq!((outcome.dropped, outcome.ignored), (dropped, ignored), "what does not go on");
+        match (&dropped, &outcome.emitted) {
+            (Some(at), _) => {
                 *self.counted.drops.entry(*at).or_default() += 1;
                 self.counted.answers += u64::from(expected.is_some());
             }
-            None => {
+            (None, Some(emitted)) => {
                 self.counted.forwarded += 1;
-                self.counted.forwarded_bytes += bytes.len() as u64;
+                self.counted.forwarded_bytes += emitted.bytes.len() as u64;
             }
+            (None, None) => self.counted.ignored += u64::from(ignored),
         }
         match (outcome.emitted, expected) {
             (None, None) => {}
@@ -171,7 +182,7 @@ impl Play {
                 let seen = Datagram::read(&emitted.bytes);
                 expected.compare(&emitted, &seen, &mut self.ports);
                 if dropped.is_none() {
-                    packets::same_data(&sent, &seen);
+                    expected.compare_carried(&sent.datagram, &seen);
                 }
                 self.last.insert(emitted.link, emitted.bytes);
             }

@@ -4,14 +4,19 @@ use std::ops::RangeInclusive;
 
 use dataplane::shared::PortRange;
 use dataplane::tables::{AclRule, IcmpErrors, Peer, Selector, Target};
-use dataplane::time::Span;
+use dataplane::time::{Span, Tick};
 use dataplane::wire::protocol;
 
 use super::line;
-use crate::common::topology::{IGW, NAT_A, NAT_B, Topology, net};
+use crate::common::topology::{EIGW, IGW, NAT_A, NAT_B, Topology, net};
 
-pub fn change(topology: &mut Topology, words: &[&str]) {
+/// Changes `topology`, as it is from `now` on.
+pub fn change(topology: &mut Topology, words: &[&str], now: Tick) {
     match words {
+        ["drain", seconds] => {
+            let drained = now.after(Span::seconds(seconds.parse().unwrap()));
+            topology.draining = Some(drained);
+        }
         ["allow", group, direction, protocol, ports, peer] => {
             let group = &mut topology.groups[line::group(group)];
             let rules = if *direction == "egress" { &mut group.egress } else { &mut group.ingress };
@@ -41,6 +46,7 @@ pub fn change(topology: &mut Topology, words: &[&str]) {
             routes.retain(|&(other, _)| other != destination);
             let target = match *target {
                 "igw" => Target::InternetGateway(IGW),
+                "eigw" => Target::EgressOnlyInternetGateway(EIGW),
                 "nat-a" => Target::NatGateway(NAT_A),
                 "nat-b" => Target::NatGateway(NAT_B),
                 "blackhole" => Target::Blackhole,
@@ -90,6 +96,7 @@ fn selector(protocol: &str, ports: &str) -> Selector {
         "tcp" => Some(protocol::TCP),
         "udp" => Some(protocol::UDP),
         "icmp" => Some(protocol::ICMP),
+        "icmpv6" => Some(protocol::ICMPV6),
         other => Some(other.parse().unwrap()),
     };
     Selector { protocol, ports: range(ports) }

@@ -34,6 +34,7 @@ impl<R: Recorder> Walk<'_, R> {
             self.icmp = rfc7915::type_to_v4(self.icmp);
         }
         self.growth += GROWTH;
+        self.way.shrink();
         Ok(())
     }
 
@@ -46,6 +47,7 @@ impl<R: Recorder> Walk<'_, R> {
             self.icmp = rfc7915::type_to_v6(self.icmp);
         }
         self.growth -= GROWTH;
+        self.way.grow();
     }
 
     /// Takes account of a part of the way that packets of `mtu` bytes pass, of the family that the

@@ -19,10 +19,10 @@ use crate::packet::{
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
 use crate::shared::{Bindings, PortPools, Shared, Tracked};
-use crate::state::{Cold, Device, Facet, Holds, Hot, MeterId, Side, Translation, Way};
+use crate::state::{Cold, Device, Facet, Holds, Hot, MeterId, Side, Translation, Visit, Way};
 use crate::tables::{
-    End, Holder, INTERNET_MTU, LINK_SERVICES, PeerOf, Place, Public, RouteTable, Tables, Target,
-    Timers, VPC_MTU,
+    End, Holder, INTERNET_MTU, PeerOf, Place, Public, RouteTable, Tables, Target, Timers, VPC_MTU,
+    is_service,
 };
 use crate::time::Tick;
 use crate::wire::protocol;
@@ -255,7 +255,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if self.dst.0.is_multicast() {
             return self.deny(at, Reason::Multicast);
         }
-        if self.dst.0.to_v4().is_some_and(|it| LINK_SERVICES.contains(&it)) {
+        if is_service(self.dst.0) {
             return self.deny(at, Reason::NoPath);
         }
         let table: &RouteTable = self.tables.route_table(here.route_table);
@@ -405,8 +405,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     /// Keeps track of the gateways that count the packet as received.
-    pub(super) fn come_to(&mut self, id: NatGatewayId, side: Side) {
-        self.way.push(id, side);
+    pub(super) fn come_to(&mut self, gateway: NatGatewayId, side: Side) {
+        self.way.push(Visit { gateway, side, growth: 0 });
     }
 
     pub(super) const fn opened(&self, device: Device, holds: Holds) -> Facet {

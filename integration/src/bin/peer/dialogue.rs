@@ -1,21 +1,21 @@
 //! One connection in slow motion, by TCP or UDP: a test decides when each side sends, and sees what comes.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::Outcome;
 
-/// Waits for it.
+/// Waits for it, in both families: see ipv6(7).
 pub(crate) fn listen(port: u16) -> Outcome {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))?;
     println!("ready");
     talk(listener.accept()?.0)
 }
 
 /// Makes it.
-pub(crate) fn connect(to: SocketAddrV4) -> Outcome {
+pub(crate) fn connect(to: SocketAddr) -> Outcome {
     talk(TcpStream::connect(to)?)
 }
 

@@ -8,7 +8,7 @@ mod dialogue;
 mod flows;
 
 use std::error::Error;
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 
 use clap::{Parser, Subcommand};
 
@@ -69,7 +69,7 @@ enum Side {
     /// Waits for it
     Listen { port: u16 },
     /// Makes it
-    To { address: SocketAddrV4 },
+    To { address: SocketAddr },
     /// The same by datagrams: answers whoever sent the last
     UdpListen { port: u16 },
     /// Sends datagrams from one port
