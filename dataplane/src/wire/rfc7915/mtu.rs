@@ -28,6 +28,9 @@ pub(super) fn to_v6(mtu: u16, total: u16, hop: &Hop) -> u16 {
 
 /// What a "fragmentation needed" tells where a "packet too big" told `mtu`, about a packet that had
 /// a fragment header of its own if `fragment` (s. 5.2).
+///
+/// The RFC says to take that header into account, and then gives a formula without it, which some translators follow
+/// to the letter. A fragment with DF grows by both headers: told 20 less, its sender would be told again for ever.
 pub(super) fn to_v4(mtu: u32, fragment: bool, hop: &Hop) -> u16 {
     let growth = if fragment { GROWTH + FRAGMENT } else { GROWTH };
     let mtu = u16::try_from(mtu).unwrap_or(u16::MAX).saturating_sub(growth);
