@@ -137,8 +137,8 @@ pub struct Expiry {
     /// Processor time that a turn spends on what is due while there is more than it may look at, in
     /// microseconds: the least of three runs.
     pub median: f64,
-    /// What one turn in a thousand spends, at least.
-    pub p999: f64,
+    /// What one turn in a hundred spends, at least.
+    pub p99: f64,
     /// The most that a turn spends.
     pub most: f64,
     /// What that is to be, at most.
@@ -352,7 +352,7 @@ impl Expiry {
             flows: burst.flows,
             looked_at: burst.looked_at,
             median: quantile(0.5),
-            p999: quantile(0.999),
+            p99: quantile(0.99),
             most: quantile(1.0),
             target: Some(EXPIRY),
             occupied: mib(burst.occupied),

@@ -160,7 +160,7 @@ fn print(outcome: &Outcome) -> Result<(), Failure> {
                 [
                     it.profile.clone(),
                     it.looked_at.to_string(),
-                    format!("{:.0}/{:.0}/{:.0}", it.median, it.p999, it.most),
+                    format!("{:.0}/{:.0}/{:.0}", it.median, it.p99, it.most),
                     target("<=", it.target),
                     format!("{:.0} of {:.0}", it.kept, it.occupied),
                     target("<=", it.kept_target),
@@ -168,7 +168,7 @@ fn print(outcome: &Outcome) -> Result<(), Failure> {
             })
             .collect();
         let heads =
-            ["EXPIRY", "LOOKED AT", "µs A TURN: MEDIAN/P99.9/MOST", "TARGET", "MIB KEPT", "TARGET"];
+            ["EXPIRY", "LOOKED AT", "µs A TURN: MEDIAN/P99/MOST", "TARGET", "MIB KEPT", "TARGET"];
         table::print(heads, &rows)?;
     }
     if !outcome.decisions.is_empty() {
