@@ -13,7 +13,6 @@ use rustix::mm::{Advice, madvise};
 
 use crate::profile::{Profile, Size};
 use crate::ring::{self, Batch, LINE, Line};
-use crate::segment::BARE_LENGTH;
 use crate::{BATCH, Cheated, topology};
 
 const PREFETCHED: usize = 32;
@@ -60,7 +59,7 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// With a flow for each session of `profile`.
+    /// With a flow for each session of `profile`, which is of IPv4.
     #[must_use]
     pub fn new(profile: &Profile, pages: Pages) -> Self {
         let entries = (profile.sessions() as usize * 2).next_power_of_two();
@@ -72,7 +71,7 @@ impl Floor {
         for number in 0..profile.sessions() {
             let (_, segment) = profile.segment(number, ACK);
             let mut packet = [0; LINE];
-            segment.write(&mut packet[..usize::from(BARE_LENGTH)]);
+            segment.write(&mut packet[..usize::from(segment.bare_length())]);
             floor.open(number, &packet);
         }
         floor

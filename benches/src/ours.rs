@@ -16,7 +16,7 @@ use dataplane::wire::virtio::VirtioNetHdr;
 use crate::Cheated;
 use crate::profile::{Profile, TURN};
 use crate::ring::{Batch, Ring};
-use crate::segment::{BARE_LENGTH, SYN_LENGTH, Segment};
+use crate::segment::Segment;
 use crate::topology;
 
 /// Packets of a worker's batch.
@@ -143,11 +143,11 @@ impl Ours {
         let [answers, acknowledgments] = &mut rings;
         answers.clear();
         // They come again, for what they have become to be seen.
-        self.replies(syns, (SYN | ACK, SYN_LENGTH), answers)?;
+        self.replies(syns, SYN | ACK, None, answers)?;
         acknowledgments.clear();
         for syn in syns.batches().flat_map(Batch::packets) {
             let sent = Segment { flags: ACK, ..syn.segment() };
-            acknowledgments.push((syn.link, sent), BARE_LENGTH);
+            acknowledgments.push_bare((syn.link, sent));
         }
         rings.iter().for_each(|ring| self.run(ring));
         self.answers = rings;
@@ -155,7 +155,7 @@ impl Ours {
     }
 
     /// Takes `requests` down the path, and adds to `replies` what their receivers send back, with
-    /// these control bits and of this length.
+    /// these control bits and of this length; without data if there is none.
     ///
     /// # Errors
     ///
@@ -163,14 +163,16 @@ impl Ours {
     pub fn replies(
         &mut self,
         requests: &Ring,
-        (flags, length): (u8, u16),
+        flags: u8,
+        length: Option<u16>,
         replies: &mut Ring,
     ) -> Result<(), Cheated> {
         for batch in requests.batches() {
             self.turn(batch);
             for at in 0..batch.len() {
                 let (link, arrived) = self.emitted(at)?;
-                replies.push((link, arrived.answered(flags)), length);
+                let answer = arrived.answered(flags);
+                replies.push((link, answer), length.unwrap_or(answer.bare_length()));
             }
         }
         Ok(())
@@ -219,7 +221,7 @@ mod tests {
 
     #[test]
     fn packets_go_where_the_profile_says() {
-        for path in [Path::Nat44, Path::Ip4] {
+        for path in [Path::Nat44, Path::Ip4, Path::Ip6, Path::Nat64] {
             let profile = Profile::of(path, 16, 63);
             let sessions: Vec<u32> = (0..profile.sessions()).collect();
             let mut ours = Instance::of(&profile).worker(0, 2000);
@@ -232,10 +234,13 @@ mod tests {
                     let (link, arrived) = ours.emitted(at).unwrap();
                     assert_eq!(link, topology::SERVER_LINK);
                     let sent = sent.segment();
-                    assert_eq!(arrived.dst, sent.dst);
+                    assert_eq!(arrived.dst.1, sent.dst.1);
                     match path {
-                        Path::Nat44 => assert_eq!(arrived.src.0, topology::NAT_PUBLIC),
-                        Path::Ip4 => assert_eq!(arrived, sent),
+                        Path::Nat44 | Path::Nat64 => {
+                            assert_eq!(arrived.src.0, topology::NAT_PUBLIC);
+                            assert_eq!(arrived.dst.0, topology::REMOTE);
+                        }
+                        Path::Ip4 | Path::Ip6 => assert_eq!(arrived, sent),
                     }
                 }
             }

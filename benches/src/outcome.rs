@@ -214,6 +214,8 @@ pub fn measure(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Outcome, Cheat
     };
     let without_nat = sizes.iter().map(|profile| profile.without_nat());
     let mut profiles: Vec<Profile> = sizes.iter().copied().chain(without_nat).collect();
+    let typical = sizes[1.min(sizes.len() - 1)];
+    profiles.extend([typical, typical.without_nat()].map(Profile::in_ipv6));
     profiles.retain(named);
     let names: Vec<String> = profiles.iter().map(Profile::name).collect();
     // The most flows first: nothing was freed yet that they could occupy unseen.

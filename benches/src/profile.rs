@@ -2,10 +2,10 @@
 //!
 //! Named in the manner of FD.io CSIT: `nat44-h1024-p63-s64512` are 1024 hosts with 63 ports each,
 //! so 64512 sessions, through a NAT gateway. `ip4-…` are the same between interfaces of one VPC:
-//! security groups at both ends, no translation.
+//! security groups at both ends, no translation. `ip6-…` are those in IPv6, and `nat64-…` lead from IPv6 to the
+//! internet of IPv4.
 
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::segment::Segment;
@@ -33,6 +33,10 @@ pub enum Path {
     Nat44,
     /// Security groups at both ends.
     Ip4,
+    /// The same in IPv6.
+    Ip6,
+    /// As [`Path::Nat44`], from IPv6 to IPv4.
+    Nat64,
 }
 
 /// How long packets are, from the IP header on.
@@ -79,6 +83,26 @@ impl Profile {
         Self { path: Path::Ip4, ..self }
     }
 
+    /// The same conversations in IPv6, or from IPv6.
+    #[must_use]
+    pub const fn in_ipv6(self) -> Self {
+        let path = match self.path {
+            Path::Nat44 | Path::Nat64 => Path::Nat64,
+            Path::Ip4 | Path::Ip6 => Path::Ip6,
+        };
+        Self { path, ..self }
+    }
+
+    /// The same conversations in IPv4: what the floor knows.
+    #[must_use]
+    pub const fn in_ipv4(self) -> Self {
+        let path = match self.path {
+            Path::Nat44 | Path::Nat64 => Path::Nat44,
+            Path::Ip4 | Path::Ip6 => Path::Ip4,
+        };
+        Self { path, ..self }
+    }
+
     /// Conversations.
     #[must_use]
     pub const fn sessions(&self) -> u32 {
@@ -91,6 +115,8 @@ impl Profile {
         let path = match self.path {
             Path::Nat44 => "nat44",
             Path::Ip4 => "ip4",
+            Path::Ip6 => "ip6",
+            Path::Nat64 => "nat64",
         };
         format!("{path}-h{}-p{}-s{}", self.hosts, self.ports, self.sessions())
     }
@@ -105,8 +131,8 @@ impl Profile {
         let hosts = u32::from(self.hosts);
         let (host, port) = (number % hosts, number / hosts);
         let narrow = |n: u32| u16::try_from(n).expect("ports of few million sessions suffice");
-        let client = (topology::client(narrow(host)), narrow(20_000 + port));
-        let server: (Ipv4Addr, u16) = (topology::server(self.path), narrow(1000 + number / 30_000));
+        let client = (topology::client(self.path, narrow(host)), narrow(20_000 + port));
+        let server = (topology::server(self.path), narrow(1000 + number / 30_000));
         (topology::client_link(narrow(host)), Segment { src: client, dst: server, flags })
     }
 
@@ -212,6 +238,9 @@ mod tests {
             ]
         );
         assert_eq!(Profile::NAT44[1].without_nat().name(), "ip4-h1024-p63-s64512");
+        assert_eq!(Profile::NAT44[1].in_ipv6().name(), "nat64-h1024-p63-s64512");
+        assert_eq!(Profile::NAT44[1].without_nat().in_ipv6().name(), "ip6-h1024-p63-s64512");
+        assert_eq!(Profile::NAT44[1].in_ipv6().in_ipv4(), Profile::NAT44[1]);
     }
 
     #[test]

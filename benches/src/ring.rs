@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use crate::BATCH;
 use crate::profile::{Order, Profile};
-use crate::segment::{BARE_LENGTH, SYN_LENGTH, Segment};
+use crate::segment::Segment;
 
 /// Bytes of a cache line, and the unit in which packets are copied.
 pub const LINE: usize = 64;
@@ -76,14 +76,14 @@ impl Ring {
     /// Adds the first packets of these sessions.
     pub fn open(&mut self, profile: &Profile, sessions: &[u32]) {
         for &number in sessions {
-            self.push(profile.segment(number, SYN), SYN_LENGTH);
+            self.push_bare(profile.segment(number, SYN));
         }
     }
 
     /// Adds a bare packet of each of these sessions, which are open.
     pub fn go_on(&mut self, profile: &Profile, sessions: &[u32]) {
         for &number in sessions {
-            self.push(profile.segment(number, ACK), BARE_LENGTH);
+            self.push_bare(profile.segment(number, ACK));
         }
     }
 
@@ -98,11 +98,20 @@ impl Ring {
         for (place, number) in order(profile, length, &mut random).into_iter().enumerate() {
             let other = if place % 10 == 0 { others.next() } else { None };
             match other {
-                Some(&other) => ring.push(profile.segment(other, SYN), SYN_LENGTH),
+                Some(&other) => ring.push_bare(profile.segment(other, SYN)),
                 None => ring.push(profile.segment(number, ACK), draw(profile, &mut random)),
             }
         }
         ring
+    }
+
+    /// Adds a packet without data.
+    ///
+    /// # Panics
+    ///
+    /// When the ring is longer than 256 GiB.
+    pub fn push_bare(&mut self, (link, segment): (u16, Segment)) {
+        self.push((link, segment), segment.bare_length());
     }
 
     /// Adds a packet of `length` bytes.

@@ -5,8 +5,11 @@
 //! public   10.0.0.0/24   NAT gateway 10.0.0.220 <-> 198.51.100.10, server of `ip4` 10.0.0.10
 //! internet               server of `nat44` 203.0.113.80
 //! ```
+//!
+//! In IPv6 clients are in 2001:db8:1::/64, and the server of `ip6` is 2001:db8::10; a route of 64:ff9b::/96 leads from
+//! there to the NAT gateway.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use dataplane::packet::{
@@ -20,7 +23,8 @@ use dataplane::tables::{
     Terms, Vpc,
 };
 use dataplane::wire::protocol;
-use ipnet::{IpNet, Ipv4Net};
+use dataplane::wire::rfc6052::Prefix;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::profile::{Path, Profile};
 
@@ -36,11 +40,19 @@ const PRIVATE: u16 = 1;
 const CLIENTS: u16 = 0;
 const SERVERS: u16 = 1;
 
+/// The server on the internet.
+pub const REMOTE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 80);
+
 /// The address of client `host`.
 #[must_use]
-pub fn client(host: u16) -> Ipv4Addr {
-    let first = u32::from(Ipv4Addr::new(10, 1, 0, 0));
-    Ipv4Addr::from(first + u32::from(host))
+pub fn client(path: Path, host: u16) -> IpAddr {
+    match path {
+        Path::Nat44 | Path::Ip4 => {
+            let first = u32::from(Ipv4Addr::new(10, 1, 0, 0));
+            Ipv4Addr::from(first + u32::from(host)).into()
+        }
+        Path::Nat64 | Path::Ip6 => Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 1, host).into(),
+    }
 }
 
 /// The link of client `host`.
@@ -51,33 +63,40 @@ pub const fn client_link(host: u16) -> u16 {
 
 /// The address that clients send to.
 #[must_use]
-pub const fn server(path: Path) -> Ipv4Addr {
+pub fn server(path: Path) -> IpAddr {
     match path {
-        Path::Nat44 => Ipv4Addr::new(203, 0, 113, 80),
-        Path::Ip4 => Ipv4Addr::new(10, 0, 0, 10),
+        Path::Nat44 => REMOTE.into(),
+        Path::Ip4 => Ipv4Addr::new(10, 0, 0, 10).into(),
+        Path::Ip6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10).into(),
+        Path::Nat64 => Ipv6Addr::from(Prefix::WELL_KNOWN.embed(REMOTE)).into(),
     }
 }
 
 /// The tables of a profile's topology.
 #[must_use]
 pub fn tables(profile: &Profile) -> Tables {
-    let clients = || (0..profile.hosts).map(|host| (host, Addr::v4(client(host))));
-    let server = Addr::v4(server(profile.path));
+    let path = profile.path;
+    let clients = || (0..profile.hosts).map(|host| (host, Addr::from(client(path, host))));
+    let inner_server = |path| Addr::from(server(path));
+    let server = match path {
+        Path::Nat44 | Path::Nat64 => REMOTE.into(),
+        Path::Ip4 | Path::Ip6 => inner_server(path),
+    };
     let (nat, nat_public) = (Addr::v4(NAT_PRIVATE), Addr::v4(NAT_PUBLIC));
     let (gateway, nat_gateway) = (InternetGatewayId(0), NatGatewayId(0));
 
-    // The server of `ip4` is the ENI behind those of the clients.
+    // The server of a VPC is the ENI behind those of the clients.
     let server_eni = EniId(profile.hosts);
-    let at_server = match profile.path {
-        Path::Nat44 => Place::Host(HostId(0)),
-        Path::Ip4 => Place::Eni(server_eni),
+    let at_server = match path {
+        Path::Nat44 | Path::Nat64 => Place::Host(HostId(0)),
+        Path::Ip4 | Path::Ip6 => Place::Eni(server_eni),
     };
     let places = (0..profile.hosts).map(|host| Place::Eni(EniId(host)));
     let holders = clients().map(|(host, address)| (address, Holder::Eni(EniId(host))));
 
-    let nothing = rules(CLIENTS, None);
-    let anywhere = rules(CLIENTS, Some((all(), 0..=u16::MAX)));
-    let from_clients = rules(SERVERS, Some((inside(), 1000..=2000)));
+    let nothing = rules(CLIENTS, &[], 0..=u16::MAX);
+    let anywhere = rules(CLIENTS, &[all(), all_v6()], 0..=u16::MAX);
+    let from_clients = rules(SERVERS, &[inside(), inside_v6()], 1000..=2000);
     let eni =
         |link, subnet, address, group, egress: &Arc<GroupRules>, ingress: &Arc<GroupRules>| Eni {
             link: LinkId(link),
@@ -99,7 +118,12 @@ pub fn tables(profile: &Profile) -> Tables {
         route_table: RouteTableId(index),
         network_acl: AclId(index),
     };
-    let routes = |target| RouteTable::new(vec![(inside(), Target::Local), (all(), target)]);
+    let routes = |target| {
+        let nat64 = Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
+        let local = [inside(), inside_v6()].map(|net| (net, Target::Local));
+        let rest = [(all(), target), (nat64.into(), Target::NatGateway(nat_gateway))];
+        RouteTable::new([local, rest].concat())
+    };
     Tables {
         epoch: 1,
         links: std::iter::once(at_server).chain(places).collect(),
@@ -115,7 +139,8 @@ pub fn tables(profile: &Profile) -> Tables {
             holders: holders
                 .chain([
                     (nat, Holder::NatGateway(nat_gateway)),
-                    (Addr::v4(self::server(Path::Ip4)), Holder::Eni(EniId(profile.hosts))),
+                    (inner_server(Path::Ip4), Holder::Eni(EniId(profile.hosts))),
+                    (inner_server(Path::Ip6), Holder::Eni(EniId(profile.hosts))),
                 ])
                 .collect(),
         }]
@@ -133,7 +158,7 @@ pub fn tables(profile: &Profile) -> Tables {
         .into(),
         hosts: vec![Host { link: LinkId(SERVER_LINK), addresses: vec![server] }].into(),
         internet: [
-            (Addr::v4(self::server(Path::Nat44)), Public::Host(HostId(0))),
+            (REMOTE.into(), Public::Host(HostId(0))),
             (nat_public, Public::Vpc { gateway, private: nat }),
         ]
         .into_iter()
@@ -142,12 +167,12 @@ pub fn tables(profile: &Profile) -> Tables {
     }
 }
 
-/// Rules of one group that let TCP through, from or to a block and ports; or none.
-fn rules(group: u16, allowed: Option<(IpNet, std::ops::RangeInclusive<u16>)>) -> Arc<GroupRules> {
-    let terms: Vec<_> = allowed
-        .into_iter()
-        .map(|(net, ports)| Terms {
-            selector: Selector { protocol: Some(protocol::TCP), ports },
+/// Rules of one group that let TCP through, from or to these blocks and ports.
+fn rules(group: u16, nets: &[IpNet], ports: std::ops::RangeInclusive<u16>) -> Arc<GroupRules> {
+    let terms: Vec<_> = nets
+        .iter()
+        .map(|&net| Terms {
+            selector: Selector { protocol: Some(protocol::TCP), ports: ports.clone() },
             peer: Peer::Net(net),
             rule: GroupRule { group: GroupId(group), place: 0 },
         })
@@ -156,16 +181,24 @@ fn rules(group: u16, allowed: Option<(IpNet, std::ops::RangeInclusive<u16>)>) ->
 }
 
 fn allow_all() -> NetworkAcl {
-    let terms = [Terms {
+    let terms = [(100, all()), (101, all_v6())].map(|(number, net)| Terms {
         selector: Selector { protocol: None, ports: 0..=u16::MAX },
-        peer: Peer::Net(all()),
-        rule: AclRule { number: 100, allow: true },
-    }];
+        peer: Peer::Net(net),
+        rule: AclRule { number, allow: true },
+    });
     NetworkAcl { ingress: Classifier::compile(&terms), egress: Classifier::compile(&terms) }
 }
 
 fn all() -> IpNet {
     Ipv4Net::default().into()
+}
+
+fn all_v6() -> IpNet {
+    Ipv6Net::default().into()
+}
+
+fn inside_v6() -> IpNet {
+    Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32).into()
 }
 
 fn inside() -> IpNet {

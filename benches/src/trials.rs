@@ -100,11 +100,16 @@ impl Filled {
         effort: Effort,
     ) -> Result<Cost, Cheated> {
         let ring = Ring::of(profile);
+        let in_ipv4 = profile.in_ipv4();
+        let other = (in_ipv4 != *profile).then(|| Ring::of(&in_ipv4));
+        let floor_ring = other.as_ref().unwrap_or(&ring);
         floors.iter_mut().for_each(|floor| floor.make_room(profile.size));
         let mut at = 0;
         let samples = take_turns(effort.lasting, |who| {
+            let floor = floors.get_mut(who);
+            let ring = if floor.is_some() { floor_ring } else { &ring };
             let batches = (0..effort.slice).map(|_| ring.next_batch(&mut at));
-            let time = match floors.get_mut(who) {
+            let time = match floor {
                 Some(floor) => nanoseconds(|| batches.for_each(|batch| floor.turn(batch))),
                 None => nanoseconds(|| batches.for_each(|batch| self.ours.turn(batch))),
             };
@@ -119,7 +124,7 @@ impl Filled {
 /// The floors of a profile: on small pages, and on huge ones.
 #[must_use]
 pub fn floors(profile: &Profile) -> [Floor; 2] {
-    [Pages::Small, Pages::Huge].map(|pages| Floor::new(profile, pages))
+    [Pages::Small, Pages::Huge].map(|pages| Floor::new(&profile.in_ipv4(), pages))
 }
 
 /// What a first packet costs, in nanoseconds: all sessions are opened, again and again.
@@ -144,7 +149,7 @@ pub fn openings(profile: &Profile, effort: Effort) -> Result<f64, Cheated> {
 pub fn mixed(floors: &mut [Floor; 2], profile: &Profile, effort: Effort) -> Result<Cost, Cheated> {
     let known = profile.sessions();
     let others: Vec<u32> = (known..known + known / 8).collect();
-    let (ring, mixed) = (Ring::of(profile), Ring::mixed(profile, &others));
+    let (ring, mixed) = (Ring::of(&profile.in_ipv4()), Ring::mixed(profile, &others));
     floors.iter_mut().for_each(|floor| floor.make_room(profile.size));
     let mut at = 0;
     let samples = take_turns(effort.lasting, |who| {

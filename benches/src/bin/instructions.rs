@@ -20,12 +20,15 @@ const KNOWN: Profile = Profile::NAT44[0];
 type Case = fn() -> Result<(), Cheated>;
 
 /// What can be counted: a name, and the turns.
-const CASES: [(&str, Case); 11] = [
+const CASES: [(&str, Case); 14] = [
     ("floor-64b", || floor(KNOWN)),
     ("hit-nat44-64b", || hits(KNOWN)),
     ("hit-nat44-imix", || hits(Profile { size: Size::Imix, ..KNOWN })),
     ("hit-nat44-64b-reply", || replies(KNOWN)),
     ("hit-ip4-64b", || hits(KNOWN.without_nat())),
+    ("hit-ip6-64b", || hits(KNOWN.without_nat().in_ipv6())),
+    ("hit-nat64-64b", || hits(KNOWN.in_ipv6())),
+    ("hit-nat64-64b-reply", || replies(KNOWN.in_ipv6())),
     ("first-packet-nat44", || first_packets(Path::Nat44)),
     ("first-packet-ip4", || first_packets(Path::Ip4)),
     ("decision-1-rule", || decisions(&Rules::one())),
@@ -72,7 +75,7 @@ fn replies(profile: Profile) -> Result<(), Cheated> {
     let mut ours = Instance::of(&profile).worker(0, sessions.len());
     ours.establish(&profile, &sessions)?;
     let mut ring = Ring::default();
-    ours.replies(&Ring::of(&profile), (ACK, 64), &mut ring)?;
+    ours.replies(&Ring::of(&profile), ACK, Some(64), &mut ring)?;
     ours.run(&ring);
     turns(|batch| ours.turn(batch), &ring);
     ours.check(sessions.len())

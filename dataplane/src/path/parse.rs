@@ -55,8 +55,8 @@ fn common(packet: &mut Packet, slot: &mut [u8; SLOT], flows: &Flows) -> Option<(
     Some(())
 }
 
-/// The same of IPv6; out of line, so that each family costs the other a comparison and no more.
-#[inline(never)]
+/// The same of IPv6.
+#[inline(always)]
 fn common_v6(packet: &mut Packet, bytes: &[u8], flows: &Flows) -> Option<()> {
     let header = Ipv6::of(bytes).filter(|header| header.version() == 6)?;
     let total = u32::from(header.payload_length.get()) + u32::from(IPV6);

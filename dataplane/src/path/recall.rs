@@ -123,8 +123,7 @@ fn carry_v6(
 ) -> bool {
     let (now, wire) = (shard.now, packet.wire());
     let Some((line, ends)) = shard.flows.line_v6_mut(packet.found) else { return false };
-    let Some(bytes) = slot.get_mut(packet.start as usize..) else { return false };
-    let Some(header) = Ipv6::of_mut(bytes) else { return false };
+    let Some(header) = slot.get(packet.start as usize..).and_then(Ipv6::of) else { return false };
     if !line.bears_tail(packet.key.tail())
         || header.ends() != *ends
         || !line.passes(packet.tcp_flags, tables.epoch, now)
