@@ -68,7 +68,7 @@ pub fn server(path: Path) -> IpAddr {
         Path::Nat44 => REMOTE.into(),
         Path::Ip4 => Ipv4Addr::new(10, 0, 0, 10).into(),
         Path::Ip6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10).into(),
-        Path::Nat64 => Ipv6Addr::from(Prefix::WELL_KNOWN.embed(REMOTE)).into(),
+        Path::Nat64 => Prefix::WELL_KNOWN.embed(REMOTE).into(),
     }
 }
 
