@@ -8,6 +8,8 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
@@ -27,6 +29,9 @@ pub const NAME: &str = "eth0";
 /// but in the link's own statistics; its default of 500 loses SYNs of a few hundred clients that
 /// begin at once.
 const QUEUE: u32 = 4096;
+
+/// How long the kernel may take until an address of IPv6 is in use.
+const SETTLES: Duration = Duration::from_secs(10);
 
 /// Why a link or a namespace could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -158,8 +163,25 @@ pub fn configure(target: &Namespace, interface: &Interface) -> Result<(), Error>
                 .add(default_route(index, family, gateway))
                 .map_err(|e| Error::new("give eth0 a default route", e))?;
         }
-        Ok(())
+        settle(&mut netlink, interface).map_err(failed)
     })?
+}
+
+/// Waits until what is sent to the link's own addresses of IPv6 goes by `lo`: the kernel adds those routes
+/// after its answer, when its workers come to it (Linux `addrconf_dad_work`).
+fn settle(netlink: &mut Netlink, interface: &Interface) -> io::Result<()> {
+    let until = Instant::now() + SETTLES;
+    for address in &interface.addresses {
+        let IpNet::V6(address) = address else { continue };
+        while netlink.route(address.addr())? != Some(RouteType::Local) {
+            if Instant::now() > until {
+                let message = format!("the kernel has no route to {address} yet");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+    Ok(())
 }
 
 /// Gives [`NAME`] in `target` what `new` says in the place of what `old` said. Its device, and with it

@@ -1,13 +1,15 @@
 //! What does the kernel answer to one request about links, addresses or routes? rtnetlink(7).
 
 use std::io;
+use std::net::Ipv6Addr;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
     NetlinkPayload,
 };
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
@@ -49,6 +51,20 @@ impl Netlink {
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
                 Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no link {name}")))
             }
+            Err(error) => Err(error),
+            Ok(_) => Err(unexpected()),
+        }
+    }
+
+    /// How packets to `address` are routed; `None` where nothing leads there.
+    pub(super) fn route(&mut self, address: Ipv6Addr) -> io::Result<Option<RouteType>> {
+        let mut question = RouteMessage::default();
+        question.header.address_family = AddressFamily::Inet6;
+        question.header.destination_prefix_length = 128;
+        question.attributes.push(RouteAttribute::Destination(RouteAddress::Inet6(address)));
+        match self.ask(RouteNetlinkMessage::GetRoute(question), 0) {
+            Ok(Some(RouteNetlinkMessage::NewRoute(found))) => Ok(Some(found.header.kind)),
+            Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => Ok(None),
             Err(error) => Err(error),
             Ok(_) => Err(unexpected()),
         }
