@@ -415,7 +415,8 @@ fn a_private_gateway_lends_its_address_within_the_vpc_and_no_further() {
     assert_eq!(server.hear(), "got hello");
     let peers = up.says("database", &["ss", "-Htn", "state", "established"]);
     let from = peers.split_whitespace().last().unwrap().rsplit_once(':').unwrap().0;
-    assert!(["10.0.1.100", "10.0.1.4"].contains(&from), "{peers}");
+    // The listener is of both families.
+    assert!(["[::ffff:10.0.1.100]", "[::ffff:10.0.1.4]"].contains(&from), "{peers}");
     let said = tried(&up, "worker", &["curl", "-s", "-m", "2", "http://203.0.113.80/"]);
     assert_eq!(said.status, 28, "{said:?}");
     assert!(up.dropped("IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS") > 0);
