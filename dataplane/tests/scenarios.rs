@@ -64,6 +64,24 @@ fn n9_a_thousand_short_connections_a_second_run_out_of_ports_after_55_seconds() 
 }
 
 #[test]
+fn a_connection_in_which_one_side_is_silent_for_a_month_ends_350_s_after_the_other() {
+    let mut net = Net::new(&Topology::default());
+    let (client, server) = ((address(APP), 40_000), (address(INTERNET), 443));
+    let syn = net.send_datagram(APP, &tcp(client, server, SYN, b"")).at(INTERNET);
+    let Payload::Tcp { ports, .. } = syn.payload else { panic!("a SYN") };
+    let answer = tcp(server, (syn.src, ports.0), SYN | ACK, b"");
+    net.send_datagram(INTERNET, &answer).at(APP);
+    // Times are compared within half of 2^32 ms: 24.8 days.
+    for _ in 0..30 * 24 * 3600 / 340 {
+        net.send_datagram(APP, &tcp(client, server, ACK, b"")).at(INTERNET);
+        net.advance(340);
+    }
+    assert_eq!(net.shared.ports.total(), 1);
+    net.advance(11);
+    assert_eq!(net.shared.ports.total(), 0);
+}
+
+#[test]
 fn ports_are_those_of_nobody_and_in_no_order() {
     let mut net = Net::new(&Topology::default());
     let ports: Vec<u16> = (4000..4400)

@@ -340,8 +340,8 @@ impl Flows {
             return None;
         }
         due.retain(|flow| {
-            let hot = &self.hot[flow.index()];
-            let is_due = hot.deadline().is_due(now);
+            let hot = &mut self.hot[flow.index()];
+            let is_due = hot.level().is_due(now);
             if is_due {
                 for direction in [Direction::Original, Direction::Reply] {
                     let key = hot.key(direction, || self.wide.get(flow.index()));

@@ -145,6 +145,16 @@ impl Hot {
         original.deadline.later(reply.deadline)
     }
 
+    /// Brings the clock of either direction up to the flow's, and gives it: before one lags so far behind the
+    /// other that they can no longer be compared.
+    pub(crate) fn level(&mut self) -> Tick {
+        let deadline = self.deadline();
+        for line in &mut self.lines {
+            line.deadline = deadline;
+        }
+        deadline
+    }
+
     pub(crate) const fn idle(&self) -> Span {
         self.lines[0].idle
     }
