@@ -22,8 +22,7 @@ pub type Each<'a> = dyn FnMut(&mut [u8], Frame) -> io::Result<()> + 'a;
 
 /// Finishes the checksum of `packet` where `offload` says that it is partial.
 ///
-/// A sum of zero is stored as `0xffff`, which means the same to TCP and keeps UDP's "no checksum"
-/// apart (RFC 768), as the kernel does.
+/// Of UDP a sum of zero is stored as `0xffff`, which means the same and keeps "no checksum" apart (RFC 768).
 ///
 /// # Errors
 ///
@@ -35,7 +34,7 @@ pub fn complete_checksum(packet: &mut [u8], offload: VirtioNetHdr) -> io::Result
     let start = usize::from(offload.csum_start);
     let place = start + usize::from(offload.csum_offset);
     let checksum = match Sum::of(packet.get(start..).ok_or_else(malformed)?).checksum() {
-        0 => 0xffff,
+        0 if offload.csum_offset == udp::CHECKSUM_OFFSET => 0xffff,
         checksum => checksum,
     };
     let field = packet.get_mut(place..place + 2).ok_or_else(malformed)?;
@@ -231,11 +230,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checksum_of_zero_is_stored_as_its_other_zero() {
-        let offload = VirtioNetHdr { flags: NEEDS_CSUM, ..VirtioNetHdr::PLAIN };
-        let mut packet = [0x00, 0x01, 0xff, 0xfe];
-        complete_checksum(&mut packet, offload).unwrap();
-        assert_eq!(packet, [0xff, 0xff, 0xff, 0xfe]);
+    fn a_checksum_of_zero_is_stored_as_its_other_zero_of_udp_alone() {
+        for (csum_offset, stored) in [(udp::CHECKSUM_OFFSET, 0xff), (4, 0)] {
+            let offload = VirtioNetHdr { flags: NEEDS_CSUM, csum_offset, ..VirtioNetHdr::PLAIN };
+            let mut packet = [0, 0, 0x12, 0x34, 0xed, 0xcb, 0, 0];
+            complete_checksum(&mut packet, offload).unwrap();
+            let place = usize::from(csum_offset);
+            assert_eq!(packet[place..place + 2], [stored; 2]);
+        }
     }
 
     #[test]

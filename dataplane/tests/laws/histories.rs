@@ -164,11 +164,20 @@ impl Play {
             // Reading verifies.
             let got = Datagram::read(&emitted.bytes);
             let sources = [[NAT_PUBLIC, NAT_PRIVATE], [NAT_B_PUBLIC, NAT_B_PRIVATE]];
-            let translated = sources.iter().position(|own| own.iter().any(|it| *it == got.src));
-            if let Some(at) = translated.filter(|_| dropped.is_none()) {
+            // Behind a further gateway it may have become one of IPv6, and what an error quotes too.
+            let grown = match got.payload {
+                Payload::Error { .. } => 40,
+                _ => 20,
+            };
+            let translated = sources.iter().enumerate().find_map(|(at, own)| {
+                let is_own = own.iter().any(|it| *it == got.src);
+                let is_across = own.iter().any(|it| nat64(*it) == got.src);
+                (is_own || is_across).then_some((at, if is_across { grown } else { 0 }))
+            });
+            if let Some((at, grown)) = translated.filter(|_| dropped.is_none()) {
                 let [packets, bytes] = &mut self.seen[at].sent;
                 *packets += 1;
-                *bytes += emitted.bytes.len() as u64;
+                *bytes += emitted.bytes.len() as u64 - grown;
             }
             self.last = Some((emitted.link, got));
         }
