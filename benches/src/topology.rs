@@ -97,6 +97,7 @@ pub fn tables(profile: &Profile) -> Tables {
     let nothing = rules(CLIENTS, &[], 0..=u16::MAX);
     let anywhere = rules(CLIENTS, &[all(), all_v6()], 0..=u16::MAX);
     let from_clients = rules(SERVERS, &[inside(), inside_v6()], 1000..=2000);
+    let services = Arc::default();
     let eni =
         |link, subnet, address, group, egress: &Arc<GroupRules>, ingress: &Arc<GroupRules>| Eni {
             link: LinkId(link),
@@ -106,6 +107,7 @@ pub fn tables(profile: &Profile) -> Tables {
             groups: vec![GroupId(group)],
             egress: egress.clone(),
             ingress: ingress.clone(),
+            services: services.clone(),
         };
     let client_eni =
         |(host, address)| eni(client_link(host), PRIVATE, address, CLIENTS, &anywhere, &nothing);

@@ -79,6 +79,7 @@ impl World {
             groups: vec![GroupId(0)],
             egress: open.clone(),
             ingress: open.clone(),
+            services: Arc::default(),
         };
         let subnet = |index: u16| Subnet {
             vpc,
@@ -101,7 +102,7 @@ impl World {
             ]
             .into(),
             network_acls: vec![NetworkAcl { ingress: allow.clone(), egress: allow }].into(),
-            vpcs: vec![Vpc { holders: holders.into_iter().collect() }].into(),
+            vpcs: vec![Vpc { holders: holders.into_iter().collect(), ..Vpc::default() }].into(),
             internet_gateways: vec![InternetGateway { vpc, public: Default::default() }].into(),
             hosts: vec![Host { link: HOST, addresses: vec![address(HOST)] }].into(),
             internet: public

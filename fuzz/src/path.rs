@@ -330,7 +330,8 @@ fn without(full: Tables, [db, other, nat_b]: [bool; 3]) -> Tables {
     let enis = enis.filter(|(_, eni)| eni.addresses.iter().all(is_here)).map(|(at, eni)| {
         let (addresses, groups) = (eni.addresses.clone(), eni.groups.clone());
         let (egress, ingress) = (eni.egress.clone(), eni.ingress.clone());
-        (at, Eni { addresses, groups, egress, ingress, ..*eni })
+        let services = eni.services.clone();
+        (at, Eni { addresses, groups, egress, ingress, services, ..*eni })
     });
     let enis = Column::by_id(enis);
     let hosts = (0..2_usize).map(|at| (at, full.hosts.at(at)));

@@ -53,6 +53,23 @@ ids! {
     HostId,
 }
 
+/// What AWS offers at an ENI's link itself, past groups, ACLs and routes (AWS "Security groups", "Network ACL
+/// basics": neither filters what goes there and comes back).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LinkService {
+    /// The VPC's resolver of names (AWS "Understanding Amazon DNS").
+    Resolver,
+    /// The instance metadata service.
+    Metadata,
+    /// Amazon Time Sync.
+    TimeSync,
+}
+
+impl LinkService {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Resolver, Self::Metadata, Self::TimeSync];
+}
+
 /// The device at which something happened; what a verdict names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Component {
@@ -74,4 +91,6 @@ pub enum Component {
     EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
     /// A host on the simulated internet.
     InternetHost(HostId),
+    /// A service at the links of a VPC.
+    Service(LinkService, VpcId),
 }

@@ -13,7 +13,7 @@ pub use batch::Batch;
 pub use descriptor::{Kind, Packet, Wire};
 pub use id::{
     AclId, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId,
-    LinkId, NatGatewayId, RouteTableId, SubnetId, VpcId,
+    LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 pub use key::{Direction, Key, PortPair};
 pub(crate) use key::{Pair, Tail};

@@ -41,6 +41,7 @@ reasons! {
     GroupMismatch = "ENI_SG_RULES_MISMATCH": "no rule of the ENI's security groups matches, groups without rules included",
     NotPickedUp = "ENI_SG_TRACKING_RESTRICTION": "a TCP segment other than SYN of a connection that the ENI does not track; the profile has no such picked up",
     AllowanceExceeded = "CONNTRACK_ALLOWANCE_EXCEEDED": "the ENI tracks as many connections as the profile lets it, and this would be one more",
+    LinkLocalAllowanceExceeded = "LINKLOCAL_ALLOWANCE_EXCEEDED": "the ENI has sent as many packets to the resolver, the metadata service and Time Sync within this second as the profile lets it",
     AclDenied = "SUBNET_ACL_RESTRICTION": "a network ACL denies",
     Multicast = "MULTICAST_UNSUPPORTED": "a VPC does not deliver multicast or broadcast",
     NoRoute = "NO_ROUTE_TO_DESTINATION": "no route matches",

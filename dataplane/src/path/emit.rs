@@ -4,7 +4,7 @@
 //! rejected packet owes, in that packet's own slot. All drops are counted here.
 
 use crate::io::HEADROOM;
-use crate::packet::{Answer, Batch, Packet, Verdict, Wire};
+use crate::packet::{Answer, Batch, LinkId, Packet, Verdict, Wire};
 use crate::path::answer;
 use crate::state::{Hot, Shard};
 use crate::tables::Tables;
@@ -39,10 +39,20 @@ pub(super) fn leave(
     shard: &mut Shard,
 ) {
     let direction = packet.direction();
-    packet.verdict = Verdict::Emit { link: hot.line(direction).exit(), fragment };
+    leave_by(packet, hot.line(direction).exit(), fragment, shard);
+    shard.meters.pass((packet.meter, direction), wire);
+}
+
+/// Sends a packet on its way by `link`.
+pub(super) fn leave_by(
+    packet: &mut Packet,
+    link: LinkId,
+    fragment: Option<u16>,
+    shard: &mut Shard,
+) {
+    packet.verdict = Verdict::Emit { link, fragment };
     shard.counters.forwarded += 1;
     shard.counters.forwarded_bytes += u64::from(packet.len);
-    shard.meters.pass((packet.meter, direction), wire);
 }
 
 /// Counts what does not go on from here.

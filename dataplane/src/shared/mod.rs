@@ -1,6 +1,8 @@
 //! The little that workers share, touched when a flow opens or closes and never in between.
 
+mod allowances;
 pub mod bindings;
+mod by_eni;
 mod claims;
 pub mod connections;
 pub mod directory;
@@ -9,6 +11,7 @@ pub mod tracking;
 
 use std::sync::Arc;
 
+pub use allowances::Allowances;
 pub use bindings::{Binding, Bindings};
 pub use connections::{Active, Connections};
 pub(crate) use directory::Part;
@@ -26,6 +29,8 @@ pub struct Shared {
     pub bindings: Bindings,
     /// Connections that each ENI tracks.
     pub tracked: Tracked,
+    /// What each ENI has sent to the services at its link within this second.
+    pub allowances: Allowances,
     /// Active connections at each NAT gateway.
     pub connections: Arc<Connections>,
     /// Which worker owns a flow.

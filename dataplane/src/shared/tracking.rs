@@ -5,19 +5,15 @@
 //! connection is counted by an [`Entry`], which cannot be copied and is counted off when it is
 //! dropped.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use crate::packet::EniId;
+use crate::shared::by_eni::ByEni;
 
 /// The connections that each ENI tracks.
-#[derive(Debug)]
-pub struct Tracked {
-    /// By the high and the low byte of an [`EniId`]; found without a lock.
-    counts: Box<[OnceLock<Box<Row>>; 256]>,
-}
-
-type Row = [OnceLock<Count>; 256];
+#[derive(Debug, Default)]
+pub struct Tracked(ByEni<Count>);
 
 /// In an allocation of its own: workers count on different ENIs at once.
 type Count = Arc<AtomicU32>;
@@ -30,9 +26,7 @@ impl Tracked {
     /// Counts one more connection of `eni`, if that makes no more than `limit`.
     #[must_use]
     pub fn enter(&self, eni: EniId, limit: Option<u32>) -> Option<Entry> {
-        let [high, low] = eni.0.to_be_bytes().map(usize::from);
-        let row = self.counts[high].get_or_init(|| Box::new([const { OnceLock::new() }; 256]));
-        let count = row[low].get_or_init(Count::default);
+        let count = self.0.of(eni);
         let more =
             |count: u32| count.checked_add(1).filter(|&count| count <= limit.unwrap_or(count));
         // Nothing else is published by the count.
@@ -43,26 +37,12 @@ impl Tracked {
     /// Connections that `eni` tracks.
     #[must_use]
     pub fn count(&self, eni: EniId) -> u32 {
-        let [high, low] = eni.0.to_be_bytes().map(usize::from);
-        let count = self.counts[high].get().and_then(|row| row[low].get());
-        count.map_or(0, |count| count.load(Ordering::Relaxed))
+        self.0.get(eni).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     /// Each ENI that has tracked connections, and how many it tracks.
     pub fn for_each(&self, mut visit: impl FnMut(EniId, u32)) {
-        for (high, row) in (0..=u8::MAX).zip(&*self.counts) {
-            let Some(row) = row.get() else { continue };
-            for (low, count) in (0..=u8::MAX).zip(&**row) {
-                let Some(count) = count.get() else { continue };
-                visit(EniId(u16::from_be_bytes([high, low])), count.load(Ordering::Relaxed));
-            }
-        }
-    }
-}
-
-impl Default for Tracked {
-    fn default() -> Self {
-        Self { counts: Box::new([const { OnceLock::new() }; 256]) }
+        self.0.iter().for_each(|(eni, count)| visit(eni, count.load(Ordering::Relaxed)));
     }
 }
 

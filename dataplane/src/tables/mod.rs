@@ -21,7 +21,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::packet::{
     AclId, Addr, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId,
-    LinkId, NatGatewayId, RouteTableId, SubnetId, VpcId,
+    LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 use crate::shared::PortRange;
 use crate::time::{Span, Tick};
@@ -103,6 +103,8 @@ pub enum Place {
     Eni(EniId),
     /// A host on the internet.
     Host(HostId),
+    /// A service at the links of a VPC.
+    Service(LinkService, VpcId),
 }
 
 /// An elastic network interface.
@@ -122,6 +124,8 @@ pub struct Eni {
     pub egress: Arc<GroupRules>,
     /// The rules of all its groups for what it gets.
     pub ingress: Arc<GroupRules>,
+    /// Where it reaches which service at its link.
+    pub services: Arc<AddrMap<LinkService>>,
 }
 
 /// A subnet.
@@ -163,6 +167,8 @@ pub struct AclRule {
 pub struct Vpc {
     /// Who has which private address.
     pub holders: AddrMap<Holder>,
+    /// The link of each service, by [`LinkService`]; none where nobody offers it.
+    pub services: [Option<LinkId>; LinkService::ALL.len()],
 }
 
 /// Who has a private address.
@@ -364,6 +370,9 @@ pub struct Choices {
     pub tracking_icmp_errors: IcmpErrors,
     /// The most connections that an ENI tracks at once; `None` for no limit.
     pub tracking_connections: Option<u32>,
+    /// The most packets a second of real time that an ENI sends to the services at its link; `None` for no
+    /// limit.
+    pub link_local_packets: Option<u32>,
 }
 
 /// Which ICMP errors about a live flow pass security groups without a rule that allows them.
@@ -392,6 +401,7 @@ impl Default for Choices {
             tracking_tcp_pickup: true,
             tracking_icmp_errors: IcmpErrors::All,
             tracking_connections: None,
+            link_local_packets: None,
         }
     }
 }
@@ -427,6 +437,7 @@ impl Tables {
         match self.place(link) {
             Some(Place::Host(host)) => Component::InternetHost(host),
             Some(Place::Eni(eni)) => Component::Eni(eni),
+            Some(Place::Service(service, vpc)) => Component::Service(service, vpc),
             // A removed interface's link, with packets still on their way; no such id is given out.
             None => Component::Eni(EniId(u16::MAX)),
         }

@@ -83,6 +83,12 @@ impl Clock {
         self.read().elapsed
     }
 
+    /// Real time since the clock began: what limits on packets a second go by.
+    #[must_use]
+    pub fn real(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
     /// The time, and how it runs.
     #[must_use]
     pub fn read(&self) -> Reading {

@@ -11,6 +11,8 @@
 //! private-a 2600:1f18:1234:5601::/64  app ::10, db ::20
 //! public-b  2600:1f18:1234:5602::/64
 //! internet                            2001:db8:80::80, 2001:db8:90::90
+//!
+//! resolver  10.0.0.2, 169.254.169.253, fd00:ec2::253, at the link of each ENI
 //! ```
 //!
 //! Each ENI has a group of its own that lets everything out and nothing in, each subnet an ACL that
@@ -22,7 +24,7 @@ use std::sync::Arc;
 
 use dataplane::packet::{
     AclId, Addr, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId, LinkId,
-    NatGatewayId, RouteTableId, SubnetId, VpcId,
+    LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 use dataplane::shared::PortRange;
 use dataplane::tables::{
@@ -39,6 +41,7 @@ pub const OTHER: LinkId = LinkId(1);
 pub const APP: LinkId = LinkId(2);
 pub const DB: LinkId = LinkId(3);
 pub const BASTION: LinkId = LinkId(4);
+pub const RESOLVER: LinkId = LinkId(5);
 
 pub const NAT_A: NatGatewayId = NatGatewayId(0);
 pub const NAT_B: NatGatewayId = NatGatewayId(1);
@@ -65,6 +68,10 @@ pub const SENDERS: [(&str, LinkId, Ipv4Addr, Ipv6Addr); 5] = [
     ("db", DB, Ipv4Addr::new(10, 0, 1, 20), inside(1, 0x20)),
     ("bastion", BASTION, Ipv4Addr::new(10, 0, 0, 10), inside(0, 0x10)),
 ];
+/// Addresses of the resolver of both families; it has another of IPv4.
+pub const RESOLVER_ADDRESSES: (Ipv4Addr, Ipv6Addr) =
+    (Ipv4Addr::new(10, 0, 0, 2), Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253));
+
 pub const SUBNETS: [&str; 3] = ["public-a", "private-a", "public-b"];
 
 const fn outside(host: u16) -> Ipv6Addr {
@@ -220,13 +227,18 @@ impl Topology {
                 Place::Eni(EniId(0)),
                 Place::Eni(EniId(1)),
                 Place::Eni(EniId(2)),
+                Place::Service(LinkService::Resolver, VpcId(0)),
             ]
             .into(),
             enis: vec![self.eni(APP, 0, 1), self.eni(DB, 1, 1), self.eni(BASTION, 2, 0)].into(),
             subnets: [0, 1, 2].map(subnet).into_iter().collect(),
             route_tables: self.routes.iter().cloned().map(RouteTable::new).collect(),
             network_acls: self.acls.iter().map(Acl::compile).collect(),
-            vpcs: vec![Vpc { holders: holders.into_iter().flatten().chain(nats).collect() }].into(),
+            vpcs: vec![Vpc {
+                holders: holders.into_iter().flatten().chain(nats).collect(),
+                services: [Some(RESOLVER), None, None],
+            }]
+            .into(),
             internet_gateways: vec![InternetGateway {
                 vpc: VpcId(0),
                 public: public.iter().copied().collect(),
@@ -267,8 +279,16 @@ impl Topology {
             groups: vec![GroupId(group)],
             egress: compile(&rules.egress),
             ingress: compile(&rules.ingress),
+            services: Arc::new(
+                resolver_addresses().map(|it| (it, LinkService::Resolver)).into_iter().collect(),
+            ),
         }
     }
+}
+
+fn resolver_addresses() -> [Addr; 3] {
+    let (v4, v6) = RESOLVER_ADDRESSES;
+    [v4.into(), Ipv4Addr::new(169, 254, 169, 253).into(), v6.into()]
 }
 
 impl Acl {

@@ -2,9 +2,13 @@
 
 use std::net::IpAddr;
 
-use dataplane::packet::{AclId, Component, EniId, GroupId, HostId, LinkId, RouteTableId, SubnetId};
+use dataplane::packet::{
+    AclId, Component, EniId, GroupId, HostId, LinkId, LinkService, RouteTableId, SubnetId, VpcId,
+};
 
-use crate::common::topology::{EIGW, IGW, NAT_A, NAT_B, SENDERS, SUBNETS, address, address6};
+use crate::common::topology::{
+    EIGW, IGW, NAT_A, NAT_B, RESOLVER, RESOLVER_ADDRESSES, SENDERS, SUBNETS,
+};
 
 /// A line that says something.
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +33,11 @@ impl<'a> Line<'a> {
 /// Who bears a name, and the address that it means: that of IPv6 where a 6 stands behind it.
 pub fn sender(name: &str) -> (LinkId, IpAddr) {
     let bare = name.strip_suffix('6').unwrap_or(name);
-    let found = SENDERS.iter().find(|(other, ..)| *other == bare);
-    let link = found.unwrap_or_else(|| panic!("nobody is called {name}")).1;
-    (link, if bare == name { address(link).into() } else { address6(link).into() })
+    let (v4, v6) = RESOLVER_ADDRESSES;
+    let mut known = SENDERS.into_iter().chain([("resolver", RESOLVER, v4, v6)]);
+    let found = known.find(|(other, ..)| *other == bare);
+    let (_, link, v4, v6) = found.unwrap_or_else(|| panic!("nobody is called {name}"));
+    (link, if bare == name { v4.into() } else { v6.into() })
 }
 
 /// An address, in brackets if it is of IPv6, or that of whoever bears a name; and a port behind a colon.
@@ -64,6 +70,7 @@ pub fn component(text: &str) -> Component {
         "internet-host" => Component::InternetHost(HostId(sender(name).0.0)),
         "internet-gateway" => Component::InternetGateway(IGW),
         "egress-only-internet-gateway" => Component::EgressOnlyInternetGateway(EIGW),
+        "resolver" => Component::Service(LinkService::Resolver, VpcId(0)),
         "nat-gateway" => Component::NatGateway(if name == "nat-b" { NAT_B } else { NAT_A }),
         _ => panic!("no component {text}"),
     }

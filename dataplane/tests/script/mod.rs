@@ -29,7 +29,7 @@
 //! Changes: `allow GROUP ingress|egress PROTOCOL PORTS PEER`, `revoke GROUP ingress|egress`,
 //! `acl SUBNET ingress|egress NUMBER allow|deny PROTOCOL PORTS CIDR`, `route SUBNET CIDR TARGET`,
 //! `nat-ports FIRST-LAST`, `drain SECONDS` (nat-a's address, for another), `profile KEY VALUE`,
-//! `timeout ENI KEY SECONDS`. `flow-table N` comes first. `only prompt`: see [`Clock`].
+//! `timeout ENI KEY SECONDS`. `second N`: the second of real time. `flow-table N` comes first. `only prompt`: see [`Clock`].
 
 mod line;
 mod packets;
@@ -115,6 +115,7 @@ impl Play {
                     Clock::Lazy => self.net.jump(seconds),
                 }
             }
+            ["second", second] => self.net.shared.allowances.tell(second.parse().unwrap()),
             ["state", wanted @ ..] if self.clock == Clock::Prompt => self.state(wanted),
             ["state", ..] => {}
             [_, ">", ..] => self.send(&words, fate),

@@ -72,6 +72,9 @@ pub fn change(topology: &mut Topology, words: &[&str], now: Tick) {
                 "tracking_connections" => {
                     choices.tracking_connections = Some(value.parse().unwrap());
                 }
+                "link_local_packets_per_second" => {
+                    choices.link_local_packets = Some(value.parse().unwrap());
+                }
                 other => panic!("no key {other}"),
             }
         }

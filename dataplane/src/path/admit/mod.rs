@@ -14,10 +14,10 @@ mod walk;
 use arrayvec::ArrayVec;
 
 use crate::packet::{
-    Addr, Answer, Batch, Component, Direction, Key, Kind, Packet, Reason, Verdict,
+    Addr, Answer, Batch, Component, Direction, Key, Kind, LinkId, Packet, Reason, Verdict,
 };
 use crate::path::recall::{begins, reopens};
-use crate::path::{headers, rewrite};
+use crate::path::{emit, headers, rewrite};
 use crate::shared::WorkerId;
 use crate::state::{
     Cold, Device, Facet, Facets, FlowId, FlowRef, Hot, MAX_FACETS, MeterId, NotOpened, Phase,
@@ -57,6 +57,10 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
                 let hot = Hot::new(&alone.translation, Phase::Other);
                 let reply = Some(alone.translation.reply);
                 rewrite::change(packet, slot, *outer, (&hot, reply), shard, tables);
+            }
+            Err(Refusal::Local(link)) => {
+                (packet.meter, packet.found) = (MeterId::NONE, FlowRef::NONE);
+                emit::leave_by(packet, link, None, shard);
             }
             Err(Refusal::Elsewhere(owner)) => packet.verdict = Verdict::HandOver(owner),
             Err(Refusal::Denied(Denial { reason, component, answer, meter })) => {
@@ -144,6 +148,8 @@ pub enum Refusal {
     Elsewhere(WorkerId),
     /// It passes without one.
     Stateless(Box<Alone>),
+    /// It passes as it is, to a service at the link or from one, and leaves by this link.
+    Local(LinkId),
 }
 
 impl From<Denial> for Refusal {
@@ -215,6 +221,9 @@ fn open<R: Recorder>(
     let judged = walk.run(headers.key.link);
     let meter = shard.meters.of(walk.way, Direction::Original);
     let exit = judged.map_err(|denial| denial.at(meter))?;
+    if walk.is_local {
+        return Err(Refusal::Local(exit));
+    }
     if headers.error.is_some() {
         // No device on the way would have stopped it, but most have nothing to translate it by.
         let outer = walk.outer();

@@ -8,6 +8,7 @@
 
 mod groups;
 mod ipv6;
+mod services;
 
 use arrayvec::ArrayVec;
 use ipnet::IpNet;
@@ -18,7 +19,7 @@ use crate::packet::{
 };
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
-use crate::shared::{Bindings, PortPools, Shared, Tracked};
+use crate::shared::{Allowances, Bindings, PortPools, Shared, Tracked};
 use crate::state::{Cold, Device, Facet, Holds, Hot, MeterId, Side, Translation, Visit, Way};
 use crate::tables::{
     End, Holder, INTERNET_MTU, PeerOf, Place, Public, RouteTable, Tables, Target, Timers, VPC_MTU,
@@ -113,6 +114,7 @@ pub(super) struct Walk<'a, R> {
     pub(super) ports: &'a PortPools,
     pub(super) bindings: &'a Bindings,
     tracked: &'a Tracked,
+    allowances: &'a Allowances,
     pub(super) random: &'a mut fastrand::Rng,
     recorder: &'a mut R,
     /// Of the packet as it came in, or of the one that it quotes, as an answer to that.
@@ -138,6 +140,9 @@ pub(super) struct Walk<'a, R> {
     egress_only: bool,
     /// Whether a translator of the RFCs was passed, whose addresses are the internet's own.
     pub(super) is_plain: bool,
+    /// Whether the packet comes from a service at the link, or goes to one: it stays as it is, and nobody
+    /// remembers it.
+    pub(super) is_local: bool,
     /// NAT gateways come to.
     pub(super) way: Way,
 }
@@ -165,6 +170,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             ports: &shared.ports,
             bindings: &shared.bindings,
             tracked: &shared.tracked,
+            allowances: &shared.allowances,
             random,
             recorder,
             key: *key,
@@ -182,6 +188,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             undecided: ArrayVec::new(),
             egress_only: false,
             is_plain: false,
+            is_local: false,
             way: Way::default(),
         }
     }
@@ -191,6 +198,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let exit = match self.tables.place(link) {
             Some(Place::Eni(eni)) => self.leave_eni(eni)?,
             Some(Place::Host(host)) => self.leave_host(host)?,
+            Some(Place::Service(service, vpc)) => self.leave_service(service, vpc)?,
             None => return Err(Denial::silent(Reason::LinkDown)),
         };
         self.decide()?;
@@ -225,6 +233,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return self.deny(at, Reason::SourceDestCheck);
         }
         self.pass(at, HopVerdict::Allow);
+        if let Some(&service) = eni.services.get(&self.dst.0) {
+            return self.leave_to_service(id, service);
+        }
         self.groups(id, HopStage::SecurityGroupEgress)?;
         self.route(eni.subnet)
     }
