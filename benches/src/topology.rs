@@ -13,14 +13,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use dataplane::packet::{
-    AclId, Addr, EniId, GroupId, HostId, InternetGatewayId, LinkId, NatGatewayId, RouteTableId,
-    SubnetId, VpcId,
+    AclId, Addr, EniId, GroupId, HostId, InternetGatewayId, LinkId, LinkService, NatGatewayId,
+    RouteTableId, SubnetId, VpcId,
 };
 use dataplane::shared::PortRange;
 use dataplane::tables::{
-    AclRule, Classifier, Eni, GroupRule, GroupRules, Holder, Host, InternetGateway, NatAddress,
-    NatGateway, NetworkAcl, Peer, Place, Public, RouteTable, Selector, Subnet, Tables, Target,
-    Terms, Vpc,
+    AclRule, AddrMap, Classifier, Eni, GroupRule, GroupRules, Holder, Host, InternetGateway,
+    NatAddress, NatGateway, NetworkAcl, Peer, Place, Public, RouteTable, Selector, Subnet, Tables,
+    Target, Terms, Vpc,
 };
 use dataplane::wire::protocol;
 use dataplane::wire::rfc6052::Prefix;
@@ -97,7 +97,7 @@ pub fn tables(profile: &Profile) -> Tables {
     let nothing = rules(CLIENTS, &[], 0..=u16::MAX);
     let anywhere = rules(CLIENTS, &[all(), all_v6()], 0..=u16::MAX);
     let from_clients = rules(SERVERS, &[inside(), inside_v6()], 1000..=2000);
-    let services = Arc::default();
+    let services = Arc::new(services());
     let eni =
         |link, subnet, address, group, egress: &Arc<GroupRules>, ingress: &Arc<GroupRules>| Eni {
             link: LinkId(link),
@@ -145,6 +145,7 @@ pub fn tables(profile: &Profile) -> Tables {
                     (inner_server(Path::Ip6), Holder::Eni(EniId(profile.hosts))),
                 ])
                 .collect(),
+            services: [None; 3],
         }]
         .into(),
         internet_gateways: vec![InternetGateway {
@@ -189,6 +190,14 @@ fn allow_all() -> NetworkAcl {
         rule: AclRule { number, allow: true },
     });
     NetworkAcl { ingress: Classifier::compile(&terms), egress: Classifier::compile(&terms) }
+}
+
+/// What each ENI reaches at its link, as a VPC has it; no packet goes there.
+fn services() -> AddrMap<LinkService> {
+    let at = |host: u8| Addr::v4(Ipv4Addr::new(169, 254, 169, host));
+    let resolver = [Addr::v4(Ipv4Addr::new(10, 0, 0, 2)), at(253)];
+    let resolver = resolver.map(|it| (it, LinkService::Resolver)).into_iter();
+    resolver.chain([(at(254), LinkService::Metadata), (at(123), LinkService::TimeSync)]).collect()
 }
 
 fn all() -> IpNet {

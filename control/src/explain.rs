@@ -2,6 +2,7 @@
 
 mod advice;
 mod ends;
+mod resolve;
 pub(crate) mod words;
 
 use std::net::IpAddr;
@@ -55,6 +56,18 @@ pub enum Error {
         from: String,
         /// Where to.
         to: IpAddr,
+    },
+    /// The name has no address of a family that the sender has.
+    #[error("the resolver of VPC {vpc} has no {kinds} record of {to} for {from}")]
+    NoAddress {
+        /// Who was to send.
+        from: String,
+        /// The name.
+        to: String,
+        /// The types that were asked for.
+        kinds: String,
+        /// Whose resolver was asked.
+        vpc: String,
     },
     /// One has IPv4 alone, the other IPv6 alone.
     #[error("{from} and {to} have no addresses of one family{advice}")]
@@ -132,7 +145,8 @@ const DELIVERED: &str = "delivered";
 pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error> {
     let mut names = Names::default();
     let Compiled { tables, ids } = compile::compile(topology, &[], &mut names, FIRST_EPOCH)?;
-    let Ends { from, source, to, expected } = ends::find(topology, &question.from, &question.to)?;
+    let ends = ends::find(topology, &question.from, &question.to)?;
+    let Ends { from, source, to, expected, resolved } = ends;
     let link_of = |endpoint| match endpoint {
         Endpoint::NetworkInterface(at) => ids.eni_links[at.0],
         Endpoint::InternetHost(at) => ids.host_links[at.0],
@@ -155,10 +169,10 @@ pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error>
         tables: &tables,
         names: &names,
     };
-    let (mut request, admitted) = teller.walk(key, Direction::Original);
-    let Some(admitted) = admitted else { return Ok(request) };
+    let (mut request, passed) = teller.walk(key, Direction::Original);
+    request.hops.splice(..0, resolved);
+    let Some(back) = passed else { return Ok(request) };
     let expected = expected.map(link_of);
-    let back = teller.reply_key(&admitted);
     if expected.is_some() && expected != back.map(|key| key.link) {
         request.verdict = "dropped";
         request.reason = Some("DISCONNECTED_VPCS");
@@ -211,7 +225,8 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    fn walk(&mut self, key: Key, direction: Direction) -> (Walked, Option<Admitted>) {
+    /// Walks one packet; where it passes, also gives the key of those that come back, if any do.
+    fn walk(&mut self, key: Key, direction: Direction) -> (Walked, Option<Option<Key>>) {
         let headers = &headers(key, direction);
         let mut hops: Vec<Hop> = Vec::new();
         let hash = self.shard.flows.hash(&headers.key);
@@ -228,8 +243,13 @@ impl Teller<'_> {
         };
         match judged {
             Ok(admitted) => {
-                walked.packet_out = self.leaving(&admitted).map(|key| words::packet(&key));
-                (walked, Some(admitted))
+                let back = self.reply_key(&admitted);
+                walked.packet_out = back.map(|back| words::packet(&back.reversed(back.link)));
+                (walked, Some(back))
+            }
+            Err(Refusal::Local(link)) => {
+                walked.packet_out = Some(words::packet(&key));
+                (walked, Some(Some(key.reversed(link))))
             }
             Err(Refusal::Elsewhere(_)) => unreachable!("one shard owns every flow"),
             Err(Refusal::Stateless(_)) => {
@@ -249,11 +269,6 @@ impl Teller<'_> {
     /// The key of the packets that come back.
     fn reply_key(&self, admitted: &Admitted) -> Option<Key> {
         self.shard.flows.key(admitted.flow, admitted.direction.opposite())
-    }
-
-    fn leaving(&self, admitted: &Admitted) -> Option<Key> {
-        let back = self.reply_key(admitted)?;
-        Some(back.reversed(back.link))
     }
 }
 

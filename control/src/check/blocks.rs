@@ -78,6 +78,7 @@ impl Check<'_, '_> {
                 ipv6_cidr,
                 dns_support: vpc.enable_dns_support.is_none_or(|it| it.value),
                 dns_hostnames: vpc.enable_dns_hostnames.is_some_and(|it| it.value),
+                dhcp: self.dhcp(vpc.dhcp_options.as_ref()),
                 default_group,
                 default_acl,
                 main_table,
@@ -133,6 +134,7 @@ impl Check<'_, '_> {
                 ipv6_cidr: ipv6_cidr.map(|it| it.value),
                 route_table,
                 network_acl,
+                dns64: subnet.enable_dns64.is_some_and(|it| it.value),
             });
         }
         for blocks in blocks {

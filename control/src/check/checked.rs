@@ -11,9 +11,10 @@ use std::ops::{Deref, Index};
 use dataplane::tables::ConnectionTracking;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+pub use crate::check::dns::{Dhcp, DhcpOptions, PrivateHostedZone, ZoneRecords};
 pub use crate::check::nat64::{Nat64, Nat64Mapping, Nat64Pool, Nat64Static};
 pub use crate::check::profile::Profile;
-pub use crate::endpoints::Service;
+pub use crate::endpoints::{MetadataOptions, Service};
 
 /// A topology that [`check`](super::check) found nothing wrong with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,10 @@ pub struct Topology {
     pub network_acls: Vec<NetworkAcl>,
     /// The prefix lists.
     pub prefix_lists: Vec<PrefixList>,
+    /// The DHCP option sets that the file declares.
+    pub dhcp_options: Vec<DhcpOptions>,
+    /// The private hosted zones.
+    pub private_hosted_zones: Vec<PrivateHostedZone>,
     /// The network interfaces.
     pub network_interfaces: Vec<NetworkInterface>,
     /// The hosts of the simulated internet.
@@ -100,6 +105,8 @@ indices! {
     NetworkAclIndex, NetworkAcl, network_acls;
     /// A place in [`Topology::prefix_lists`].
     PrefixListIndex, PrefixList, prefix_lists;
+    /// A place in [`Topology::dhcp_options`].
+    DhcpOptionsIndex, DhcpOptions, dhcp_options;
     /// A place in [`Topology::network_interfaces`].
     NetworkInterfaceIndex, NetworkInterface, network_interfaces;
     /// A place in [`Topology::internet_hosts`].
@@ -121,6 +128,8 @@ pub struct Vpc {
     pub dns_support: bool,
     /// Whether interfaces with public addresses get DNS names.
     pub dns_hostnames: bool,
+    /// What those who start in it are told by DHCP.
+    pub dhcp: Dhcp,
     /// The group of interfaces that name none.
     pub default_group: SecurityGroupIndex,
     /// The ACL of subnets that name none.
@@ -134,6 +143,13 @@ pub struct Vpc {
 }
 
 impl Vpc {
+    /// Where its resolver answers: the primary block's base plus two (AWS "Understanding Amazon DNS").
+    #[must_use]
+    pub fn resolver(&self) -> Ipv4Addr {
+        let primary = self.cidrs.first().map_or(0, |block| block.network().to_bits());
+        Ipv4Addr::from_bits(primary.wrapping_add(2))
+    }
+
     /// Its blocks of both families. Each is a `local` route in every route table of the VPC.
     pub fn blocks(&self) -> impl Iterator<Item = IpNet> {
         let ipv6 = self.ipv6_cidr.into_iter().map(IpNet::V6);
@@ -183,6 +199,8 @@ pub struct Subnet {
     pub route_table: RouteTableIndex,
     /// The ACL at its border; of the same VPC.
     pub network_acl: NetworkAclIndex,
+    /// Whether the VPC resolver answers it by DNS64.
+    pub dns64: bool,
 }
 
 impl Subnet {
@@ -414,6 +432,8 @@ pub struct NetworkInterface {
     pub source_dest_check: bool,
     /// How long it tracks silent flows, where it sets that itself; within AWS's bounds.
     pub connection_tracking: ConnectionTracking,
+    /// How the instance metadata service answers it.
+    pub metadata: MetadataOptions,
 }
 
 impl NetworkInterface {

@@ -17,6 +17,12 @@ pub(super) fn id(prefix: &str, name: &str, set: Option<&At<String>>) -> String {
     }
 }
 
+/// The id of the instance that the network interface `name` is of.
+#[must_use]
+pub fn instance_id(name: &str) -> String {
+    id("i", name, None)
+}
+
 /// FNV-1a, 64 bits, with its bits mixed once more (the finalizer of MurmurHash3): short names differ in few bits.
 fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
@@ -42,7 +48,7 @@ impl Check<'_, '_> {
         }
         kinds!(
             vpcs "vpc", internet_gateways "igw", egress_only_internet_gateways "eigw", subnets "subnet", route_tables "rtb", nat_gateways "nat",
-            security_groups "sg", network_acls "acl", network_interfaces "eni"
+            security_groups "sg", network_acls "acl", dhcp_options "dopt", network_interfaces "eni"
         );
     }
 

@@ -9,10 +9,11 @@ use dataplane::time::Span;
 use crate::check::addresses::Addresses;
 use crate::check::ids::id;
 use crate::check::{
-    Check, InternetHost, NetworkInterface, SecurityGroupIndex, Service, SubnetIndex, VpcIndex,
+    Check, InternetHost, MetadataOptions, NetworkInterface, SecurityGroupIndex, Service,
+    SubnetIndex, VpcIndex,
 };
 use crate::diagnostic::{Fault, Place};
-use crate::model::{self, At, ServiceWord, shortened};
+use crate::model::{self, At, ServiceWord, Switch, TokensWord, shortened};
 
 impl Check<'_, '_> {
     pub(super) fn network_interfaces(&mut self, addresses: &Addresses) -> Vec<NetworkInterface> {
@@ -34,6 +35,8 @@ impl Check<'_, '_> {
             let tracking = interface.connection_tracking_specification.as_ref();
             let connection_tracking =
                 tracking.map(|it| self.connection_tracking(it)).unwrap_or_default();
+            let metadata = interface.metadata_options.as_ref();
+            let metadata = metadata.map(|it| self.metadata(it)).unwrap_or_default();
             let Some(subnet) = subnet else { continue };
             if private_ip.is_none() && ipv6_addresses.is_empty() {
                 continue;
@@ -48,9 +51,28 @@ impl Check<'_, '_> {
                 public_ip,
                 source_dest_check: interface.source_dest_check.is_none_or(|it| it.value),
                 connection_tracking,
+                metadata,
             });
         }
         interfaces
+    }
+
+    /// How the metadata service answers an interface (AWS "InstanceMetadataOptionsRequest").
+    fn metadata(&mut self, written: &model::MetadataOptions) -> MetadataOptions {
+        let default = MetadataOptions::default();
+        let is_on = |switch: Option<At<Switch>>, default: bool| {
+            switch.map_or(default, |it| it.value == Switch::Enabled)
+        };
+        let hops = written.http_put_response_hop_limit.filter(|it| {
+            let hops = At { place: it.place, value: u32::from(it.value) };
+            self.is_within("http_put_response_hop_limit", &hops, 1..=64)
+        });
+        MetadataOptions {
+            endpoint: is_on(written.http_endpoint, default.endpoint),
+            tokens_required: written.http_tokens.is_some_and(|it| it.value == TokensWord::Required),
+            put_response_hop_limit: hops.map_or(default.put_response_hop_limit, |it| it.value),
+            ipv6: is_on(written.http_protocol_ipv6, default.ipv6),
+        }
     }
 
     /// In a subnet of IPv6 alone, an interface has an address of IPv6 or none.

@@ -9,6 +9,7 @@ mod addresses;
 mod blocks;
 mod checked;
 mod claims;
+mod dns;
 mod groups;
 mod held;
 mod ids;
@@ -37,6 +38,7 @@ use names::{Homes, Words};
 pub use checked::*;
 pub use groups::{EVERYWHERE, EVERYWHERE_IPV6};
 pub use held::{Draining, Running, readdressed};
+pub use ids::instance_id;
 pub use ipv6_blocks::is_global;
 pub use profile::{ProfileKey, profile_keys};
 pub use routes::NAT64;
@@ -159,11 +161,14 @@ fn check(
         security_groups: check.security_groups(),
         network_acls: check.network_acls(),
         prefix_lists: check.prefix_lists(),
+        dhcp_options: check.dhcp_options(),
+        private_hosted_zones: check.private_hosted_zones(),
         network_interfaces: check.network_interfaces(&addresses),
         internet_hosts: check.internet_hosts(),
         profile: check.profile(),
     };
     check.ids(&topology);
+    check.dns64(&topology);
     debug_assert!(
         faults.any_error()
             || topology.subnets.len() == model.subnets.len()

@@ -50,6 +50,12 @@ pub(super) struct Words {
     pub(super) implicit_tables: Vec<VpcIndex>,
 }
 
+/// Whether this may be a region: it becomes a part of names.
+fn is_region(text: &str) -> bool {
+    let right = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    (1..=32).contains(&text.len()) && text.bytes().all(right)
+}
+
 /// Calls `$do!(entries, "kind of thing")` for each kind that has names.
 macro_rules! each_kind {
     ($model:expr, $do:ident) => {
@@ -61,6 +67,8 @@ macro_rules! each_kind {
         $do!(nat_gateways, "a NAT gateway");
         $do!(security_groups, "a security group");
         $do!(network_acls, "a network ACL");
+        $do!(dhcp_options, "a DHCP option set");
+        $do!(private_hosted_zones, "a private hosted zone");
         $do!(prefix_lists, "a prefix list");
         $do!(network_interfaces, "a network interface");
     };
@@ -119,6 +127,12 @@ impl<'m, 'f> Check<'m, 'f> {
             };
         }
         each_kind!(self.model, well_formed);
+        if let Some(region) = &self.model.region
+            && !is_region(region)
+        {
+            let message = format!("`{}` is no region", shortened(region));
+            self.faults.push(Fault::error(region.place, message).help("such as us-east-1"));
+        }
         let Some(internet) = &self.model.internet else { return };
         for (name, host) in internet.hosts.iter() {
             self.well_formed(name, host, "an internet host");

@@ -152,6 +152,9 @@ keys! {
     tracking_connections (1..=4_294_967_295) sets choices.tracking_connections,
         "the most connections that an interface tracks at once",
         "there is a limit, undocumented, by instance type";
+    link_local_packets_per_second (1..=4_294_967_295) sets choices.link_local_packets,
+        "the most packets a second of real time that an interface sends to the VPC resolver, the instance metadata service and Time Sync together",
+        "\"Amazon DNS quotas\": 1024, which is not imposed here unless written";
 }
 
 /// How long instances of Nitro v6 types track a silent TCP connection (AWS "Amazon EC2 security group

@@ -5,11 +5,12 @@
 
 mod names;
 mod rules;
+pub(crate) mod services;
 mod translator;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use dataplane::packet::{Addr, GroupId};
+use dataplane::packet::{Addr, GroupId, LinkService};
 use dataplane::shared::PortRange;
 use dataplane::tables::{
     AddrMap, Column, Eni, Gateway, Holder, Host, InternetGateway, NatAddress, NatGateway,
@@ -21,6 +22,7 @@ use crate::check::{self, Checked, Draining, RouteTarget, SubnetIndex, Topology, 
 
 pub use names::{Ids, Names, TooMany};
 use rules::{GroupCompiler, acl};
+use services::Reach;
 
 /// The tables of a topology, and the ids of what is in it.
 #[derive(Debug)]
@@ -101,12 +103,17 @@ impl Compiler<'_> {
         let enis = ids.eni_links.iter().zip(&ids.enis).map(|(&link, &eni)| (link, Place::Eni(eni)));
         let hosts = ids.host_links.iter().zip(&ids.internet_hosts);
         let hosts = hosts.map(|(&link, &host)| (link, Place::Host(host)));
-        Column::by_id(enis.chain(hosts).map(|(link, place)| (link.index(), place)))
+        let services = ids.service_links.iter().zip(&ids.vpcs).flat_map(|(links, &vpc)| {
+            let services = LinkService::ALL.into_iter().zip(links);
+            services.filter_map(move |(it, link)| Some(((*link)?, Place::Service(it, vpc))))
+        });
+        let places = enis.chain(hosts).chain(services);
+        Column::by_id(places.map(|(link, place)| (link.index(), place)))
     }
 
     fn enis(&self) -> Column<Eni> {
         let &Self { topology, ids, .. } = self;
-        let mut rules = GroupCompiler::new(topology, ids);
+        let (mut rules, mut reach) = (GroupCompiler::new(topology, ids), Reach::default());
         let interfaces = topology.network_interfaces.iter().zip(&ids.eni_links);
         let enis = interfaces.map(|(interface, &link)| {
             let groups = interface.security_groups.iter();
@@ -121,6 +128,7 @@ impl Compiler<'_> {
                 groups,
                 egress,
                 ingress,
+                services: reach.of(topology, interface),
             }
         });
         column(&ids.enis, enis)
@@ -204,7 +212,9 @@ impl Compiler<'_> {
 
     fn vpcs(&self) -> Vec<Vpc> {
         let &Self { topology, ids, .. } = self;
-        let mut vpcs: Vec<Vpc> = topology.vpcs.iter().map(|_| Vpc::default()).collect();
+        let links = ids.service_links.iter();
+        let mut vpcs: Vec<Vpc> =
+            links.map(|&services| Vpc { services, ..Vpc::default() }).collect();
         let mut hold = |subnet: SubnetIndex, address: IpAddr, holder| {
             vpcs[topology[subnet].vpc.0].holders.insert(address.into(), holder);
         };

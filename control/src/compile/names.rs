@@ -5,9 +5,11 @@
 
 use dataplane::packet::{
     AclId, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId,
-    LinkId, NatGatewayId, RouteTableId, SubnetId, VpcId,
+    LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 use indexmap::IndexMap;
+
+use super::services;
 
 use crate::check::{Topology, VpcIndex};
 
@@ -41,6 +43,8 @@ pub struct Ids {
     pub eni_links: Vec<LinkId>,
     /// Of internet hosts.
     pub host_links: Vec<LinkId>,
+    /// Of the services of each VPC, by [`LinkService`]; none where the VPC is without it.
+    pub service_links: Vec<[Option<LinkId>; LinkService::ALL.len()]>,
     pub(super) enis: Vec<EniId>,
     pub(super) subnets: Vec<SubnetId>,
     pub(super) route_tables: Vec<RouteTableId>,
@@ -93,6 +97,15 @@ impl Names {
         let eni_links = interfaces.map(|it| link(&it.name)).collect::<Result<_, _>>()?;
         let hosts = topology.internet_hosts.iter();
         let host_links = hosts.map(|host| link(&host.name)).collect::<Result<_, _>>()?;
+        let mut service_links = Vec::new();
+        for vpc in &topology.vpcs {
+            let offered = LinkService::ALL.map(|service| {
+                let is_offered = !services::addresses(vpc, service).is_empty();
+                is_offered.then(|| link(&services::member(vpc, service))).transpose()
+            });
+            let [resolver, metadata, time_sync] = offered;
+            service_links.push([resolver?, metadata?, time_sync?]);
+        }
         let interfaces = topology.network_interfaces.iter();
         let enis = interfaces.map(|it| self.enis.index(&it.name, it.name.clone()).map(EniId));
         let nat_gateways: Vec<NatGatewayId> = assign!(nat_gateways, NatGatewayId);
@@ -103,6 +116,7 @@ impl Names {
         Ok(Ids {
             eni_links,
             host_links,
+            service_links,
             enis: enis.collect::<Option<_>>().ok_or(TooMany("network_interfaces"))?,
             subnets: assign!(subnets, SubnetId),
             route_tables: assign!(route_tables, RouteTableId, implicit),
@@ -143,6 +157,7 @@ impl Names {
                 ("egress-only-internet-gateway", &self.egress_only_internet_gateways, id.index())
             }
             Component::InternetHost(id) => ("internet-host", &self.internet_hosts, id.index()),
+            Component::Service(service, vpc) => (services::kind(service), &self.vpcs, vpc.index()),
         };
         (kind, names.name(at))
     }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use crate::check::{EVERYWHERE, EVERYWHERE_IPV6, NAT64};
 use crate::compile::Names;
-use crate::explain::words::protocol_name;
+use crate::explain::words::{is_link_service, protocol_name};
 
 /// What to change in the topology, or what to look at where nothing in it is wrong.
 pub(super) fn advice(
@@ -110,6 +110,9 @@ pub(super) fn advice(
         Reason::NoPath if is_nat64(dst) => format!(
             "route {NAT64} by a NAT gateway in the sender's route table: {name} does not translate it"
         ),
+        Reason::NoPath if port == DNS && stage == Some(HopStage::Route) => format!(
+            "ask where a resolver answers; {dst} is that of the VPC only with `enable_dns_support: true`"
+        ),
         Reason::NoPath => no_path(dst, stage, src == dst),
         Reason::ForwardingLoop => format!(
             "give the subnet of the gateway another route table than {name}: one that leads to an internet gateway"
@@ -138,6 +141,9 @@ pub(super) fn advice(
             "let the inside begin, or route ::/0 of the receiver's subnet by an internet gateway \
             instead of {name}"
         ),
+        Reason::ProtocolRestricted if is_link_service(kind) => {
+            "ask it by UDP or TCP: services at the link answer to nothing else".to_owned()
+        }
         Reason::ProtocolRestricted => {
             "carry it in TCP or UDP (IPsec: NAT traversal, UDP 4500), or give the \
             sender a `public_ip` and a route to the internet gateway"
@@ -164,6 +170,11 @@ pub(super) fn advice(
         Reason::AllowanceExceeded => {
             "close connections, raise `profile.tracking_connections`, or let the groups \
             allow everything both ways, which is not tracked"
+                .to_owned()
+        }
+        Reason::LinkLocalAllowanceExceeded => {
+            "ask less often, or keep answers for as long as they say; AWS does not raise its limit of \
+            1024 packets a second, here it is `profile.link_local_packets_per_second`"
                 .to_owned()
         }
         Reason::NatFragment => {
@@ -198,6 +209,9 @@ pub(super) fn advice(
     }
 }
 
+/// The port of DNS (RFC 1035 s. 4.2).
+const DNS: u16 = 53;
+
 /// The block of one address.
 fn only(address: Addr) -> String {
     format!("{address}/{}", if address.is_v4() { 32 } else { 128 })
@@ -206,7 +220,8 @@ fn only(address: Addr) -> String {
 /// What leads nowhere: from a route table, or from an internet gateway, back to the sender or on.
 fn no_path(dst: Addr, stage: Option<HopStage>, turns_back: bool) -> String {
     if is_service(dst) {
-        return "do without it: services at the link (metadata, DNS, time) are not emulated yet"
+        return "do without it: this interface has no such service at its link; the metadata service answers by \
+            IPv6 with `metadata_options: {http_protocol_ipv6: enabled}`"
             .to_owned();
     }
     let Some(dst) = dst.to_v4() else { return "send to an address that somebody has".to_owned() };

@@ -1,22 +1,26 @@
 //! Who sends, whom to, and between which of their addresses?
 //!
-//! A name stands for the private address where both are in one VPC, else for the public one, else for the private one; of
-//! the families that both have, IPv4 comes first. An address of IPv6 that the internet knows is public.
+//! A network interface's name stands for its private address where both are in one VPC, else for the public one, else for
+//! the private one; of the families that both have, IPv4 comes first. An address of IPv6 that the internet knows is public.
+//! Any other name is asked of the resolver of the sender's VPC, where there is one.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use dataplane::wire::rfc6052::Prefix;
 
 use crate::check::{Endpoint, Topology, is_global};
-use crate::explain::Error;
+use crate::explain::resolve::{Resolved, resolve};
+use crate::explain::{Error, HopWords};
 
 /// The ends of a packet.
 pub(super) struct Ends {
     pub(super) from: Endpoint,
     pub(super) source: IpAddr,
     pub(super) to: IpAddr,
-    /// Who is to have it; where a name was given.
+    /// Who is to have it; where the name of a member was given.
     pub(super) expected: Option<Endpoint>,
+    /// How a domain name was resolved.
+    pub(super) resolved: Option<HopWords>,
 }
 
 /// Finds them; `to` is an address or a name.
@@ -27,13 +31,22 @@ pub(super) fn find(topology: &Topology, from: &str, to: &str) -> Result<Ends, Er
     if let Ok(address) = to.parse::<IpAddr>() {
         let no_source = || Error::NoSource { from: from.to_owned(), to: address };
         let source = source(address).ok_or_else(no_source)?;
-        return Ok(Ends { from: sender, source, to: address, expected: None });
+        return Ok(Ends { from: sender, source, to: address, expected: None, resolved: None });
+    }
+    if let Endpoint::NetworkInterface(at) = sender
+        && !matches!(topology.endpoint(to), Some(Endpoint::NetworkInterface(_)))
+        && let Some(Resolved { to: address, hop }) = resolve(topology, &topology[at], to)?
+    {
+        let no_source = || Error::NoSource { from: from.to_owned(), to: address };
+        let source = source(address).ok_or_else(no_source)?;
+        let resolved = Some(hop);
+        return Ok(Ends { from: sender, source, to: address, expected: None, resolved });
     }
     let receiver = endpoint(topology, to)?;
     let theirs = addresses(topology, sender, receiver);
     let ends = theirs.iter().find_map(|&to| {
         let source = source(to)?;
-        Some(Ends { from: sender, source, to, expected: Some(receiver) })
+        Some(Ends { from: sender, source, to, expected: Some(receiver), resolved: None })
     });
     ends.ok_or_else(|| {
         let mapped = theirs.iter().find_map(|it| match it {

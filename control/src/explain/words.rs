@@ -1,10 +1,10 @@
 //! Hops, packets and reasons in the words of the contract.
 
-use dataplane::packet::{Addr, Key, Reason};
+use dataplane::packet::{Addr, Key, LinkService, Reason};
 use dataplane::path::admit::{Headers, Hop, HopStage, Rule};
 use dataplane::wire::protocol;
 
-use crate::compile::Names;
+use crate::compile::{Names, services};
 use crate::explain::{HopWords, PacketWords};
 
 pub(super) fn hop(hop: &Hop, names: &Names) -> HopWords {
@@ -51,6 +51,11 @@ pub(crate) fn protocol_name(number: u8) -> String {
         protocol::ICMPV6 => "icmpv6".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// Whether a kind of component is a service at the link.
+pub(super) fn is_link_service(kind: &str) -> bool {
+    LinkService::ALL.into_iter().any(|service| services::kind(service) == kind)
 }
 
 /// Why a packet was dropped, in a sentence that names what to look at.
@@ -107,6 +112,9 @@ pub(super) fn detail(
         (Reason::NatUnsolicited, _) => format!("{device} has no mapping for a packet from {src}"),
         (Reason::EgressOnly, _) => {
             format!("{device} lets in answers alone, and {dst} has not asked {src}")
+        }
+        (Reason::ProtocolRestricted, _) if is_link_service(kind) => {
+            format!("{device} answers to TCP and UDP, not to {what}")
         }
         (Reason::ProtocolRestricted, _) => {
             format!("{device} carries TCP, UDP and ICMP, not {what}")

@@ -66,6 +66,9 @@ const IPV6_ADDRESS: &str = v6!();
 const IPV6_BLOCK: &str = concat!(v6!(), "/(0{0,2}[0-9]|0?[1-9][0-9]|1[01][0-9]|12[0-8])");
 const IPV6_SOCKET: &str = concat!("\\[", v6!(), "\\]:[0-9]{1,5}");
 
+/// An address of either family, as regular expressions.
+pub(super) const ADDRESSES: [&str; 2] = [ADDRESS, IPV6_ADDRESS];
+
 impl Read for IpNet {
     fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
         block(text(node, WHAT, faults)?, node, &[V4_EXAMPLE, V6_EXAMPLE], faults)
@@ -118,7 +121,7 @@ impl Read for IpAddr {
     }
 
     fn schema(_: &mut Definitions) -> Value {
-        schema::matching(&[ADDRESS, IPV6_ADDRESS])
+        schema::matching(&ADDRESSES)
     }
 }
 

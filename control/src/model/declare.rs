@@ -5,7 +5,7 @@
 /// Declares a record: what it is called in messages, its keys, and the keys that AWS has but hypertun not yet.
 ///
 /// A `required` or `optional` key's field is an [`Option`]: none if the key is absent or could not be read. An
-/// `entries` key's is an [`Entries`], empty if absent. A `vacant` key's can only be false or empty as yet.
+/// `entries` key's is an [`Entries`], empty if absent.
 macro_rules! record {
     (
         $(#[doc = $doc:literal])* $name:ident = $what:literal {
@@ -67,11 +67,9 @@ macro_rules! record {
     };
     (@key $field:ident) => { stringify!($field).trim_start_matches("r#") };
     (@field entries $type:ty) => { $crate::model::read::Entries<$type> };
-    (@field vacant $type:ty) => { $type };
     (@field $marker:ident $type:ty) => { Option<$crate::model::read::At<$type>> };
     (@required required) => { true };
     (@required $marker:ident) => { false };
-    (@schema vacant $type:ty, $definitions:ident) => { $crate::model::schema::vacant() };
     (@schema entries $type:ty, $definitions:ident) => {
         <$crate::model::read::Entries<$type> as $crate::model::read::Read>::schema($definitions)
     };
@@ -80,9 +78,6 @@ macro_rules! record {
     };
     (@take entries $record:ident.$field:ident, $value:ident, $faults:ident) => {
         $record.$field = $crate::model::read::Read::read($value, $faults).unwrap_or_default()
-    };
-    (@take vacant $record:ident.$field:ident, $value:ident, $faults:ident) => {
-        $crate::model::read::refuse_content(record!(@key $field), $value, $faults)
     };
     (@take $marker:ident $record:ident.$field:ident, $value:ident, $faults:ident) => {
         $record.$field = $crate::model::read::Read::read($value, $faults)

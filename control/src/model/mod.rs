@@ -6,6 +6,7 @@
 
 mod addresses;
 mod declare;
+mod dns;
 mod nat64;
 mod outline;
 mod read;
@@ -23,6 +24,10 @@ use declare::record;
 use read::Read;
 
 pub use addresses::{PeerText, PublicIp};
+pub use dns::{
+    DhcpOptions, MetadataOptions, NameServer, PrivateHostedZone, RecordWord, Switch, TokensWord,
+    ZoneRecord,
+};
 pub use nat64::{Nat64, Nat64Mapping, Nat64Pool, Nat64Protocol, Nat64Rules, Nat64Static};
 pub use outline::{Change, difference};
 pub use read::{At, Entries};
@@ -62,6 +67,10 @@ record! {
         entries security_groups: SecurityGroup,
         /// The network ACLs beside each VPC's `default`.
         entries network_acls: NetworkAcl,
+        /// The DHCP option sets beside Amazon's own.
+        entries dhcp_options: DhcpOptions,
+        /// The private hosted zones.
+        entries private_hosted_zones: PrivateHostedZone,
         /// The prefix lists: blocks by name.
         entries prefix_lists: Vec<At<IpNet>>,
         /// The network interfaces.
@@ -72,7 +81,7 @@ record! {
         optional profile: Profile,
     }
     later "app_runner_vpc_connectors" "app_runner_services" "ecs_services" "lambda_functions" "vpc_endpoints"
-        "load_balancers" "vpc_peering_connections" "flow_logs" "faults" "dhcp_options" "private_hosted_zones"
+        "load_balancers" "vpc_peering_connections" "flow_logs" "faults"
 }
 
 record! {
@@ -90,6 +99,8 @@ record! {
         optional enable_dns_support: bool,
         /// Whether public addresses get DNS names; false by default.
         optional enable_dns_hostnames: bool,
+        /// A declared DHCP option set, or `none`; Amazon's own by default.
+        optional dhcp_options: String,
         /// A declared group to use for `default`.
         optional default_security_group: String,
         /// A declared ACL to use for `default`.
@@ -143,8 +154,8 @@ record! {
         optional network_acl: String,
         /// Whether its interfaces have public addresses unless they say otherwise; false by default.
         optional map_public_ip_on_launch: bool,
-        /// Off as yet.
-        vacant enable_dns64: (),
+        /// Whether the VPC resolver answers this subnet by DNS64; false by default.
+        optional enable_dns64: bool,
     }
 }
 
@@ -214,6 +225,8 @@ record! {
         optional source_dest_check: bool,
         /// How long its groups track silent flows; what the platform does by default.
         optional connection_tracking_specification: ConnectionTracking,
+        /// The instance metadata service.
+        optional metadata_options: MetadataOptions,
     }
 }
 
@@ -294,6 +307,9 @@ record! {
         optional tracking_icmp_errors: IcmpErrorsWord,
         /// The most connections that an interface tracks at once; no limit by default.
         optional tracking_connections: u32,
+        /// The most packets a second that an interface sends to the resolver, the metadata service and Time Sync; no limit
+        /// by default.
+        optional link_local_packets_per_second: u32,
         /// Makes every NAT gateway a plain translator of the RFCs, for conformance suites; AWS's NAT64 by default.
         optional nat64: Nat64,
     }

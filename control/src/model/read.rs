@@ -223,24 +223,6 @@ pub(super) fn unknown_key(key: &Key<'_>, record: &str, keys: &[&str], faults: &m
     faults.push(Fault::error(key.place, message).help(help));
 }
 
-/// Notes that a key that can only be false or empty as yet says more.
-pub(super) fn refuse_content(key: &str, node: &Node<'_>, faults: &mut Faults) {
-    let mut refuse = |place, what: String| {
-        faults.push(Fault::unsupported(place, what).help(format!("leave `{key}` out for now")));
-    };
-    match &node.body {
-        Body::Text { text, plain: true } if matches!(&**text, "false" | "False" | "FALSE") => {}
-        Body::Text { .. } if node.is_null() => {}
-        Body::Text { text, .. } => refuse(node.place, format!("`{key}: {}`", shortened(text))),
-        Body::List(items) => {
-            items.iter().for_each(|item| refuse(item.place, format!("an item of `{key}`")));
-        }
-        Body::Map(entries) => entries.iter().for_each(|(name, _)| {
-            refuse(name.place, format!("`{}` of `{key}`", shortened(&name.text)))
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

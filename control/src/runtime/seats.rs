@@ -1,15 +1,18 @@
 //! What a topology needs of the host: a seat for each network interface and internet host.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use dataplane::packet::LinkId;
+use dataplane::packet::{LinkId, LinkService};
 use dataplane::tables::{INTERNET_MTU, VPC_MTU};
 use ipnet::IpNet;
 
-use crate::check::{Checked, InternetHost, NetworkInterface};
+use crate::check::{Checked, Dhcp, InternetHost, NetworkInterface, Topology, Vpc};
 use crate::compile::Ids;
+use crate::compile::services::{self, IPV6_RESOLVER};
 use crate::endpoints::Service;
+use crate::endpoints::resolver::names::private_domain;
+use crate::model::NameServer;
 use crate::runtime::interface::Interface;
 
 /// One who sends and receives packets.
@@ -29,8 +32,8 @@ pub(super) enum SeatKind {
         /// What its processes see as `/etc/resolv.conf`.
         resolv_conf: String,
     },
-    /// A host inside the emulator.
-    BuiltIn { addresses: Vec<IpAddr>, serves: Vec<Service> },
+    /// A host inside the emulator: of the internet, or with services of a VPC for its interfaces.
+    BuiltIn { addresses: Vec<IpAddr>, serves: Vec<Service>, vpc: Option<String> },
 }
 
 /// All seats of a topology.
@@ -44,7 +47,25 @@ pub(super) fn seats(topology: &Checked, ids: &Ids) -> Vec<Seat> {
     let hosts = topology.internet_hosts.iter().zip(&ids.host_links);
     let hosts =
         hosts.map(|(host, &link)| Seat { name: host.name.clone(), link, kind: of_host(host) });
-    interfaces.chain(hosts).collect()
+    let services = topology.vpcs.iter().zip(&ids.service_links).flat_map(|(vpc, links)| {
+        let services = LinkService::ALL.into_iter().zip(links);
+        services.filter_map(move |(service, link)| Some(of_service(vpc, service, (*link)?)))
+    });
+    interfaces.chain(hosts).chain(services).collect()
+}
+
+fn of_service(vpc: &Vpc, service: LinkService, link: LinkId) -> Seat {
+    let serves = match service {
+        LinkService::Resolver => Service::Resolver,
+        LinkService::Metadata => Service::Metadata,
+        LinkService::TimeSync => Service::TimeSync,
+    };
+    let kind = SeatKind::BuiltIn {
+        addresses: services::addresses(vpc, service),
+        serves: vec![serves],
+        vpc: Some(vpc.name.clone()),
+    };
+    Seat { name: services::member(vpc, service), link, kind }
 }
 
 fn of_interface(topology: &Checked, interface: &NetworkInterface) -> SeatKind {
@@ -58,15 +79,6 @@ fn of_interface(topology: &Checked, interface: &NetworkInterface) -> SeatKind {
         let length = length(&address).expect("an address is of one of the subnet's blocks");
         IpNet::new(address, length).expect("the length is one of a checked block")
     });
-    let mut resolv_conf = String::new();
-    if vpc.dns_support {
-        let resolver = match interface.private_ip {
-            // At the VPC's primary block plus two (AWS "DHCP option sets").
-            Some(_) => Ipv4Addr::from_bits(vpc.cidrs[0].network().to_bits() + 2).into(),
-            None => IpAddr::V6(IPV6_RESOLVER),
-        };
-        let _ = writeln!(resolv_conf, "nameserver {resolver}");
-    }
     let routers = [subnet.router().map(IpAddr::V4), subnet.ipv6_router().map(IpAddr::V6)];
     SeatKind::Namespace {
         interface: Interface {
@@ -74,12 +86,39 @@ fn of_interface(topology: &Checked, interface: &NetworkInterface) -> SeatKind {
             gateways: routers.into_iter().flatten().collect(),
             mtu: VPC_MTU.into(),
         },
-        resolv_conf,
+        resolv_conf: resolv_conf(topology, vpc, interface),
     }
 }
 
-/// Where the VPC's resolver answers in IPv6 (AWS "Amazon DNS server").
-const IPV6_RESOLVER: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253);
+/// What DHCP tells of names (AWS "DHCP option sets in Amazon VPC"), as resolv.conf(5) has it: the resolvers that the
+/// interface can reach, and the domain.
+fn resolv_conf(topology: &Topology, vpc: &Vpc, interface: &NetworkInterface) -> String {
+    let (servers, domain) = match vpc.dhcp {
+        Dhcp::None => return String::new(),
+        Dhcp::Default => {
+            let domain = vpc.dns_support.then(|| private_domain(&topology.region));
+            (vec![NameServer::AmazonProvided], domain)
+        }
+        Dhcp::Set(set) => {
+            let set = &topology[set];
+            (set.domain_name_servers.clone(), set.domain_name.clone())
+        }
+    };
+    let mut told = String::new();
+    for server in servers {
+        let address = match server {
+            NameServer::AmazonProvided if !vpc.dns_support => continue,
+            NameServer::AmazonProvided if interface.private_ip.is_none() => IPV6_RESOLVER,
+            NameServer::AmazonProvided => vpc.resolver().into(),
+            NameServer::Address(address) => address,
+        };
+        let _ = writeln!(told, "nameserver {address}");
+    }
+    if let Some(domain) = domain {
+        let _ = writeln!(told, "search {domain}");
+    }
+    told
+}
 
 fn of_host(host: &InternetHost) -> SeatKind {
     if host.namespace {
@@ -92,7 +131,8 @@ fn of_host(host: &InternetHost) -> SeatKind {
             resolv_conf: String::new(),
         }
     } else {
-        SeatKind::BuiltIn { addresses: host.addresses.clone(), serves: host.serves.clone() }
+        let (addresses, serves) = (host.addresses.clone(), host.serves.clone());
+        SeatKind::BuiltIn { addresses, serves, vpc: None }
     }
 }
 
@@ -101,6 +141,29 @@ mod tests {
     use super::*;
     use crate::check;
     use crate::compile::Names;
+
+    #[test]
+    fn an_option_set_says_which_resolvers_and_which_domain() {
+        let told = |set: &str, support: bool| {
+            let text = format!(
+                "vpcs: {{main: {{cidr_block: 10.0.0.0/16, enable_dns_support: {support}, dhcp_options: {set}}}}}\n\
+                 subnets: {{one: {{vpc: main, cidr_block: 10.0.1.0/24}}}}\n\
+                 network_interfaces: {{app: {{subnet: one}}}}\n\
+                 dhcp_options:\n  \
+                   both: {{domain_name: corp.internal, domain_name_servers: [10.0.1.53, AmazonProvidedDNS]}}\n  \
+                   bare: {{}}\n"
+            );
+            let topology = check::read(&text, "test").unwrap_or_else(|report| panic!("{report}"));
+            let topology = topology.topology;
+            resolv_conf(&topology, &topology.vpcs[0], &topology.network_interfaces[0])
+        };
+        let default = "nameserver 10.0.0.2\nsearch ec2.internal\n";
+        assert_eq!([told("default", true), told("default", false)], [default, ""]);
+        let (own, amazon) = ("nameserver 10.0.1.53\n", "nameserver 10.0.0.2\n");
+        assert_eq!(told("both", true), format!("{own}{amazon}search corp.internal\n"));
+        assert_eq!(told("both", false), format!("{own}search corp.internal\n"));
+        assert_eq!([told("bare", true), told("none", true)], ["", ""]);
+    }
 
     #[test]
     fn each_family_has_its_addresses_and_its_router_and_ipv6_alone_its_own_resolver() {
@@ -135,16 +198,19 @@ internet:
                 SeatKind::BuiltIn { addresses, .. } => format!("{addresses:?}"),
             })
             .collect();
-        let both = "10.0.1.1 2600:1f18:1234:5601::1|nameserver 10.0.0.2";
+        let both = "10.0.1.1 2600:1f18:1234:5601::1|nameserver 10.0.0.2\nsearch ec2.internal";
         assert_eq!(
             told,
             [
                 format!("10.0.1.4/24 2600:1f18:1234:5601::10/64 2600:1f18:1234:5601::11/64|{both}"),
                 format!("10.0.1.5/24|{both}"),
-                "2600:1f18:1234:5610::4/60|2600:1f18:1234:5610::1|nameserver fd00:ec2::253"
+                "2600:1f18:1234:5610::4/60|2600:1f18:1234:5610::1|nameserver fd00:ec2::253\nsearch ec2.internal"
                     .to_owned(),
                 "203.0.113.90/32 2001:db8:90::90/128||".to_owned(),
                 "[2001:db8:7::7]".to_owned(),
+                "[10.0.0.2, 169.254.169.253, fd00:ec2::253]".to_owned(),
+                "[169.254.169.254, fd00:ec2::254]".to_owned(),
+                "[169.254.169.123, fd00:ec2::123]".to_owned(),
             ]
         );
     }

@@ -31,7 +31,8 @@ impl<T> ByEni<T> {
 
     /// Each that there is.
     pub(super) fn iter(&self) -> impl Iterator<Item = (EniId, &T)> {
-        let rows = (0..=u8::MAX).zip(&*self.rows).filter_map(|(high, row)| Some((high, row.get()?)));
+        let rows =
+            (0..=u8::MAX).zip(&*self.rows).filter_map(|(high, row)| Some((high, row.get()?)));
         rows.flat_map(|(high, row)| {
             let things = (0..=u8::MAX).zip(&**row);
             things.filter_map(move |(low, thing)| {

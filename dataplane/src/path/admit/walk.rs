@@ -236,6 +236,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if let Some(&service) = eni.services.get(&self.dst.0) {
             return self.leave_to_service(id, service);
         }
+        if is_service(self.dst.0) {
+            return self
+                .deny((Component::Subnet(eni.subnet), HopStage::Route, None), Reason::NoPath);
+        }
         self.groups(id, HopStage::SecurityGroupEgress)?;
         self.route(eni.subnet)
     }
@@ -265,9 +269,6 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let at = (Component::Subnet(subnet), HopStage::Route, None);
         if self.dst.0.is_multicast() {
             return self.deny(at, Reason::Multicast);
-        }
-        if is_service(self.dst.0) {
-            return self.deny(at, Reason::NoPath);
         }
         let table: &RouteTable = self.tables.route_table(here.route_table);
         let at = |net: Option<IpNet>| {

@@ -1,0 +1,71 @@
+//! Where are the services at the links of a VPC? AWS "Understanding Amazon DNS", "Access instance metadata for an EC2
+//! instance", "Set the time reference on your EC2 instance to use the local Amazon Time Sync Service".
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use dataplane::packet::{Addr, LinkService};
+use dataplane::tables::AddrMap;
+
+use crate::check::{NetworkInterface, Topology, Vpc, VpcIndex};
+
+const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 253));
+/// Where a VPC's resolver answers in IPv6.
+pub(crate) const IPV6_RESOLVER: IpAddr = IpAddr::V6(amazon(0x253));
+const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
+const IPV6_METADATA: IpAddr = IpAddr::V6(amazon(0x254));
+const TIME_SYNC: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 123));
+const IPV6_TIME_SYNC: IpAddr = IpAddr::V6(amazon(0x123));
+
+const fn amazon(host: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, host)
+}
+
+/// The addresses of a service in a VPC; none where the VPC is without it.
+pub(crate) fn addresses(vpc: &Vpc, service: LinkService) -> Vec<IpAddr> {
+    match service {
+        LinkService::Resolver if !vpc.dns_support => Vec::new(),
+        LinkService::Resolver => vec![vpc.resolver().into(), RESOLVER, IPV6_RESOLVER],
+        LinkService::Metadata => vec![METADATA, IPV6_METADATA],
+        LinkService::TimeSync => vec![TIME_SYNC, IPV6_TIME_SYNC],
+    }
+}
+
+/// What a service of a VPC is called beside other members of an instance: no name has a colon.
+pub(crate) fn member(vpc: &Vpc, service: LinkService) -> String {
+    format!("{}:{}", kind(service), vpc.name)
+}
+
+/// The kind of component that a service is.
+pub(crate) const fn kind(service: LinkService) -> &'static str {
+    match service {
+        LinkService::Resolver => "resolver",
+        LinkService::Metadata => "instance-metadata",
+        LinkService::TimeSync => "time-sync",
+    }
+}
+
+/// What each interface reaches; those that reach the same share it.
+#[derive(Default)]
+pub(super) struct Reach(HashMap<(VpcIndex, bool), Arc<AddrMap<LinkService>>>);
+
+impl Reach {
+    pub(super) fn of(
+        &mut self,
+        topology: &Topology,
+        interface: &NetworkInterface,
+    ) -> Arc<AddrMap<LinkService>> {
+        let vpc = topology[interface.subnet].vpc;
+        let metadata_by_ipv6 = interface.metadata.ipv6;
+        let reach = self.0.entry((vpc, metadata_by_ipv6)).or_insert_with(|| {
+            let all = LinkService::ALL.into_iter().flat_map(|service| {
+                let addresses = addresses(&topology[vpc], service).into_iter();
+                addresses.map(move |address| (address, service))
+            });
+            let reached = all.filter(|(address, _)| metadata_by_ipv6 || *address != IPV6_METADATA);
+            Arc::new(reached.map(|(address, service)| (Addr::from(address), service)).collect())
+        });
+        reach.clone()
+    }
+}
