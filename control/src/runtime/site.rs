@@ -12,7 +12,7 @@ use dataplane::io::{Link, Offloads};
 use dataplane::packet::LinkId;
 use dataplane::worker::Workers;
 
-use crate::endpoints::{Endpoints, HostSpec, Service};
+use crate::endpoints::{Endpoints, HostSpec, INTERNET_MTU, Service, Surroundings};
 use crate::runtime::device::{Device, Workshop};
 use crate::runtime::emulator::Error;
 use crate::runtime::instance::Instance;
@@ -39,6 +39,7 @@ pub(super) struct Site {
     devices: BTreeMap<String, DeviceStatus>,
     /// The built-in hosts, once there has been one.
     endpoints: Option<Endpoints>,
+    surroundings: Surroundings,
 }
 
 /// What a change of topology asks of the site.
@@ -57,9 +58,9 @@ impl Plan {
 }
 
 impl Site {
-    pub(super) fn new(workshop: Workshop) -> Self {
+    pub(super) fn new(workshop: Workshop, surroundings: Surroundings) -> Self {
         let (seats, devices) = (BTreeMap::new(), BTreeMap::new());
-        Self { workshop, seats, devices, endpoints: None }
+        Self { workshop, seats, devices, endpoints: None, surroundings }
     }
 
     pub(super) fn devices(&self) -> Vec<DeviceStatus> {
@@ -185,12 +186,14 @@ impl Site {
     ) -> Result<(), Error> {
         let endpoints = match &mut self.endpoints {
             Some(endpoints) => endpoints,
-            none => none.insert(Endpoints::start()?),
+            none => none.insert(Endpoints::start(self.surroundings.clone())?),
         };
         let host = HostSpec {
             name: seat.name.clone(),
+            vpc: None,
             addresses: addresses.to_vec(),
             serves: serves.to_vec(),
+            mtu: INTERNET_MTU,
             peer: ring(seat.link, workers)?,
         };
         Ok(endpoints.add(host)?)
