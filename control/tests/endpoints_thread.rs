@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use control::endpoints::{Endpoints, HostSpec, Service};
+use control::endpoints::{Endpoints, HostSpec, INTERNET_MTU, Service, Surroundings};
 use dataplane::io::memory::pair;
 use dataplane::io::{Frame, HEADROOM, Link, SLOT};
+use dataplane::time::Clock;
 use dataplane::wire::virtio::VirtioNetHdr;
 use etherparse::PacketBuilder;
 
@@ -29,8 +31,17 @@ fn threads() -> Vec<PathBuf> {
 fn sleeps_when_idle_and_ends_when_dropped() {
     let (mut link, peer) = pair(64).unwrap();
     let serves = Service::ALL.to_vec();
-    let host = HostSpec { name: "host".into(), addresses: vec![HOST.into()], serves, peer };
-    let mut endpoints = Endpoints::start().unwrap();
+    let host = HostSpec {
+        name: "host".into(),
+        vpc: None,
+        addresses: vec![HOST.into()],
+        serves,
+        mtu: INTERNET_MTU,
+        peer,
+    };
+    let (knowledge, clock) = (Arc::default(), Arc::new(Clock::start()));
+    let surroundings = Surroundings { knowledge, clock, began: SystemTime::now() };
+    let mut endpoints = Endpoints::start(surroundings).unwrap();
     endpoints.add(host).unwrap();
 
     // It works: a packet wakes it, again and again. A half-open connection stays behind.

@@ -8,7 +8,7 @@ use crate::model::At;
 
 /// The id of the thing `name` of the kind `prefix` (`eni`, `nat`): as set, else derived from both, the same on every
 /// run. EC2's are 17 hexadecimal digits, the first of which is 0.
-pub(super) fn id(prefix: &str, name: &str, set: Option<&At<String>>) -> String {
+pub(crate) fn id(prefix: &str, name: &str, set: Option<&At<String>>) -> String {
     match set {
         Some(id) => id.value.clone(),
         None => {

@@ -38,6 +38,7 @@ use names::{Homes, Words};
 pub use checked::*;
 pub use groups::{EVERYWHERE, EVERYWHERE_IPV6};
 pub use held::{Draining, Running, readdressed};
+pub(crate) use ids::id;
 pub use ids::instance_id;
 pub use ipv6_blocks::is_global;
 pub use profile::{ProfileKey, profile_keys};

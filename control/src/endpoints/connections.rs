@@ -12,14 +12,20 @@ use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
 
+use super::outbox::Outbox;
+use super::resolver::{self, Transport};
 use super::service::Service;
-use super::{checkip, echo};
+use super::surroundings::Moment;
+use super::{checkip, echo, framing, http, metadata};
 
 /// The most connections of one host.
 pub(super) const MAX_CONNECTIONS: usize = 1024;
 
-/// How long a checkip client may take for its request, and again to take its answer.
-const REQUEST_TIME: Duration = Duration::from_secs(30);
+/// How long a client of HTTP may take for its request, and again to take its answer.
+const HTTP_TIME: Duration = Duration::from_secs(30);
+
+/// How long a client of DNS may take for each query, and again to take the end (RFC 7766 s. 6.2.3: some seconds).
+const DNS_TIME: Duration = Duration::from_secs(10);
 
 /// How long a handshake or a close may lack its answer: Linux's five retransmissions of a SYN|ACK
 /// take 63 s, its `tcp_fin_timeout` is 60 s.
@@ -44,8 +50,9 @@ struct Connection {
     socket: SocketHandle,
     /// When bytes last moved, or else the SYN came.
     active: Instant,
-    /// When it is ended whatever it does; only checkip has one.
+    /// When it is ended whatever it does; none where a client may be silent.
     deadline: Option<Instant>,
+    outbox: Outbox,
 }
 
 impl Connections {
@@ -69,16 +76,22 @@ impl Connections {
             }
             let service = listener.service;
             let socket = mem::replace(&mut listener.socket, sockets.add(listening(service)));
-            let deadline = (service == Service::Checkip).then(|| now + REQUEST_TIME);
-            self.open.push(Connection { service, socket, active: now, deadline });
+            let deadline = time_of(service).map(|time| now + time);
+            let outbox = Outbox::default();
+            self.open.push(Connection { service, socket, active: now, deadline, outbox });
         }
     }
 
     /// Carries every conversation on and ends those whose time is up.
-    pub(super) fn converse(&mut self, sockets: &mut SocketSet<'_>, now: Instant) {
+    pub(super) fn converse(
+        &mut self,
+        sockets: &mut SocketSet<'_>,
+        moment: &Moment<'_>,
+        now: Instant,
+    ) {
         for connection in &mut self.open {
             let socket = sockets.get_mut::<Socket<'_>>(connection.socket);
-            connection.step(socket, now);
+            connection.step(socket, moment, now);
             socket.set_timeout(patience(socket));
         }
     }
@@ -109,25 +122,38 @@ impl Connections {
 }
 
 impl Connection {
-    fn step(&mut self, socket: &mut Socket<'_>, now: Instant) {
+    fn step(&mut self, socket: &mut Socket<'_>, moment: &Moment<'_>, now: Instant) {
         // Until the handshake is over, bytes of the SYN must not be read.
         let talking = !matches!(socket.state(), State::Listen | State::SynReceived | State::Closed);
-        let moved = talking
-            && match self.service {
-                Service::Checkip => checkip::converse(socket),
-                Service::Echo => echo::converse(socket),
-                Service::Discard => echo::discard(socket),
-            };
-        if moved {
+        if talking && self.talk(socket, moment) {
             self.active = now;
+            if self.service == Service::Resolver && socket.may_send() {
+                self.deadline = Some(now + DNS_TIME);
+            }
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             if socket.may_send() {
                 socket.close();
-                self.deadline = Some(now + REQUEST_TIME);
+                self.deadline = time_of(self.service).map(|time| now + time);
             } else {
                 socket.abort();
             }
+        }
+    }
+
+    /// True when anything moved.
+    fn talk(&mut self, socket: &mut Socket<'_>, moment: &Moment<'_>) -> bool {
+        let outbox = &mut self.outbox;
+        match self.service {
+            Service::Checkip => http::converse(socket, outbox, checkip::respond),
+            Service::Metadata => {
+                http::converse(socket, outbox, |request| metadata::respond(request, moment))
+            }
+            Service::Resolver => framing::converse(socket, outbox, |query, caller| {
+                resolver::answer(query, Transport::Tcp, caller, &moment.realm?.resolver)
+            }),
+            Service::Echo => echo::converse(socket),
+            Service::Discard => echo::discard(socket),
         }
     }
 }
@@ -145,6 +171,15 @@ fn give_way(open: &[Connection], sockets: &mut SocketSet<'_>) {
     }
 }
 
+/// How long a client may take until it has to have moved the conversation on; `None`: as long as it likes.
+fn time_of(service: Service) -> Option<Duration> {
+    match service {
+        Service::Checkip | Service::Metadata => Some(HTTP_TIME),
+        Service::Resolver => Some(DNS_TIME),
+        Service::Echo | Service::Discard => None,
+    }
+}
+
 /// How long the other side may be silent before the connection is aborted; `None` when it owes
 /// nothing. Keep-alives are not sent: they would restart the idle clocks that users test.
 fn patience(socket: &Socket<'_>) -> Option<Duration> {
@@ -156,7 +191,9 @@ fn patience(socket: &Socket<'_>) -> Option<Duration> {
 
 fn listening(service: Service) -> Socket<'static> {
     let (receive, send) = match service {
-        Service::Checkip => (checkip::HEAD_LIMIT, 512),
+        Service::Checkip => (http::HEAD_LIMIT, 512),
+        Service::Metadata => (http::HEAD_LIMIT, 8192),
+        Service::Resolver => (framing::QUERY_LIMIT, 8192),
         Service::Echo => (8192, 8192),
         Service::Discard => (8192, 0),
     };

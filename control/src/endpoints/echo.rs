@@ -1,15 +1,14 @@
 //! Who repeats what I say, and who forgets it? Echo (RFC 862) and discard (RFC 863), over TCP and
 //! over UDP.
 
-use smoltcp::socket::tcp::{self, State};
-use smoltcp::socket::udp;
+use smoltcp::socket::tcp::{Socket, State};
 
 use super::service::Service;
 
 /// Echoes on a connection, as far as there is room to send: what finds none stays in the receive
 /// buffer and closes the window. After the client's FIN and the last byte it closes too. True
 /// when anything moved.
-pub(super) fn converse(socket: &mut tcp::Socket<'_>) -> bool {
+pub(super) fn converse(socket: &mut Socket<'_>) -> bool {
     let mut moved = false;
     let mut bytes = [0; 2048];
     loop {
@@ -27,31 +26,32 @@ pub(super) fn converse(socket: &mut tcp::Socket<'_>) -> bool {
 }
 
 /// Reads and forgets on a connection; true when anything was read.
-pub(super) fn discard(socket: &mut tcp::Socket<'_>) -> bool {
-    let mut moved = false;
-    while socket.can_recv() && socket.recv(|bytes| (bytes.len(), ())).is_ok() {
-        moved = true;
-    }
+pub(super) fn discard(socket: &mut Socket<'_>) -> bool {
+    let forgot = forget(socket);
     close_after_client(socket);
-    moved
+    forgot
 }
 
-fn close_after_client(socket: &mut tcp::Socket<'_>) {
+/// Forgets what has been received; true when that was anything. Left unread it would make the client's stack wait for
+/// room.
+pub(super) fn forget(socket: &mut Socket<'_>) -> bool {
+    let mut forgot = false;
+    while socket.can_recv() && socket.recv(|bytes| (bytes.len(), ())).is_ok() {
+        forgot = true;
+    }
+    forgot
+}
+
+fn close_after_client(socket: &mut Socket<'_>) {
     if socket.state() == State::CloseWait && !socket.can_recv() {
         socket.close();
     }
 }
 
-/// Answers the datagrams that wait: echoes or forgets them. An echo that is longer than the MTU,
-/// or that finds no room, is lost, as a datagram may be.
+/// The echo of a datagram from port `from`.
 ///
-/// A datagram from an echo port is not answered: two echo hosts, made to talk to each other by
+/// A datagram from an echo port has none: two echo hosts, made to talk to each other by
 /// one forged datagram, would never end.
-pub(super) fn datagrams(service: Service, socket: &mut udp::Socket<'_>) {
-    while let Ok((payload, sender)) = socket.recv() {
-        if service == Service::Echo && sender.endpoint.port != service.port() {
-            let payload = payload.to_vec();
-            let _ = socket.send_slice(&payload, sender);
-        }
-    }
+pub(super) fn datagram(payload: &[u8], from: u16) -> Option<Vec<u8>> {
+    (from != Service::Echo.port()).then(|| payload.to_vec())
 }

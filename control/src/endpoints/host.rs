@@ -1,4 +1,4 @@
-//! What does one internet host do in a turn? It takes the packets that wait, carries its
+//! What does one host do in a turn? It takes the packets that wait, carries its
 //! conversations on, and sends what they gave rise to.
 //!
 //! smoltcp itself answers echo requests, resets what comes for a closed TCP port and answers a
@@ -14,11 +14,13 @@ use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, Socket as UdpSocket};
 use smoltcp::time::Instant;
 use smoltcp::wire::HardwareAddress;
 
-use super::HostSpec;
 use super::connections::Connections;
-use super::echo;
 use super::link::HostLink;
+use super::metadata::Tokens;
+use super::resolver::{self, Transport};
 use super::service::Service;
+use super::surroundings::{Moment, Surroundings};
+use super::{HostSpec, echo};
 
 /// The most packets taken in a turn, so that one host cannot keep the thread from the others.
 const BATCH: usize = 64;
@@ -33,15 +35,18 @@ pub(super) struct Host {
     sockets: SocketSet<'static>,
     connections: Connections,
     datagrams: Vec<(Service, SocketHandle)>,
+    vpc: Option<String>,
+    surroundings: Surroundings,
+    tokens: Tokens,
 }
 
 impl Host {
-    pub(super) fn new(spec: HostSpec, now: Instant) -> Self {
+    pub(super) fn new(spec: HostSpec, surroundings: Surroundings, now: Instant) -> Self {
         let mut services = spec.serves;
         services.sort_unstable();
         services.dedup();
 
-        let mut link = HostLink::new(spec.peer, spec.addresses);
+        let mut link = HostLink::new(spec.peer, spec.addresses, spec.mtu);
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed();
         let mut interface = Interface::new(config, &mut link, now);
@@ -54,7 +59,8 @@ impl Host {
             .filter(|service| service.over_udp())
             .map(|service| (service, sockets.add(bound(service.port()))))
             .collect();
-        Self { interface, link, sockets, connections, datagrams }
+        let (vpc, tokens) = (spec.vpc, Tokens::default());
+        Self { interface, link, sockets, connections, datagrams, vpc, surroundings, tokens }
     }
 
     /// Polls readable while packets wait.
@@ -65,16 +71,19 @@ impl Host {
     /// One turn; gives the time of the next, should no packet come before. After a turn that left
     /// packets behind the descriptor still polls readable.
     pub(super) fn turn(&mut self, now: Instant) -> Option<Instant> {
-        let Self { interface, link, sockets, connections, datagrams } = self;
+        let Self { interface, link, sockets, connections, .. } = self;
         for _ in 0..BATCH {
             if interface.poll_ingress_single(now, link, sockets) == PollIngressSingleResult::None {
                 break;
             }
             connections.accept(sockets, now);
         }
-        connections.converse(sockets, now);
-        for &(service, socket) in &*datagrams {
-            echo::datagrams(service, sockets.get_mut(socket));
+        let knowledge = self.surroundings.knowledge.load();
+        let realm = self.vpc.as_ref().and_then(|vpc| knowledge.realm(vpc));
+        let moment = self.surroundings.moment(realm, &self.tokens);
+        connections.converse(sockets, &moment, now);
+        for &(service, socket) in &self.datagrams {
+            answer(service, sockets.get_mut(socket), &moment);
         }
         while interface.poll_egress(now, link, sockets) != PollResult::None {}
         connections.reap(sockets);
@@ -99,7 +108,25 @@ fn bound(port: u16) -> UdpSocket<'static> {
     socket
 }
 
-/// For initial sequence numbers: nobody on the emulated internet should guess them.
+/// Answers the datagrams that wait, each from the address that was asked. An answer that is longer than the MTU, or
+/// that finds no room, is lost, as a datagram may be.
+fn answer(service: Service, socket: &mut UdpSocket<'_>, moment: &Moment<'_>) {
+    while let Ok((payload, sender)) = socket.recv() {
+        let caller = sender.endpoint;
+        let answer = match service {
+            Service::Echo => echo::datagram(payload, caller.port),
+            Service::Resolver => moment.realm.and_then(|realm| {
+                resolver::answer(payload, Transport::Udp, caller.addr.into(), &realm.resolver)
+            }),
+            Service::Checkip | Service::Discard | Service::Metadata => None,
+        };
+        if let Some(answer) = answer {
+            let _ = socket.send_slice(&answer, sender);
+        }
+    }
+}
+
+/// For initial sequence numbers: nobody in there should guess them.
 fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }

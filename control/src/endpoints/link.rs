@@ -8,18 +8,16 @@ use dataplane::io::memory::Peer;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
-/// The MTU of the internet, in bytes.
-const MTU: usize = 1500;
-
 /// A host's end of its link.
 pub(super) struct HostLink {
     peer: Peer,
     addresses: Vec<IpAddr>,
+    mtu: usize,
 }
 
 impl HostLink {
-    pub(super) fn new(peer: Peer, addresses: Vec<IpAddr>) -> Self {
-        Self { peer, addresses }
+    pub(super) fn new(peer: Peer, addresses: Vec<IpAddr>, mtu: usize) -> Self {
+        Self { peer, addresses, mtu }
     }
 
     /// Polls readable while packets wait.
@@ -63,7 +61,7 @@ impl Device for HostLink {
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = MTU;
+        capabilities.max_transmission_unit = self.mtu;
         capabilities
     }
 }

@@ -1,9 +1,10 @@
-//! Who answers on the emulated internet when no process does? Built-in hosts on smoltcp:
-//! `checkip`, `echo`, `discard`, and ICMP echo.
+//! Who answers when no process does? Built-in hosts on smoltcp: on the internet `checkip`, `echo` and `discard`, in each
+//! VPC its resolver and the metadata service; and all of them ICMP echo.
 //!
 //! All hosts run on one thread, which sleeps until a packet comes, a timer of TCP is due, or it has
-//! orders. They run by real time, as a machine outside the emulator would; a moved emulated clock
-//! does not touch them. They reassemble no IP fragments.
+//! orders. Their TCP runs by real time, as that of a machine outside the emulator would; a moved emulated clock
+//! does not touch it, but what they tell (how long a token holds) goes by the emulated one. They make and
+//! reassemble no IP fragments.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,27 +24,47 @@ use smoltcp::time::{Duration, Instant};
 
 use self::host::Host;
 
+pub use self::knowledge::Knowledge;
+pub use self::metadata::MetadataOptions;
 pub use self::service::{Service, UnknownService};
+pub use self::surroundings::Surroundings;
 
 mod checkip;
 mod connections;
 mod echo;
+mod framing;
 mod host;
+mod http;
+mod knowledge;
 mod link;
+mod metadata;
+mod outbox;
+pub(crate) mod resolver;
 mod service;
+mod surroundings;
 
 #[cfg(test)]
 mod tests;
 
-/// One internet host to be run.
+/// The MTU of the internet, in bytes.
+pub const INTERNET_MTU: usize = 1500;
+
+/// The MTU of a VPC, in bytes (AWS "Network maximum transmission unit (MTU) for your EC2 instance").
+pub const VPC_MTU: usize = 9001;
+
+/// One host to be run.
 #[derive(Debug)]
 pub struct HostSpec {
-    /// The name in the topology, for logs.
+    /// What it is removed by, and called in logs; in the topology if it is an internet host.
     pub name: String,
+    /// The VPC that it serves; none on the internet.
+    pub vpc: Option<String>,
     /// The addresses that it answers for.
     pub addresses: Vec<IpAddr>,
     /// What it serves on each of them; with none it still answers ICMP echo.
     pub serves: Vec<Service>,
+    /// The longest packet that it sends, in bytes.
+    pub mtu: usize,
     /// Its end of its link. The other end must deliver whole packets of complete checksums.
     pub peer: Peer,
 }
@@ -51,6 +72,7 @@ pub struct HostSpec {
 /// The hosts that run. Dropping it ends them.
 #[derive(Debug)]
 pub struct Endpoints {
+    surroundings: Surroundings,
     epoll: Arc<OwnedFd>,
     wake: OwnedFd,
     orders: Sender<Order>,
@@ -81,12 +103,12 @@ struct Run {
 const WAKE: u64 = u64::MAX;
 
 impl Endpoints {
-    /// Starts a thread that runs no host yet.
+    /// Starts a thread that runs no host yet. Its hosts will tell of `surroundings`.
     ///
     /// # Errors
     ///
     /// When the process has no descriptors or threads left.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(surroundings: Surroundings) -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let epoll = Arc::new(epoll::create(CreateFlags::CLOEXEC)?);
         watch(&epoll, &wake, WAKE)?;
@@ -96,7 +118,7 @@ impl Endpoints {
         let thread = thread::Builder::new()
             .name("endpoints".to_owned())
             .spawn(move || run(&watched, &quiet, &receiver, origin))?;
-        Ok(Self { epoll, wake, orders, origin, next: 0, thread: Some(thread) })
+        Ok(Self { surroundings, epoll, wake, orders, origin, next: 0, thread: Some(thread) })
     }
 
     /// Runs one host more.
@@ -109,7 +131,8 @@ impl Endpoints {
         tracing::debug!(host = name, ?serves, "built-in host");
         let name = name.clone();
         let now = elapsed(self.origin);
-        let run = Run { name, host: Host::new(spec, now), due: Some(now) };
+        let host = Host::new(spec, self.surroundings.clone(), now);
+        let run = Run { name, host, due: Some(now) };
         watch(&self.epoll, run.host.descriptor(), self.next)?;
         self.order(Order::Add(self.next, Box::new(run)));
         self.next += 1;

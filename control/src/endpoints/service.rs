@@ -1,11 +1,12 @@
-//! What can a built-in internet host serve? The words of `internet.hosts.*.serves`.
+//! What can a built-in host serve? On the internet the words of `internet.hosts.*.serves`; in a VPC what AWS puts at
+//! link-local addresses of every instance.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// A service that an internet host offers without a process of its own.
+/// A service that a host offers without a process of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
     /// HTTP on TCP port 80: answers any `GET` with the caller's address, as
@@ -15,26 +16,31 @@ pub enum Service {
     Echo,
     /// Reads and forgets, on TCP and UDP port 9 (RFC 863).
     Discard,
+    /// A VPC's resolver: DNS on UDP and TCP port 53.
+    Resolver,
+    /// The instance metadata service: HTTP on TCP port 80.
+    Metadata,
 }
 
 impl Service {
-    /// All services, in the order of their words.
+    /// What an internet host can serve, in the order of the words.
     pub const ALL: [Self; 3] = [Self::Checkip, Self::Discard, Self::Echo];
 
     /// The port that it listens on.
     #[must_use]
     pub const fn port(self) -> u16 {
         match self {
-            Self::Checkip => 80,
+            Self::Checkip | Self::Metadata => 80,
             Self::Echo => 7,
             Self::Discard => 9,
+            Self::Resolver => 53,
         }
     }
 
     /// Whether it is offered on UDP too; all are on TCP.
     #[must_use]
     pub const fn over_udp(self) -> bool {
-        matches!(self, Self::Echo | Self::Discard)
+        matches!(self, Self::Echo | Self::Discard | Self::Resolver)
     }
 
     const fn word(self) -> &'static str {
@@ -42,6 +48,8 @@ impl Service {
             Self::Checkip => "checkip",
             Self::Echo => "echo",
             Self::Discard => "discard",
+            Self::Resolver => "resolver",
+            Self::Metadata => "metadata",
         }
     }
 }
@@ -81,6 +89,8 @@ mod tests {
         for service in Service::ALL {
             assert!(error.to_string().contains(&service.to_string()), "{error}");
         }
-        assert!("Echo".parse::<Service>().is_err());
+        for word in ["Echo", "resolver", "metadata"] {
+            assert!(word.parse::<Service>().is_err(), "{word}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use dataplane::io::tun::{TunError, TunOptions};
 use dataplane::packet::Reason;
 use dataplane::shared::Shared;
@@ -18,6 +19,7 @@ use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process,
 use crate::check::{self, Checked, Draining, Running, Sound, SubnetIndex, Topology};
 use crate::compile::{self, Compiled, FIRST_EPOCH, Names, TooMany};
 use crate::diagnostic::Report;
+use crate::endpoints::{Knowledge, Surroundings};
 use crate::model::{self, Change};
 use crate::runtime::device::{Kind, Workshop};
 use crate::runtime::instance::{self, Instance};
@@ -142,7 +144,9 @@ impl Emulator {
             }),
         })?;
         let tun = TunOptions { gso: options.gso };
-        let mut site = Site::new(Workshop::new(options.tun, tun, workers.count())?);
+        let knowledge = Arc::new(ArcSwap::from_pointee(Knowledge::of(&topology)));
+        let surroundings = Surroundings { knowledge, clock: clock.clone(), began };
+        let mut site = Site::new(Workshop::new(options.tun, tun, workers.count())?, surroundings);
         let plan = site.plan(&seats(&topology, &ids));
         site.prepare(&plan, &instance, &workers)?;
         let state = State {
@@ -193,6 +197,7 @@ impl Emulator {
         let Compiled { tables, ids } = compile::compile(&topology, &draining, &mut names, epoch)?;
         let plan = state.site.plan(&seats(&topology, &ids));
         state.site.prepare(&plan, &self.instance, &self.workers)?;
+        state.site.know(Knowledge::of(&topology));
         self.published.replace(tables);
         state.names = Arc::new(names);
         state.topology = Arc::new(topology);

@@ -6,13 +6,16 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use dataplane::io::memory::{self, MemoryLink, Peer};
 use dataplane::io::{Link, Offloads};
 use dataplane::packet::LinkId;
 use dataplane::worker::Workers;
 
-use crate::endpoints::{Endpoints, HostSpec, Service};
+use crate::endpoints::{
+    Endpoints, HostSpec, INTERNET_MTU, Knowledge, Service, Surroundings, VPC_MTU,
+};
 use crate::runtime::device::{Device, Workshop};
 use crate::runtime::emulator::Error;
 use crate::runtime::instance::Instance;
@@ -39,6 +42,7 @@ pub(super) struct Site {
     devices: BTreeMap<String, DeviceStatus>,
     /// The built-in hosts, once there has been one.
     endpoints: Option<Endpoints>,
+    surroundings: Surroundings,
 }
 
 /// What a change of topology asks of the site.
@@ -57,9 +61,9 @@ impl Plan {
 }
 
 impl Site {
-    pub(super) fn new(workshop: Workshop) -> Self {
+    pub(super) fn new(workshop: Workshop, surroundings: Surroundings) -> Self {
         let (seats, devices) = (BTreeMap::new(), BTreeMap::new());
-        Self { workshop, seats, devices, endpoints: None }
+        Self { workshop, seats, devices, endpoints: None, surroundings }
     }
 
     pub(super) fn devices(&self) -> Vec<DeviceStatus> {
@@ -75,6 +79,11 @@ impl Site {
             Some((seat.link, interface::overrun(&namespace).ok()?))
         });
         overruns.filter(|&(_, packets)| packets > 0).collect()
+    }
+
+    /// Tells the services of VPCs what there is from now on.
+    pub(super) fn know(&self, knowledge: Knowledge) {
+        self.surroundings.knowledge.store(Arc::new(knowledge));
     }
 
     /// What has to happen for `wanted` to stand.
@@ -144,8 +153,8 @@ impl Site {
             SeatKind::Namespace { interface, resolv_conf } => {
                 self.make_namespace(seat, interface, resolv_conf, instance, workers)
             }
-            SeatKind::BuiltIn { addresses, serves } => {
-                self.make_built_in(seat, addresses, serves, workers)
+            SeatKind::BuiltIn { addresses, serves, vpc } => {
+                self.make_built_in(seat, (addresses, serves, vpc.as_deref()), workers)
             }
         };
         match made {
@@ -179,18 +188,19 @@ impl Site {
     fn make_built_in(
         &mut self,
         seat: &Seat,
-        addresses: &[IpAddr],
-        serves: &[Service],
+        (addresses, serves, vpc): (&[IpAddr], &[Service], Option<&str>),
         workers: &Workers,
     ) -> Result<(), Error> {
         let endpoints = match &mut self.endpoints {
             Some(endpoints) => endpoints,
-            none => none.insert(Endpoints::start()?),
+            none => none.insert(Endpoints::start(self.surroundings.clone())?),
         };
         let host = HostSpec {
             name: seat.name.clone(),
+            vpc: vpc.map(str::to_owned),
             addresses: addresses.to_vec(),
             serves: serves.to_vec(),
+            mtu: if vpc.is_some() { VPC_MTU } else { INTERNET_MTU },
             peer: ring(seat.link, workers)?,
         };
         Ok(endpoints.add(host)?)

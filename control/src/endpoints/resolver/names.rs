@@ -1,39 +1,42 @@
-//! What does Amazon call an instance? AWS "Amazon EC2 instance hostnames and domains".
+//! What is an instance called in DNS (AWS "Amazon EC2 instance hostname types")?
 
 use std::net::Ipv4Addr;
 
-/// The region whose names are shorter than those of others.
-const FIRST_REGION: &str = "us-east-1";
-
-/// The domain of private names in a region.
-pub(crate) fn private_domain(region: &str) -> String {
-    match region {
-        FIRST_REGION => "ec2.internal".to_owned(),
-        _ => format!("{region}.compute.internal"),
-    }
-}
-
-/// The private name of an address: `ip-10-0-0-5.ec2.internal`.
+/// The name by its private address, such as `ip-10-0-0-5.ec2.internal`.
 pub(crate) fn private_name(region: &str, address: Ipv4Addr) -> String {
     format!("ip-{}.{}", dashed(address), private_domain(region))
 }
 
-/// The private name of an instance: `i-0123456789abcdef0.ec2.internal`.
+/// The name by its id, such as `i-0123456789abcdef0.ec2.internal`.
 pub(crate) fn resource_name(region: &str, instance: &str) -> String {
     format!("{instance}.{}", private_domain(region))
 }
 
-/// The domain of public names in a region.
+/// The name by its public address, such as `ec2-203-0-113-25.compute-1.amazonaws.com`.
+pub(crate) fn public_name(region: &str, address: Ipv4Addr) -> String {
+    format!("ec2-{}.{}", dashed(address), public_domain(region))
+}
+
+/// What public names end with.
 pub(crate) fn public_domain(region: &str) -> String {
+    let domain = services_domain(region);
     match region {
-        FIRST_REGION => "compute-1.amazonaws.com".to_owned(),
-        _ => format!("{region}.compute.amazonaws.com"),
+        "us-east-1" => format!("compute-1.{domain}"),
+        _ => format!("{region}.compute.{domain}"),
     }
 }
 
-/// The public name of an address: `ec2-198-51-100-20.compute-1.amazonaws.com`.
-pub(crate) fn public_name(region: &str, address: Ipv4Addr) -> String {
-    format!("ec2-{}.{}", dashed(address), public_domain(region))
+/// What the names of AWS's services in a region end with (AWS "Amazon Resource Names": partitions).
+pub(crate) fn services_domain(region: &str) -> &'static str {
+    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
+}
+
+/// What private names end with: the domain name of the default DHCP option set (AWS "DHCP option sets").
+pub(crate) fn private_domain(region: &str) -> String {
+    match region {
+        "us-east-1" => "ec2.internal".to_owned(),
+        _ => format!("{region}.compute.internal"),
+    }
 }
 
 fn dashed(address: Ipv4Addr) -> String {
@@ -45,16 +48,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_region_has_names_of_its_own() {
+    fn names_are_those_of_ec2_in_its_first_region_and_in_others() {
         let (private, public) = (Ipv4Addr::new(10, 0, 0, 5), Ipv4Addr::new(203, 0, 113, 25));
-        assert_eq!(private_name("us-east-1", private), "ip-10-0-0-5.ec2.internal");
-        assert_eq!(private_name("eu-west-1", private), "ip-10-0-0-5.eu-west-1.compute.internal");
         let id = "i-0123456789abcdef0";
-        assert_eq!(resource_name("us-east-1", id), "i-0123456789abcdef0.ec2.internal");
-        assert_eq!(public_name("us-east-1", public), "ec2-203-0-113-25.compute-1.amazonaws.com");
-        assert_eq!(
-            public_name("eu-west-1", public),
-            "ec2-203-0-113-25.eu-west-1.compute.amazonaws.com"
-        );
+        for (region, names) in [
+            (
+                "us-east-1",
+                [
+                    "ip-10-0-0-5.ec2.internal",
+                    "i-0123456789abcdef0.ec2.internal",
+                    "ec2-203-0-113-25.compute-1.amazonaws.com",
+                ],
+            ),
+            (
+                "eu-west-1",
+                [
+                    "ip-10-0-0-5.eu-west-1.compute.internal",
+                    "i-0123456789abcdef0.eu-west-1.compute.internal",
+                    "ec2-203-0-113-25.eu-west-1.compute.amazonaws.com",
+                ],
+            ),
+            (
+                "cn-north-1",
+                [
+                    "ip-10-0-0-5.cn-north-1.compute.internal",
+                    "i-0123456789abcdef0.cn-north-1.compute.internal",
+                    "ec2-203-0-113-25.cn-north-1.compute.amazonaws.com.cn",
+                ],
+            ),
+        ] {
+            let said = [
+                private_name(region, private),
+                resource_name(region, id),
+                public_name(region, public),
+            ];
+            assert_eq!(said, names);
+        }
     }
 }

@@ -2,9 +2,13 @@
 //! on a clock of the test's own, or alone when the host has a thread.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use dataplane::io::memory::{MemoryLink, pair};
 use dataplane::io::{Frame, HEADROOM, Link, SLOT};
+use dataplane::time::Clock;
 use dataplane::wire::virtio::VirtioNetHdr;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -14,16 +18,31 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{HardwareAddress, IpCidr};
 
 use crate::endpoints::host::Host;
-use crate::endpoints::{HostSpec, Service};
+use crate::endpoints::{HostSpec, INTERNET_MTU, Knowledge, Service, Surroundings};
 
 pub(super) const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 80));
 pub(super) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10));
 
-/// A host that serves everything, and the worker's end of its link.
+/// Those of internet hosts: no VPC is known, and the clock began when UNIX did.
+pub(super) fn surroundings(knowledge: Knowledge) -> Surroundings {
+    let knowledge = Arc::new(ArcSwap::from_pointee(knowledge));
+    let clock = Arc::new(Clock::start());
+    clock.pause();
+    Surroundings { knowledge, clock, began: SystemTime::UNIX_EPOCH }
+}
+
+/// An internet host that serves everything, and the worker's end of its link.
 pub(super) fn spec(addresses: &[IpAddr]) -> (HostSpec, MemoryLink) {
     let (link, peer) = pair(4096).unwrap();
-    let serves = Service::ALL.to_vec();
-    (HostSpec { name: "host".to_owned(), addresses: addresses.to_vec(), serves, peer }, link)
+    let host = HostSpec {
+        name: "host".to_owned(),
+        vpc: None,
+        addresses: addresses.to_vec(),
+        serves: Service::ALL.to_vec(),
+        mtu: INTERNET_MTU,
+        peer,
+    };
+    (host, link)
 }
 
 /// A host and its client, on one clock.
@@ -39,9 +58,16 @@ impl Net {
     }
 
     pub(super) fn between(host: &[IpAddr], client: IpAddr) -> Self {
-        let (spec, link) = spec(host);
+        Self::with(spec(host), client, surroundings(Knowledge::default()))
+    }
+
+    pub(super) fn with(
+        (host, link): (HostSpec, MemoryLink),
+        client: IpAddr,
+        surroundings: Surroundings,
+    ) -> Self {
         let now = Instant::ZERO;
-        Self { host: Host::new(spec, now), client: Client::new(link, client), now }
+        Self { host: Host::new(host, surroundings, now), client: Client::new(link, client), now }
     }
 
     /// Lets both sides talk until neither has anything more to say; takes no time.
@@ -86,10 +112,11 @@ fn waits(host: &Host) -> bool {
     poll(&mut descriptors, Some(&Timespec::default())).unwrap() > 0
 }
 
-/// TCP connections from one address.
+/// TCP connections from one address, or from any.
 pub(super) struct Client {
     pub(super) link: ClientLink,
     interface: Interface,
+    address: IpAddr,
     sockets: SocketSet<'static>,
     next_port: u16,
 }
@@ -101,7 +128,12 @@ impl Client {
             Interface::new(Config::new(HardwareAddress::Ip), &mut link, Instant::ZERO);
         let prefix = if address.is_ipv4() { 32 } else { 128 };
         interface.update_ip_addrs(|all| all.push(IpCidr::new(address.into(), prefix)).unwrap());
-        Self { link, interface, sockets: SocketSet::new(Vec::new()), next_port: 10_000 }
+        Self { link, interface, address, sockets: SocketSet::new(Vec::new()), next_port: 10_000 }
+    }
+
+    /// From now on every address is its own.
+    pub(super) fn take_any_address(&mut self) {
+        self.interface.set_any_ip(true);
     }
 
     /// True when anything happened.
@@ -111,10 +143,14 @@ impl Client {
     }
 
     pub(super) fn connect(&mut self, host: IpAddr, port: u16) -> SocketHandle {
+        self.connect_from(self.address, host, port)
+    }
+
+    pub(super) fn connect_from(&mut self, from: IpAddr, host: IpAddr, port: u16) -> SocketHandle {
         let buffer = || SocketBuffer::new(vec![0; 16_384]);
         let mut socket = Socket::new(buffer(), buffer());
         self.next_port += 1;
-        socket.connect(self.interface.context(), (host, port), self.next_port).unwrap();
+        socket.connect(self.interface.context(), (host, port), (from, self.next_port)).unwrap();
         self.sockets.add(socket)
     }
 
@@ -135,10 +171,16 @@ impl Client {
     }
 
     /// All that waits to be read.
-    pub(super) fn read(&mut self, handle: SocketHandle) -> String {
+    pub(super) fn bytes(&mut self, handle: SocketHandle) -> Vec<u8> {
         let mut bytes = vec![0; 16_384];
         let count = self.socket(handle).recv_slice(&mut bytes).unwrap_or(0);
-        String::from_utf8(bytes[..count].to_vec()).unwrap()
+        bytes.truncate(count);
+        bytes
+    }
+
+    /// The same, which is text.
+    pub(super) fn read(&mut self, handle: SocketHandle) -> String {
+        String::from_utf8(self.bytes(handle)).unwrap()
     }
 }
 

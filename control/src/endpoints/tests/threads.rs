@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use smoltcp::time::Instant as NetInstant;
 
-use super::client::{CLIENT, Client, HOST, spec};
-use crate::endpoints::Endpoints;
+use super::client::{CLIENT, Client, HOST, spec, surroundings};
+use crate::endpoints::{Endpoints, Knowledge};
 
 /// Turns the client on real time until `done`.
 fn until(client: &mut Client, mut done: impl FnMut(&mut Client) -> bool) {
@@ -26,7 +26,7 @@ fn two_hundred_clients_of_each_of_two_hosts() {
     let other = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 81));
     let (first, first_link) = spec(&[HOST]);
     let (second, second_link) = spec(&[other]);
-    let mut endpoints = Endpoints::start().unwrap();
+    let mut endpoints = Endpoints::start(surroundings(Knowledge::default())).unwrap();
     endpoints.add(first).unwrap();
     endpoints.add(second).unwrap();
     for (host, link) in [(HOST, first_link), (other, second_link)] {
@@ -54,7 +54,7 @@ fn two_hundred_clients_of_each_of_two_hosts() {
 #[test]
 fn wakes_for_its_own_retransmission() {
     let (host, link) = spec(&[HOST]);
-    let mut endpoints = Endpoints::start().unwrap();
+    let mut endpoints = Endpoints::start(surroundings(Knowledge::default())).unwrap();
     endpoints.add(host).unwrap();
     let mut client = Client::new(link, CLIENT);
     client.connect(HOST, 80);
@@ -76,7 +76,7 @@ fn a_host_that_is_removed_falls_silent_and_the_others_go_on() {
     let (mut second, second_link) = spec(&[other]);
     first.name = "first".to_owned();
     second.name = "second".to_owned();
-    let mut endpoints = Endpoints::start().unwrap();
+    let mut endpoints = Endpoints::start(surroundings(Knowledge::default())).unwrap();
     endpoints.add(first).unwrap();
     endpoints.add(second).unwrap();
     let (mut gone, mut stays) = (Client::new(first_link, CLIENT), Client::new(second_link, CLIENT));
