@@ -60,6 +60,7 @@ impl Connections {
     pub(super) fn new(services: &[Service], sockets: &mut SocketSet<'_>) -> Self {
         let listeners = services
             .iter()
+            .filter(|service| service.over_tcp())
             .map(|&service| Listener { service, socket: sockets.add(listening(service)) })
             .collect();
         Self { listeners, open: Vec::new() }
@@ -154,6 +155,8 @@ impl Connection {
             }),
             Service::Echo => echo::converse(socket),
             Service::Discard => echo::discard(socket),
+            // Nothing listens for it on TCP.
+            Service::TimeSync => false,
         }
     }
 }
@@ -176,7 +179,7 @@ fn time_of(service: Service) -> Option<Duration> {
     match service {
         Service::Checkip | Service::Metadata => Some(HTTP_TIME),
         Service::Resolver => Some(DNS_TIME),
-        Service::Echo | Service::Discard => None,
+        Service::Echo | Service::Discard | Service::TimeSync => None,
     }
 }
 
@@ -195,7 +198,7 @@ fn listening(service: Service) -> Socket<'static> {
         Service::Metadata => (http::HEAD_LIMIT, 8192),
         Service::Resolver => (framing::QUERY_LIMIT, 8192),
         Service::Echo => (8192, 8192),
-        Service::Discard => (8192, 0),
+        Service::Discard | Service::TimeSync => (8192, 0),
     };
     let buffer = |len| SocketBuffer::new(vec![0; len]);
     let mut socket = Socket::new(buffer(receive), buffer(send));

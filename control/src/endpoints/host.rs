@@ -20,7 +20,7 @@ use super::metadata::Tokens;
 use super::resolver::{self, Transport};
 use super::service::Service;
 use super::surroundings::{Moment, Surroundings};
-use super::{HostSpec, echo};
+use super::{HostSpec, echo, time};
 
 /// The most packets taken in a turn, so that one host cannot keep the thread from the others.
 const BATCH: usize = 64;
@@ -118,6 +118,7 @@ fn answer(service: Service, socket: &mut UdpSocket<'_>, moment: &Moment<'_>) {
             Service::Resolver => moment.realm.and_then(|realm| {
                 resolver::answer(payload, Transport::Udp, caller.addr.into(), &realm.resolver)
             }),
+            Service::TimeSync => time::answer(payload, moment.time).map(Vec::from),
             Service::Checkip | Service::Discard | Service::Metadata => None,
         };
         if let Some(answer) = answer {

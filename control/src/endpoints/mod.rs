@@ -1,9 +1,9 @@
 //! Who answers when no process does? Built-in hosts on smoltcp: on the internet `checkip`, `echo` and `discard`, in each
-//! VPC its resolver and the metadata service; and all of them ICMP echo.
+//! VPC its resolver, the metadata service and Time Sync; and all of them ICMP echo.
 //!
 //! All hosts run on one thread, which sleeps until a packet comes, a timer of TCP is due, or it has
 //! orders. Their TCP runs by real time, as that of a machine outside the emulator would; a moved emulated clock
-//! does not touch it, but what they tell (how long a token holds) goes by the emulated one. They make and
+//! does not touch it, but what they tell (the time, how long a token holds) goes by the emulated one. They make and
 //! reassemble no IP fragments.
 
 use std::collections::BTreeMap;
@@ -42,6 +42,7 @@ mod outbox;
 pub(crate) mod resolver;
 mod service;
 mod surroundings;
+mod time;
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,8 @@ pub enum Service {
     Resolver,
     /// The instance metadata service: HTTP on TCP port 80.
     Metadata,
+    /// The Amazon Time Sync Service: NTP on UDP port 123.
+    TimeSync,
 }
 
 impl Service {
@@ -34,13 +36,20 @@ impl Service {
             Self::Echo => 7,
             Self::Discard => 9,
             Self::Resolver => 53,
+            Self::TimeSync => 123,
         }
     }
 
-    /// Whether it is offered on UDP too; all are on TCP.
+    /// Whether it is offered on TCP.
+    #[must_use]
+    pub const fn over_tcp(self) -> bool {
+        !matches!(self, Self::TimeSync)
+    }
+
+    /// Whether it is offered on UDP.
     #[must_use]
     pub const fn over_udp(self) -> bool {
-        matches!(self, Self::Echo | Self::Discard | Self::Resolver)
+        matches!(self, Self::Echo | Self::Discard | Self::Resolver | Self::TimeSync)
     }
 
     const fn word(self) -> &'static str {
@@ -50,6 +59,7 @@ impl Service {
             Self::Discard => "discard",
             Self::Resolver => "resolver",
             Self::Metadata => "metadata",
+            Self::TimeSync => "time sync",
         }
     }
 }
@@ -89,7 +99,7 @@ mod tests {
         for service in Service::ALL {
             assert!(error.to_string().contains(&service.to_string()), "{error}");
         }
-        for word in ["Echo", "resolver", "metadata"] {
+        for word in ["Echo", "resolver", "metadata", "time sync"] {
             assert!(word.parse::<Service>().is_err(), "{word}");
         }
     }

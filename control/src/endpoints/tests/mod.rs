@@ -9,3 +9,4 @@ mod realm;
 mod resolver;
 mod services;
 mod threads;
+mod time;

@@ -8,6 +8,8 @@ use etherparse::{
 };
 
 use super::client::{CLIENT, HOST, Net};
+use super::realm::{asked_by_datagram, serving};
+use crate::endpoints::{Service, VPC_MTU};
 
 const SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 81));
 
@@ -248,4 +250,14 @@ fn answers_an_unknown_protocol_with_protocol_unreachable() {
     let packet = SlicedPacket::from_ip(&answer).unwrap();
     let expected = Icmpv4Type::DestinationUnreachable(icmpv4::DestUnreachableHeader::Protocol);
     assert_eq!(icmp(&packet).icmp_type(), expected);
+}
+
+#[test]
+fn a_host_of_a_vpc_sends_packets_as_long_as_its_mtu_and_no_longer() {
+    let (mut net, _) = serving(Service::Echo, &["10.0.0.2"]);
+    let most = VPC_MTU - 20 - 8;
+    for (length, answers) in [(most, 1), (most + 1, 0)] {
+        let echoed = asked_by_datagram(&mut net, ("10.0.0.5", "10.0.0.2", 7), &vec![9; length]);
+        assert_eq!(echoed.len(), answers, "{length} bytes");
+    }
 }
