@@ -57,6 +57,18 @@ pub enum Error {
         /// Where to.
         to: IpAddr,
     },
+    /// The resolver knows no such name, and nothing here is called so.
+    #[error(
+        "the resolver of VPC {vpc} knows no {name} (NXDOMAIN), and nothing that sends packets is named so; there are: {known}"
+    )]
+    NoSuchName {
+        /// The name.
+        name: String,
+        /// Whose resolver was asked.
+        vpc: String,
+        /// The names of members.
+        known: String,
+    },
     /// The name has no address of a family that the sender has.
     #[error("the resolver of VPC {vpc} has no {kinds} record of {to} for {from}")]
     NoAddress {

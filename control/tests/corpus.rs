@@ -1,8 +1,10 @@
-//! What the fuzz target `topology` begins with, its corpus and the files of `topologies/`, read by the same judge:
-//! `fuzz/` needs a fuzzer, this does not.
+//! What the fuzz targets `topology` (its corpus and the files of `topologies/`) and `names` begin with, read by the same
+//! judges: `fuzz/` needs a fuzzer, this does not.
 
 #![allow(unreachable_pub, reason = "a test is nobody's library")]
 
+#[path = "../../fuzz/src/names.rs"]
+mod names;
 #[path = "../../fuzz/src/topology.rs"]
 mod topology;
 
@@ -25,4 +27,19 @@ fn topology_files_are_refused_or_explained() {
         }
     }
     assert!(inputs >= 60, "{inputs} inputs");
+}
+
+#[test]
+fn messages_of_the_corpus_are_answered_in_order() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/names");
+    let mut inputs = 0;
+    for entry in fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
+        let file = entry.unwrap().path();
+        if file.extension().is_some() {
+            println!("{}", file.display());
+            names::judge(&fs::read(&file).unwrap());
+            inputs += 1;
+        }
+    }
+    assert!(inputs >= 20, "{inputs} inputs");
 }

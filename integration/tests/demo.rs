@@ -23,6 +23,8 @@ fn the_demo_shows_the_main_job_within_ten_seconds() {
     for hop in ["security-group:app", "route-table:private", "nat-gateway:nat-a", "igw", "reply"] {
         assert!(walk.contains(hop), "{hop} in {walk}");
     }
+    let name = section("A name");
+    assert!(name.contains("checkip.amazonaws.com is 203.0.113.80"), "{name}");
     let real = section("Now with real packets");
     assert!(real.contains("checkip.amazonaws.com sees 198.51.100.10"), "{real}");
     let dropped = section("What a security group drops");

@@ -57,7 +57,9 @@ fn without_its_route_it_times_out_and_explain_says_which_is_missing() {
 #[test]
 fn d3_without_dns64_an_address_leads_there_and_a_name_does_not() {
     let host = Host::start();
-    let up = up(&host, "d3");
+    let file = File::copy(EXAMPLE, "d3");
+    file.write(&[("    enable_dns64: true\n", "")]);
+    let up = Up::start(&host, file.path(), "d3", &[]);
     assert_eq!(up.says("app", &["curl", "-6", "-s", "-m", "5", CHECKIP]).trim(), PUBLIC);
     let said =
         tried(&up, "app", &["curl", "-6", "-sS", "-m", "2", "http://checkip.amazonaws.com/"]);

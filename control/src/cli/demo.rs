@@ -1,13 +1,15 @@
 //! `hypertun demo`: the main job, end to end, in a few seconds.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use hickory_proto::op::{Message, Query};
+use hickory_proto::rr::{self, RData, RecordType};
 
-use crate::check;
+use crate::check::{self, Vpc};
 use crate::cli::say::say;
 use crate::cli::{Failure, Outcome, drops, explain as show, flows};
 use crate::explain::{Question, explain};
@@ -33,6 +35,9 @@ const CHECKIP: &str = "checkip.amazonaws.com";
 /// Where mail would go, which the group of `app` does not allow.
 const MAIL: u16 = 25;
 
+/// The port of DNS (RFC 1035 s. 4.2).
+const DNS: u16 = 53;
+
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 
@@ -46,12 +51,8 @@ impl Demo {
         let sound =
             check::read(TOPOLOGY, NAME).map_err(|report| Failure::with_status(1, &report))?;
         let topology = &sound.topology;
-        let checkip = topology
-            .internet_hosts
-            .iter()
-            .find(|host| host.name == CHECKIP)
-            .and_then(|host| host.addresses.first().copied())
-            .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let resolver = topology.vpcs.first().map(Vpc::resolver).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let resolver = SocketAddr::from((resolver, DNS));
         let nat = topology.nat_gateways.first().and_then(|it| it.public_ips().next());
         let nat = nat.map(|address| address.to_string());
 
@@ -62,7 +63,7 @@ impl Demo {
 
         step(
             "One packet, hop by hop",
-            "hypertun explain nat-gateway.yaml --from app --to checkip",
+            "hypertun explain nat-gateway.yaml --from app --to checkip.amazonaws.com",
         )?;
         let question = Question {
             from: APP.to_owned(),
@@ -80,7 +81,14 @@ impl Demo {
         let paths = emulator.instance().paths();
         let app = Namespace::open(&paths.namespace_path(APP))?;
 
-        step("Now with real packets", "hypertun run … --in app -- curl http://203.0.113.80/")?;
+        step("A name", &format!("hypertun run … --in app -- dig {CHECKIP}"))?;
+        let checkip = app.enter(|| resolve(resolver, CHECKIP))??;
+        say!("  {CHECKIP} is {checkip}, says the VPC's resolver, {}", resolver.ip());
+
+        step(
+            "Now with real packets",
+            &format!("hypertun run … --in app -- curl http://{CHECKIP}/"),
+        )?;
         let seen = app.enter(|| ask(SocketAddr::from((checkip, 80))))??;
         say!("  {CHECKIP} sees {seen}");
         if Some(&seen) != nat.as_ref() {
@@ -113,8 +121,31 @@ fn step(title: &str, how: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The address of IPv4 that a resolver has for a name.
+fn resolve(resolver: SocketAddr, name: &str) -> io::Result<IpAddr> {
+    let mut query = Message::query();
+    query.metadata.id = fastrand::u16(..);
+    query.metadata.recursion_desired = true;
+    query.add_query(Query::query(
+        rr::Name::from_ascii(name).map_err(io::Error::other)?,
+        RecordType::A,
+    ));
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect(resolver)?;
+    socket.set_read_timeout(Some(ANSWER_WITHIN))?;
+    socket.send(&query.to_vec().map_err(io::Error::other)?)?;
+    let mut answer = [0; 512];
+    let length = socket.recv(&mut answer)?;
+    let answer = Message::from_vec(&answer[..length]).map_err(io::Error::other)?;
+    let address = answer.answers.iter().find_map(|record| match record.data {
+        RData::A(address) => Some(address.0.into()),
+        _ => None,
+    });
+    address.ok_or_else(|| io::Error::other(format!("no address of {name}: {answer}")))
+}
+
 /// One HTTP request, and the text that it gets.
-fn ask(server: SocketAddr) -> std::io::Result<String> {
+fn ask(server: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&server, ANSWER_WITHIN)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     write!(stream, "GET / HTTP/1.1\r\nHost: {CHECKIP}\r\nConnection: close\r\n\r\n")?;

@@ -39,7 +39,7 @@ mod knowledge;
 mod link;
 mod metadata;
 mod outbox;
-pub(crate) mod resolver;
+pub mod resolver;
 mod service;
 mod surroundings;
 mod time;

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use dataplane::wire::rfc6052::Prefix;
 
 use crate::check::{Endpoint, Topology, is_global};
-use crate::explain::resolve::{Resolved, resolve};
+use crate::explain::resolve::{Resolved, resolve, resolves};
 use crate::explain::{Error, HopWords};
 
 /// The ends of a packet.
@@ -42,7 +42,15 @@ pub(super) fn find(topology: &Topology, from: &str, to: &str) -> Result<Ends, Er
         let resolved = Some(hop);
         return Ok(Ends { from: sender, source, to: address, expected: None, resolved });
     }
-    let receiver = endpoint(topology, to)?;
+    let receiver = endpoint(topology, to).map_err(|error| match (error, sender) {
+        (Error::Unknown { name, known }, Endpoint::NetworkInterface(at))
+            if resolves(topology, &topology[at], to) =>
+        {
+            let vpc = topology[topology[topology[at].subnet].vpc].name.clone();
+            Error::NoSuchName { name, vpc, known }
+        }
+        (error, _) => error,
+    })?;
     let theirs = addresses(topology, sender, receiver);
     let ends = theirs.iter().find_map(|&to| {
         let source = source(to)?;

@@ -66,6 +66,11 @@ pub(super) fn resolve(
     Ok(None)
 }
 
+/// Whether the resolver of the sender's VPC would be asked for `text`.
+pub(super) fn resolves(topology: &Topology, sender: &NetworkInterface, text: &str) -> bool {
+    topology[topology[sender.subnet].vpc].dns_support && domain(text).is_some()
+}
+
 /// A whole name of more than one label.
 fn domain(text: &str) -> Option<Name> {
     let mut name = Name::from_ascii(text).ok().filter(|name| name.num_labels() > 1)?;

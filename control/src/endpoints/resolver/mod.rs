@@ -15,11 +15,13 @@ use hickory_proto::op::{Edns, Header, Message, MessageType, OpCode, ResponseCode
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
-pub(crate) use view::{Resolution, View};
+pub use view::View;
+
+pub(crate) use view::Resolution;
 
 /// How a query came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
+pub enum Transport {
     /// In a datagram.
     Udp,
     /// Over a connection.
@@ -35,13 +37,10 @@ const LONGEST: u16 = 4096;
 /// Bytes of a message's header.
 const HEADER: usize = 12;
 
-/// The answer to `query`; none where there is nobody to answer.
-pub(crate) fn answer(
-    query: &[u8],
-    transport: Transport,
-    caller: IpAddr,
-    view: &View,
-) -> Option<Vec<u8>> {
+/// The answer to the message `query` (over a connection: without the length before it); none where there is nobody to
+/// answer.
+#[must_use]
+pub fn answer(query: &[u8], transport: Transport, caller: IpAddr, view: &View) -> Option<Vec<u8>> {
     let header = Header::read(&mut BinDecoder::new(query.get(..HEADER)?)).ok()?;
     // An answer to an answer would be answered in turn.
     if header.metadata.message_type == MessageType::Response {

@@ -16,7 +16,7 @@ const MOST_ALIASES: usize = 11;
 
 /// All that the resolver of one VPC knows.
 #[derive(Clone, Debug)]
-pub(crate) struct View {
+pub struct View {
     /// By their domains in lower case; one is that of the root.
     zones: HashMap<Name, Zone>,
     /// Whom it answers by DNS64.
@@ -36,7 +36,8 @@ pub(crate) struct Resolution {
 
 impl View {
     /// That of a VPC.
-    pub(crate) fn of(topology: &Topology, vpc: VpcIndex) -> Self {
+    #[must_use]
+    pub fn of(topology: &Topology, vpc: VpcIndex) -> Self {
         let here = topology.network_interfaces.iter().filter(|it| {
             let subnet = &topology[it.subnet];
             subnet.vpc == vpc && subnet.dns64
