@@ -80,7 +80,7 @@ struct Case {
     follow: Option<(&'static str, &'static str)>,
 }
 
-const CASES: [Case; 22] = [
+const CASES: [Case; 24] = [
     Case {
         ask: ("shy", "partner.example", TCP, 80),
         reason: "ENI_SG_RULES_MISMATCH",
@@ -243,10 +243,24 @@ const CASES: [Case; 22] = [
         )),
     },
     Case {
-        ask: ("app", "169.254.169.254", TCP, 80),
+        ask: ("app", "169.254.170.2", TCP, 80),
         reason: "NO_PATH",
         at: ("subnet:private-a", None),
-        advice: "services at the link (metadata, DNS, time) are not emulated yet",
+        advice: "this interface has no such service at its link",
+        follow: None,
+    },
+    Case {
+        ask: ("app", "169.254.169.253", GRE, 0),
+        reason: "PROTOCOL_RESTRICTION",
+        at: ("resolver:main", None),
+        advice: "ask it by UDP or TCP",
+        follow: None,
+    },
+    Case {
+        ask: ("app", "10.0.1.99", TCP, 53),
+        reason: "NO_PATH",
+        at: ("route-table:private", Some("10.0.0.0/16")),
+        advice: "that of the VPC only with `enable_dns_support: true`",
         follow: None,
     },
     Case {

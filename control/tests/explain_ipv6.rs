@@ -221,7 +221,13 @@ fn d3_without_its_route_nat64_is_told_to_lack_it() {
 
 #[test]
 fn ends_without_a_common_family_are_told_so() {
+    // With DNS64 the name has an address of IPv6.
     let topology = example("ipv6-only-nat64.yaml");
+    let walked = ask(&topology, "app", "checkip.amazonaws.com", TCP, 80);
+    assert_eq!(verdict(&walked), "answered");
+    assert_eq!(walked.packet_in.dst, "[64:ff9b::cb00:7150]:80");
+    let without = text("ipv6-only-nat64.yaml").replace("    enable_dns64: true\n", "");
+    let topology = inline(&without);
     let told =
         |from: &str, to: &str| try_ask(&topology, from, to, TCP, 80).unwrap_err().to_string();
     assert_eq!(

@@ -25,7 +25,7 @@ profile: {{{profile}}}
 type Change = fn(&mut Profile);
 
 /// Every key, with another value than its default, and what that changes.
-const KEYS: [(&str, &str, Change); 21] = [
+const KEYS: [(&str, &str, Change); 22] = [
     ("platform", "nitro-v6", |it| {
         it.platform = Platform::NitroV6;
         it.timers.tracking_tcp_established = Span::seconds(350);
@@ -54,6 +54,9 @@ const KEYS: [(&str, &str, Change); 21] = [
         it.choices.tracking_icmp_errors = IcmpErrors::Documented;
     }),
     ("tracking_connections", "83", |it| it.choices.tracking_connections = Some(83)),
+    ("link_local_packets_per_second", "1024", |it| {
+        it.choices.link_local_packets = Some(1024);
+    }),
 ];
 
 #[test]

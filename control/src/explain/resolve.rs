@@ -1,7 +1,7 @@
 //! Which address does a domain name give whoever sends? That of the resolver of his VPC, as his subnet hears it.
 //!
-//! Of several addresses the first one is taken that a client would try first: IPv6 where the sender has it, made
-//! addresses of DNS64 included (RFC 6724 s. 2.1: `::/0` comes before `::ffff:0:0/96`), else IPv4.
+//! Of several addresses the first one of IPv4 is taken, as of those of a network interface. Programs may begin with those
+//! of IPv6 (RFC 6724 s. 2.1), so the hop tells all.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 
 use crate::check::{NetworkInterface, Topology};
 use crate::compile::services;
-use crate::endpoints::resolver::{View, lookup};
+use crate::endpoints::resolver::{Resolution, View, lookup};
 use crate::explain::{Error, HopWords};
 
 /// What a name was resolved to.
@@ -19,7 +19,8 @@ pub(super) struct Resolved {
     pub(super) hop: HopWords,
 }
 
-/// Asks the resolver of the sender's VPC; none where there is none, or where it knows no such name.
+/// Asks the resolver of the sender's VPC; none where there is none, or where it knows no such name, or no address that a
+/// member of that name is of use by.
 pub(super) fn resolve(
     topology: &Topology,
     sender: &NetworkInterface,
@@ -29,36 +30,29 @@ pub(super) fn resolve(
     let vpc = &topology[at];
     let Some(name) = domain(text).filter(|_| vpc.dns_support) else { return Ok(None) };
     let view = View::of(topology, at);
-    let families = sender.addresses().map(|own| match own {
-        IpAddr::V4(_) => RecordType::A,
-        IpAddr::V6(_) => RecordType::AAAA,
-    });
-    let mut kinds: Vec<RecordType> = families.collect();
-    // The names of the types are in the order in which they are preferred.
-    kinds.sort_unstable_by_key(|kind| *kind != RecordType::AAAA);
-    kinds.dedup();
-    let client = sender.addresses().next();
-    let mut knows = false;
-    for kind in &kinds {
-        let Some(client) = client else { break };
-        let found = lookup(&view, client, &name, *kind);
-        knows |= !found.is_unknown();
-        let address = found.answers.iter().find_map(|record| match record.data {
-            RData::A(address) => Some(IpAddr::from(address.0)),
-            RData::AAAA(address) => Some(IpAddr::from(address.0)),
+    let Some(client) = sender.addresses().next() else { return Ok(None) };
+    let mut kinds = Vec::new();
+    kinds.extend(sender.private_ip.map(|_| RecordType::A));
+    kinds.extend((!sender.ipv6_addresses.is_empty()).then_some(RecordType::AAAA));
+    let found: Vec<_> = kinds.iter().map(|&kind| lookup(&view, client, &name, kind)).collect();
+    let addresses =
+        found.iter().flat_map(|it| &it.answers).filter_map(|record| match record.data {
+            RData::A(address) => Some((RecordType::A, IpAddr::from(address.0))),
+            RData::AAAA(address) => Some((RecordType::AAAA, IpAddr::from(address.0))),
             _ => None,
         });
-        if let Some(to) = address {
-            let hop = HopWords {
-                component: services::member(vpc, LinkService::Resolver),
-                stage: "resolve",
-                rule: Some(format!("{kind} {to}")),
-                verdict: "forward",
-            };
-            return Ok(Some(Resolved { to, hop }));
-        }
+    let addresses: Vec<_> = addresses.collect();
+    if let Some(&(_, to)) = addresses.first() {
+        let told: Vec<_> = addresses.iter().map(|(kind, it)| format!("{kind} {it}")).collect();
+        let hop = HopWords {
+            component: services::member(vpc, LinkService::Resolver),
+            stage: "resolve",
+            rule: Some(told.join(", ")),
+            verdict: "forward",
+        };
+        return Ok(Some(Resolved { to, hop }));
     }
-    if knows {
+    if topology.endpoint(text).is_none() && !found.iter().all(Resolution::is_unknown) {
         let asked: Vec<String> = kinds.iter().map(ToString::to_string).collect();
         let (from, to, kinds) = (sender.name.clone(), text.to_owned(), asked.join(" or "));
         return Err(Error::NoAddress { from, to, kinds, vpc: vpc.name.clone() });
