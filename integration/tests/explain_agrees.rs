@@ -272,14 +272,14 @@ impl Trial<'_> {
     }
 
     fn drops(&self) -> Drops {
-        let drops = self.up.json("drops");
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let drops = drops.as_array().unwrap().iter();
+        let mut drops = Drops::new();
+        // Each VPC has a group and a table of the same name.
+        for it in self.up.json("drops").as_array().unwrap() {
+            let at = (text(&it["reason"]), text(&it["component"]));
+            *drops.entry(at).or_default() += it["count"].as_i64().unwrap();
+        }
         drops
-            .map(|it| {
-                ((text(&it["reason"]), text(&it["component"])), it["count"].as_i64().unwrap())
-            })
-            .collect()
     }
 }
 
