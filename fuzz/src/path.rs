@@ -324,7 +324,9 @@ fn without(full: Tables, [db, other, nat_b]: [bool; 3]) -> Tables {
     ];
     let gone = gone.map(|(gone, who)| gone.then_some(who));
     let is_here = |addr: &Addr| !gone.contains(&Some(*addr));
-    let links = (0..SENDERS.len()).filter(|&at| is_here(&Addr::v4(SENDERS[at].2)));
+    // Behind the senders is a service, which stays.
+    let stays = |at: usize| SENDERS.get(at).is_none_or(|it| is_here(&Addr::v4(it.2)));
+    let links = (0..=SENDERS.len()).filter(|&at| stays(at));
     let links = Column::by_id(links.map(|at| (at, *full.links.at(at))));
     let enis = (0..3_usize).map(|at| (at, full.enis.at(at)));
     let enis = enis.filter(|(_, eni)| eni.addresses.iter().all(is_here)).map(|(at, eni)| {
@@ -358,7 +360,7 @@ fn without(full: Tables, [db, other, nat_b]: [bool; 3]) -> Tables {
         enis,
         hosts,
         nat_gateways,
-        vpcs: vec![Vpc { holders }].into(),
+        vpcs: vec![Vpc { holders, services: full.vpcs.at(0_usize).services }].into(),
         internet_gateways: vec![igw].into(),
         internet,
         ..full
