@@ -65,7 +65,8 @@ impl World {
             ICMPV6 => 128 << 8,
             _ => to.1,
         };
-        let headers = Headers { key, selector, tcp_flags: flags, error: None, fragment: false };
+        let headers =
+            Headers { key, selector, tcp_flags: flags, error: None, fragment: false, packets: 1 };
         let hash = self.shard.flows.hash(&key);
         match admit(&headers, hash, &mut self.shard, &self.tables, &mut ()) {
             Ok(admitted) => {

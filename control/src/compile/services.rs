@@ -10,11 +10,13 @@ use dataplane::tables::AddrMap;
 
 use crate::check::{NetworkInterface, Topology, Vpc, VpcIndex};
 
-const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 253));
+/// Where it answers beside its place in the VPC's block.
+pub(crate) const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 253));
 /// Where a VPC's resolver answers in IPv6.
 pub(crate) const IPV6_RESOLVER: IpAddr = IpAddr::V6(amazon(0x253));
 const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
-const IPV6_METADATA: IpAddr = IpAddr::V6(amazon(0x254));
+/// Where the metadata service answers in IPv6, if an interface has it so.
+pub(crate) const IPV6_METADATA: IpAddr = IpAddr::V6(amazon(0x254));
 const TIME_SYNC: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 123));
 const IPV6_TIME_SYNC: IpAddr = IpAddr::V6(amazon(0x123));
 

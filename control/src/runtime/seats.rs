@@ -90,6 +90,11 @@ fn of_interface(topology: &Checked, interface: &NetworkInterface) -> SeatKind {
     }
 }
 
+/// Whether an interface has an address of the family of `address`.
+fn reaches(interface: &NetworkInterface, address: IpAddr) -> bool {
+    interface.addresses().any(|own| own.is_ipv4() == address.is_ipv4())
+}
+
 /// What DHCP tells of names (AWS "DHCP option sets in Amazon VPC"), as resolv.conf(5) has it: the resolvers that the
 /// interface can reach, and the domain.
 fn resolv_conf(topology: &Topology, vpc: &Vpc, interface: &NetworkInterface) -> String {
@@ -110,6 +115,7 @@ fn resolv_conf(topology: &Topology, vpc: &Vpc, interface: &NetworkInterface) -> 
             NameServer::AmazonProvided if !vpc.dns_support => continue,
             NameServer::AmazonProvided if interface.private_ip.is_none() => IPV6_RESOLVER,
             NameServer::AmazonProvided => vpc.resolver().into(),
+            NameServer::Address(address) if !reaches(interface, address) => continue,
             NameServer::Address(address) => address,
         };
         let _ = writeln!(told, "nameserver {address}");
@@ -150,7 +156,7 @@ mod tests {
                  subnets: {{one: {{vpc: main, cidr_block: 10.0.1.0/24}}}}\n\
                  network_interfaces: {{app: {{subnet: one}}}}\n\
                  dhcp_options:\n  \
-                   both: {{domain_name: corp.internal, domain_name_servers: [10.0.1.53, AmazonProvidedDNS]}}\n  \
+                   both: {{domain_name: corp.internal, domain_name_servers: [10.0.1.53, '2001:db8::53', AmazonProvidedDNS]}}\n  \
                    bare: {{}}\n"
             );
             let topology = check::read(&text, "test").unwrap_or_else(|report| panic!("{report}"));
