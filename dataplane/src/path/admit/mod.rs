@@ -61,6 +61,8 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
             Err(Refusal::Local(link)) => {
                 (packet.meter, packet.found) = (MeterId::NONE, FlowRef::NONE);
                 emit::leave_by(packet, link, None, shard);
+                let wire = packet.wire();
+                shard.meters.pass((packet.meter, packet.direction()), &wire);
             }
             Err(Refusal::Elsewhere(owner)) => packet.verdict = Verdict::HandOver(owner),
             Err(Refusal::Denied(Denial { reason, component, answer, meter })) => {
