@@ -29,7 +29,7 @@ impl<R: Recorder> Walk<'_, R> {
         {
             return self.deny(at, Reason::LinkLocalAllowanceExceeded);
         }
-        let Some(link) = self.tables.vpc(vpc).services[service as usize] else {
+        let Some(&Some(link)) = self.tables.vpc(vpc).services.get(service as usize) else {
             return self.deny(at, Reason::NoPath);
         };
         self.is_local = true;
