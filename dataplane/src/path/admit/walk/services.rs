@@ -28,8 +28,9 @@ impl<R: Recorder> Walk<'_, R> {
         {
             return self.deny(at, Reason::LinkLocalAllowanceExceeded);
         }
-        let link = self.tables.vpc(vpc).services.get(service as usize).copied().flatten();
-        let Some(link) = link else { return self.deny(at, Reason::NoPath) };
+        let Some(&Some(link)) = self.tables.vpc(vpc).services.get(service as usize) else {
+            return self.deny(at, Reason::NoPath);
+        };
         self.is_local = true;
         self.pass(at, HopVerdict::Allow);
         Ok(link)
