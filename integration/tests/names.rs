@@ -81,7 +81,7 @@ fn a_name_with_ipv4_alone_is_reached_by_who_has_ipv6_alone() {
     let first = &walked["hops"][0];
     assert_eq!(
         (&first["component"], &first["stage"]),
-        (&"resolver:main".into(), &"resolve".into())
+        (&"resolver:main".into(), &"gateway".into())
     );
     assert_eq!(first["rule"], "AAAA 64:ff9b::cb00:7150");
     let advice = walked["advice"].as_str().unwrap();
