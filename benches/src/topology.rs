@@ -108,6 +108,7 @@ pub fn tables(profile: &Profile) -> Tables {
             egress: egress.clone(),
             ingress: ingress.clone(),
             services: services.clone(),
+            endpoint: None,
         };
     let client_eni =
         |(host, address)| eni(client_link(host), PRIVATE, address, CLIENTS, &anywhere, &nothing);

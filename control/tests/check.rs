@@ -173,7 +173,7 @@ nat_gateways: {nat: {subnet: a, connectivity_type: private}}
 #[test]
 fn hosts_without_services_have_a_namespace_and_names_find_both_kinds_of_ends() {
     let topology = checked(SMALL);
-    let [served, bare] = &topology.internet_hosts[..] else { panic!() };
+    let [served, bare, ..] = &topology.internet_hosts[..] else { panic!() };
     assert_eq!(
         (&served.serves[..], served.namespace),
         (&[Service::Echo, Service::Discard][..], false)

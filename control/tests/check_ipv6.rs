@@ -175,7 +175,8 @@ fn the_internet_knows_global_addresses_of_vpcs_that_a_gateway_leads_to() {
 
     let local = DUAL.replace("2600:1f18:1234:56", "fd12:3456:789a:56");
     let tables = self::tables(&checked(&local));
-    assert!(tables.internet.is_empty(), "unique local addresses are nobody's on the internet");
+    let is_known = tables.internet.keys().any(|it| !it.is_v4());
+    assert!(!is_known, "unique local addresses are nobody's on the internet");
     assert!(tables.vpc(VpcId(0)).holders.contains_key(&addr("fd12:3456:789a:5601::6")));
 }
 

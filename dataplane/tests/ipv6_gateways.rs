@@ -80,6 +80,7 @@ impl World {
             egress: open.clone(),
             ingress: open.clone(),
             services: Arc::default(),
+            endpoint: None,
         };
         let subnet = |index: u16| Subnet {
             vpc,

@@ -11,9 +11,11 @@ use std::ops::{Deref, Index};
 use dataplane::tables::ConnectionTracking;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+pub use crate::check::aws::{AwsService, SERVICES};
 pub use crate::check::dns::{Dhcp, DhcpOptions, PrivateHostedZone, ZoneRecords};
 pub use crate::check::nat64::{Nat64, Nat64Mapping, Nat64Pool, Nat64Static};
 pub use crate::check::profile::Profile;
+pub use crate::check::vpc_endpoints::{EndpointInterface, EndpointKind, VpcEndpoint};
 pub use crate::endpoints::{MetadataOptions, Service};
 
 /// A topology that [`check`](super::check) found nothing wrong with.
@@ -56,7 +58,7 @@ pub struct Topology {
     pub security_groups: Vec<SecurityGroup>,
     /// The network ACLs: declared ones, then `default` of each VPC that names no other.
     pub network_acls: Vec<NetworkAcl>,
-    /// The prefix lists.
+    /// The prefix lists: declared ones, then those that AWS manages.
     pub prefix_lists: Vec<PrefixList>,
     /// The DHCP option sets that the file declares.
     pub dhcp_options: Vec<DhcpOptions>,
@@ -64,7 +66,9 @@ pub struct Topology {
     pub private_hosted_zones: Vec<PrivateHostedZone>,
     /// The network interfaces.
     pub network_interfaces: Vec<NetworkInterface>,
-    /// The hosts of the simulated internet.
+    /// The VPC endpoints.
+    pub vpc_endpoints: Vec<VpcEndpoint>,
+    /// The hosts of the simulated internet: declared ones, then the public sides of AWS's services.
     pub internet_hosts: Vec<InternetHost>,
     /// What AWS leaves open.
     pub profile: Profile,
@@ -399,10 +403,10 @@ pub enum AclAction {
     Deny,
 }
 
-/// A customer-managed prefix list.
+/// A prefix list, managed by the customer or by AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrefixList {
-    /// Its key in the file.
+    /// Its key in the file, or such as `com.amazonaws.us-east-1.s3`.
     pub name: String,
     /// `pl-` and 17 hexadecimal digits, unless the file sets another.
     pub id: String,
@@ -455,6 +459,8 @@ pub struct InternetHost {
     pub serves: Vec<Service>,
     /// Whether it has a namespace of its own, in which a user's program serves: iff the file gives no `serves`.
     pub namespace: bool,
+    /// Whether it is the public side of a service of AWS that the file does not declare.
+    pub implicit: bool,
 }
 
 /// What an endpoint's name in a command stands for.

@@ -96,8 +96,11 @@ impl Check<'_, '_> {
 
     /// A block of a prefix list's family.
     fn family_of(&self, list: PrefixListIndex) -> Option<IpNet> {
-        let (_, list) = self.model.prefix_lists.get_index(list.0)?;
-        list.first().map(|entry| entry.value)
+        match self.model.prefix_lists.get_index(list.0) {
+            Some((_, list)) => list.first().map(|entry| entry.value),
+            // Those that AWS manages are of IPv4.
+            None => Some(EVERYWHERE),
+        }
     }
 
     fn peer(&mut self, peer: &At<PeerText>, home: Option<VpcIndex>) -> Option<Peer> {
@@ -119,6 +122,10 @@ impl Check<'_, '_> {
             }
             (None, Some((index, ..))) => Some(Peer::PrefixList(PrefixListIndex(index))),
             (None, None) if name != "default" => {
+                if let Some(place) = self.managed_prefix_list(name) {
+                    let declared = self.model.prefix_lists.len();
+                    return Some(Peer::PrefixList(PrefixListIndex(declared + place)));
+                }
                 let message =
                     format!("there is no security group or prefix list `{}`", shortened(name));
                 let names = self.model.security_groups.keys().chain(self.model.prefix_lists.keys());
@@ -145,6 +152,7 @@ impl Check<'_, '_> {
             let entries = list.value.iter().map(|entry| entry.value).collect();
             lists.push(PrefixList { name: name.clone(), id: id("pl", name, None), entries });
         }
+        lists.extend(self.managed_prefix_lists());
         lists
     }
 

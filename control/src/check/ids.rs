@@ -48,7 +48,7 @@ impl Check<'_, '_> {
         }
         kinds!(
             vpcs "vpc", internet_gateways "igw", egress_only_internet_gateways "eigw", subnets "subnet", route_tables "rtb", nat_gateways "nat",
-            security_groups "sg", network_acls "acl", dhcp_options "dopt", network_interfaces "eni"
+            security_groups "sg", network_acls "acl", dhcp_options "dopt", network_interfaces "eni", vpc_endpoints "vpce"
         );
     }
 

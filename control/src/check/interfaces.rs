@@ -111,7 +111,7 @@ impl Check<'_, '_> {
         }
     }
 
-    fn groups_of(
+    pub(super) fn groups_of(
         &mut self,
         names: &At<Vec<At<String>>>,
         home: Option<VpcIndex>,
@@ -147,14 +147,13 @@ impl Check<'_, '_> {
         }
     }
 
-    pub(super) fn internet_hosts(&mut self) -> Vec<InternetHost> {
+    pub(super) fn internet_hosts(&mut self, addresses: &Addresses) -> Vec<InternetHost> {
         let mut hosts = Vec::new();
-        let Some(internet) = &self.model.internet else { return hosts };
-        for (name, host) in internet.hosts.iter() {
-            let Some(addresses) = &host.addresses else { continue };
-            if addresses.is_empty() {
+        for (name, host) in self.model.internet.iter().flat_map(|it| it.hosts.iter()) {
+            let Some(own) = &host.addresses else { continue };
+            if own.is_empty() {
                 let fault =
-                    Fault::error(addresses.place, format!("internet host `{name}` has no address"));
+                    Fault::error(own.place, format!("internet host `{name}` has no address"));
                 self.faults.push(fault.help("give it one, such as 203.0.113.80"));
             }
             let mut serves = Vec::new();
@@ -172,11 +171,13 @@ impl Check<'_, '_> {
             }
             hosts.push(InternetHost {
                 name: name.clone(),
-                addresses: addresses.iter().map(|address| address.value).collect(),
+                addresses: own.iter().map(|address| address.value).collect(),
                 serves,
                 namespace: host.serves.is_none(),
+                implicit: false,
             });
         }
+        hosts.extend(self.service_hosts(&addresses.services));
         hosts
     }
 }

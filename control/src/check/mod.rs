@@ -6,6 +6,7 @@
 
 mod acls;
 mod addresses;
+mod aws;
 mod blocks;
 mod checked;
 mod claims;
@@ -25,6 +26,7 @@ mod records;
 mod routes;
 mod summary;
 mod traffic;
+mod vpc_endpoints;
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -166,7 +168,8 @@ fn check(
         dhcp_options: check.dhcp_options(),
         private_hosted_zones: check.private_hosted_zones(),
         network_interfaces: check.network_interfaces(&addresses),
-        internet_hosts: check.internet_hosts(),
+        vpc_endpoints: check.vpc_endpoints(&addresses),
+        internet_hosts: check.internet_hosts(&addresses),
         profile: check.profile(),
     };
     check.ids(&topology);

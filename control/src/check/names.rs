@@ -29,6 +29,9 @@ pub(super) struct Homes {
     pub(super) network_acls: Vec<Option<VpcIndex>>,
     pub(super) nat_gateways: Vec<Option<SubnetIndex>>,
     pub(super) network_interfaces: Vec<Option<SubnetIndex>>,
+    pub(super) vpc_endpoints: Vec<Option<VpcIndex>>,
+    /// Those of each VPC endpoint, where they exist and are of its VPC.
+    pub(super) endpoint_subnets: Vec<Vec<Option<SubnetIndex>>>,
 }
 
 impl Homes {
@@ -72,6 +75,7 @@ macro_rules! each_kind {
         $do!(private_hosted_zones, "a private hosted zone");
         $do!(prefix_lists, "a prefix list");
         $do!(network_interfaces, "a network interface");
+        $do!(vpc_endpoints, "a VPC endpoint");
     };
 }
 
@@ -95,7 +99,8 @@ impl<'m, 'f> Check<'m, 'f> {
             subnets,
             route_tables,
             security_groups,
-            network_acls
+            network_acls,
+            vpc_endpoints
         );
         check.homes.gateways = vec![None; model.vpcs.len()];
         for (index, home) in check.homes.internet_gateways.iter().enumerate() {
@@ -114,6 +119,8 @@ impl<'m, 'f> Check<'m, 'f> {
             model.nat_gateways.values().map(|it| check.subnet(it.subnet.as_ref())).collect();
         check.homes.network_interfaces =
             model.network_interfaces.values().map(|it| check.subnet(it.subnet.as_ref())).collect();
+        check.homes.endpoint_subnets =
+            (0..model.vpc_endpoints.len()).map(|index| check.endpoint_subnets(index)).collect();
         check.words();
         check
     }
@@ -192,7 +199,7 @@ impl<'m, 'f> Check<'m, 'f> {
     }
 
     /// As [`find`](Self::find), and it is of the VPC `home`.
-    fn find_in<T>(
+    pub(super) fn find_in<T>(
         &mut self,
         what: &str,
         entries: &Entries<T>,

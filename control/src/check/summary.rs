@@ -8,8 +8,9 @@ impl Topology {
     pub fn summary(&self) -> Vec<String> {
         let mut lines: Vec<_> =
             (0..self.vpcs.len()).map(|index| self.vpc_line(VpcIndex(index))).collect();
-        if !self.internet_hosts.is_empty() {
-            let names: Vec<_> = self.internet_hosts.iter().map(|host| host.name.as_str()).collect();
+        let declared = self.internet_hosts.iter().filter(|host| !host.implicit);
+        let names: Vec<_> = declared.map(|host| host.name.as_str()).collect();
+        if !names.is_empty() {
             let hosts = counted(names.len(), "host");
             lines.push(format!("internet: {hosts} ({})", names.join(", ")));
         }
@@ -38,6 +39,7 @@ impl Topology {
                 self.network_interfaces.iter().filter(|it| here(self[it.subnet].vpc)).count(),
                 "network interface",
             ),
+            (self.vpc_endpoints.iter().filter(|it| here(it.vpc)).count(), "VPC endpoint"),
         ];
         let counts = counts.into_iter().filter(|&(count, _)| count > 0);
         let counts: Vec<_> = counts.map(|(count, what)| counted(count, what)).collect();

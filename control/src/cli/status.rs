@@ -4,7 +4,8 @@ use clap::Args;
 
 use crate::cli::say::say;
 use crate::cli::{OfInstance, Outcome, print_json, table};
-use crate::observe;
+use crate::observe::bill::Bill;
+use crate::observe::{self, NatGatewayStatus as Gateway};
 
 /// Show what a running instance is and does
 #[derive(Debug, Args)]
@@ -73,13 +74,48 @@ impl Status {
                         [] => "-".to_owned(),
                         public => public.join(", "),
                     };
-                    [gateway.name, gateway.state, addresses, public, ports, busiest]
+                    let [hours, bytes, cost] = costs(gateway.bill);
+                    let Gateway { name, state, .. } = gateway;
+                    [name, state, addresses, public, ports, busiest, hours, bytes, cost]
                 })
                 .collect();
-            let heads =
-                ["NAT GATEWAY", "STATE", "PRIVATE IP", "PUBLIC IP", "PORTS", "BUSIEST DESTINATION"];
+            let heads = [
+                "NAT GATEWAY",
+                "STATE",
+                "PRIVATE IP",
+                "PUBLIC IP",
+                "PORTS",
+                "BUSIEST DESTINATION",
+                "HOURS",
+                "BYTES",
+                "COST",
+            ];
+            table::print(heads, &rows)?;
+        }
+        if !status.vpc_endpoints.is_empty() {
+            say!("");
+            let rows: Vec<_> = status
+                .vpc_endpoints
+                .into_iter()
+                .map(|endpoint| {
+                    let addresses = match endpoint.private_ips.as_slice() {
+                        [] => "-".to_owned(),
+                        addresses => addresses.join(", "),
+                    };
+                    let [hours, bytes, cost] = costs(endpoint.bill);
+                    let observe::VpcEndpointStatus { name, vpc_endpoint_type, service, .. } =
+                        endpoint;
+                    [name, vpc_endpoint_type, service, addresses, hours, bytes, cost]
+                })
+                .collect();
+            let heads = ["VPC ENDPOINT", "TYPE", "SERVICE", "PRIVATE IP", "HOURS", "BYTES", "COST"];
             table::print(heads, &rows)?;
         }
         Ok(0)
     }
+}
+
+/// Hours, bytes and dollars.
+fn costs(bill: Bill) -> [String; 3] {
+    [bill.hours.to_string(), bill.bytes.to_string(), format!("${:.6}", bill.usd)]
 }

@@ -3,6 +3,7 @@
 //! Names become indices here and nowhere else; [`Names`] leads back. What could be wrong was refused
 //! by `check`.
 
+mod endpoints;
 mod names;
 mod rules;
 pub(crate) mod services;
@@ -91,6 +92,7 @@ impl Compiler<'_> {
                     addresses: host.addresses.iter().copied().map(Addr::from).collect(),
                 }),
             ),
+            vpc_endpoints: self.vpc_endpoints(),
             internet: self.internet(),
             timers: self.timers(),
             choices: topology.profile.choices,
@@ -129,9 +131,12 @@ impl Compiler<'_> {
                 egress,
                 ingress,
                 services: reach.of(topology, interface),
+                endpoint: None,
             }
         });
-        column(&ids.enis, enis)
+        let enis: Vec<Eni> = enis.collect();
+        let enis = ids.enis.iter().copied().zip(enis);
+        Column::by_id(enis.chain(self.endpoint_enis(&mut rules)).map(|(id, eni)| (id.into(), eni)))
     }
 
     fn timers(&self) -> Timers {
@@ -207,7 +212,9 @@ impl Compiler<'_> {
             };
             (route.destination, target)
         });
-        RouteTable::new(local.chain(declared))
+        // A route to the same block that the file gives is preferred to a prefix list's (AWS "Route priority and prefix
+        // lists").
+        RouteTable::new(local.chain(self.endpoint_routes(table)).chain(declared))
     }
 
     fn vpcs(&self) -> Vec<Vpc> {
@@ -221,6 +228,11 @@ impl Compiler<'_> {
         for (interface, &eni) in topology.network_interfaces.iter().zip(&ids.enis) {
             for address in interface.addresses() {
                 hold(interface.subnet, address, Holder::Eni(eni));
+            }
+        }
+        for (endpoint, enis) in topology.vpc_endpoints.iter().zip(&ids.endpoint_enis) {
+            for (interface, &eni) in endpoint.interfaces().iter().zip(enis) {
+                hold(interface.subnet, interface.private_ip.into(), Holder::Eni(eni));
             }
         }
         for (index, subnet, address) in self.nat_addresses() {

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 
 use super::services;
 
-use crate::check::{Topology, VpcIndex};
+use crate::check::{InternetHost, Topology, VpcIndex};
 
 /// More things of one kind than the data plane can tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +29,7 @@ pub struct Names {
     network_acls: Kind,
     vpcs: Kind,
     nat_gateways: Kind,
-    /// As AWS would call them, by index.
+    /// As AWS would call them, by index; empty where the index is a VPC endpoint's.
     nat_gateway_ids: Vec<String>,
     internet_gateways: Kind,
     egress_only_internet_gateways: Kind,
@@ -55,6 +55,9 @@ pub struct Ids {
     pub(super) internet_gateways: Vec<InternetGatewayId>,
     pub(super) egress_only_internet_gateways: Vec<EgressOnlyInternetGatewayId>,
     pub(super) internet_hosts: Vec<HostId>,
+    pub(super) vpc_endpoints: Vec<NatGatewayId>,
+    /// Of the network interfaces of each.
+    pub(super) endpoint_enis: Vec<Vec<EniId>>,
 }
 
 impl Names {
@@ -96,7 +99,11 @@ impl Names {
         let interfaces = topology.network_interfaces.iter();
         let eni_links = interfaces.map(|it| link(&it.name)).collect::<Result<_, _>>()?;
         let hosts = topology.internet_hosts.iter();
-        let host_links = hosts.map(|host| link(&host.name)).collect::<Result<_, _>>()?;
+        let host_link = |host: &InternetHost| match host.implicit {
+            true => link(&services::AWS.to_owned()),
+            false => link(&host.name),
+        };
+        let host_links = hosts.map(host_link).collect::<Result<_, _>>()?;
         let mut service_links = Vec::new();
         for vpc in &topology.vpcs {
             let offered = LinkService::ALL.map(|service| {
@@ -108,16 +115,32 @@ impl Names {
         }
         let interfaces = topology.network_interfaces.iter();
         let enis = interfaces.map(|it| self.enis.index(&it.name, it.name.clone()).map(EniId));
+        let enis = enis.collect::<Option<_>>().ok_or(TooMany("network_interfaces"))?;
         let nat_gateways: Vec<NatGatewayId> = assign!(nat_gateways, NatGatewayId);
         for (gateway, id) in topology.nat_gateways.iter().zip(&nat_gateways) {
             self.nat_gateway_ids.resize(self.nat_gateways.0.len(), String::new());
             self.nat_gateway_ids[id.index()].clone_from(&gateway.id);
         }
+        let (mut vpc_endpoints, mut endpoint_enis) = (Vec::new(), Vec::new());
+        for endpoint in &topology.vpc_endpoints {
+            // Numbered among NAT gateways, and no name has a colon.
+            let key = format!("vpc-endpoint:{}", endpoint.name);
+            let id = self.nat_gateways.index(&endpoint.name, key).map(NatGatewayId);
+            vpc_endpoints.push(id.ok_or(TooMany("vpc_endpoints"))?);
+            let interfaces = endpoint.interfaces().iter().map(|interface| {
+                let name = format!("{}/{}", endpoint.name, topology[interface.subnet].name);
+                self.enis.index(&name, name.clone()).map(EniId)
+            });
+            let interfaces: Option<Vec<_>> = interfaces.collect();
+            endpoint_enis.push(interfaces.ok_or(TooMany("network_interfaces"))?);
+        }
         Ok(Ids {
+            vpc_endpoints,
+            endpoint_enis,
             eni_links,
             host_links,
             service_links,
-            enis: enis.collect::<Option<_>>().ok_or(TooMany("network_interfaces"))?,
+            enis,
             subnets: assign!(subnets, SubnetId),
             route_tables: assign!(route_tables, RouteTableId, implicit),
             security_groups: assign!(security_groups, GroupId, implicit),
@@ -157,14 +180,25 @@ impl Names {
                 ("egress-only-internet-gateway", &self.egress_only_internet_gateways, id.index())
             }
             Component::InternetHost(id) => ("internet-host", &self.internet_hosts, id.index()),
+            Component::VpcEndpoint(id) => ("vpc-endpoint", &self.nat_gateways, id.index()),
             Component::Service(service, vpc) => (services::kind(service), &self.vpcs, vpc.index()),
         };
         (kind, names.name(at))
     }
 
+    /// What bears a number that counts by: a NAT gateway, or a VPC endpoint.
+    #[must_use]
+    pub fn meter(&self, id: NatGatewayId) -> Component {
+        match self.nat_gateway_ids.get(id.index()) {
+            Some(own) if !own.is_empty() => Component::NatGateway(id),
+            _ => Component::VpcEndpoint(id),
+        }
+    }
+
     /// Every NAT gateway that there is or was: its name, and its id on AWS.
     pub fn nat_gateways(&self) -> impl Iterator<Item = (NatGatewayId, &str, &str)> {
-        self.nat_gateway_ids.iter().zip(0..).map(|(id, index)| {
+        let gateways = self.nat_gateway_ids.iter().zip(0..).filter(|(id, _)| !id.is_empty());
+        gateways.map(|(id, index)| {
             (NatGatewayId(index), self.nat_gateways.name(index.into()), id.as_str())
         })
     }

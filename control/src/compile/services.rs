@@ -39,6 +39,9 @@ pub(crate) fn member(vpc: &Vpc, service: LinkService) -> String {
     format!("{}:{}", kind(service), vpc.name)
 }
 
+/// What the public sides of AWS's services are called beside other members of an instance: one host serves them all.
+pub(crate) const AWS: &str = "services:amazonaws.com";
+
 /// The kind of component that a service is.
 pub(crate) const fn kind(service: LinkService) -> &'static str {
     match service {

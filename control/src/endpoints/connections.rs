@@ -146,7 +146,7 @@ impl Connection {
     fn talk(&mut self, socket: &mut Socket<'_>, moment: &Moment<'_>) -> bool {
         let outbox = &mut self.outbox;
         match self.service {
-            Service::Checkip => http::converse(socket, outbox, checkip::respond),
+            Service::Checkip | Service::Aws => http::converse(socket, outbox, checkip::respond),
             Service::Metadata => {
                 http::converse(socket, outbox, |request| metadata::respond(request, moment))
             }
@@ -177,7 +177,7 @@ fn give_way(open: &[Connection], sockets: &mut SocketSet<'_>) {
 /// How long a client may take until it has to have moved the conversation on; `None`: as long as it likes.
 fn time_of(service: Service) -> Option<Duration> {
     match service {
-        Service::Checkip | Service::Metadata => Some(HTTP_TIME),
+        Service::Checkip | Service::Aws | Service::Metadata => Some(HTTP_TIME),
         Service::Resolver => Some(DNS_TIME),
         Service::Echo | Service::Discard | Service::TimeSync => None,
     }
@@ -194,7 +194,7 @@ fn patience(socket: &Socket<'_>) -> Option<Duration> {
 
 fn listening(service: Service) -> Socket<'static> {
     let (receive, send) = match service {
-        Service::Checkip => (http::HEAD_LIMIT, 512),
+        Service::Checkip | Service::Aws => (http::HEAD_LIMIT, 512),
         Service::Metadata => (http::HEAD_LIMIT, 8192),
         Service::Resolver => (framing::QUERY_LIMIT, 8192),
         Service::Echo => (8192, 8192),

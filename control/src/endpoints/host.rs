@@ -119,7 +119,7 @@ fn answer(service: Service, socket: &mut UdpSocket<'_>, moment: &Moment<'_>) {
                 resolver::answer(payload, Transport::Udp, caller.addr.into(), &realm.resolver)
             }),
             Service::TimeSync => time::answer(payload, moment.time).map(Vec::from),
-            Service::Checkip | Service::Discard | Service::Metadata => None,
+            Service::Checkip | Service::Aws | Service::Discard | Service::Metadata => None,
         };
         if let Some(answer) = answer {
             let _ = socket.send_slice(&answer, sender);

@@ -16,6 +16,8 @@ pub enum Service {
     Echo,
     /// Reads and forgets, on TCP and UDP port 9 (RFC 863).
     Discard,
+    /// The public side of a service of AWS: HTTP without TLS on TCP port 443, which answers any `GET` as checkip does.
+    Aws,
     /// A VPC's resolver: DNS on UDP and TCP port 53.
     Resolver,
     /// The instance metadata service: HTTP on TCP port 80.
@@ -33,6 +35,7 @@ impl Service {
     pub const fn port(self) -> u16 {
         match self {
             Self::Checkip | Self::Metadata => 80,
+            Self::Aws => 443,
             Self::Echo => 7,
             Self::Discard => 9,
             Self::Resolver => 53,
@@ -57,6 +60,7 @@ impl Service {
             Self::Checkip => "checkip",
             Self::Echo => "echo",
             Self::Discard => "discard",
+            Self::Aws => "aws",
             Self::Resolver => "resolver",
             Self::Metadata => "metadata",
             Self::TimeSync => "time sync",
@@ -99,7 +103,7 @@ mod tests {
         for service in Service::ALL {
             assert!(error.to_string().contains(&service.to_string()), "{error}");
         }
-        for word in ["Echo", "resolver", "metadata", "time sync"] {
+        for word in ["Echo", "aws", "resolver", "metadata", "time sync"] {
             assert!(word.parse::<Service>().is_err(), "{word}");
         }
     }

@@ -146,6 +146,10 @@ pub(super) fn advice(
         Reason::ProtocolRestricted if is_link_service(kind) => {
             "ask it by UDP or TCP: services at the link answer to nothing else".to_owned()
         }
+        Reason::ProtocolRestricted if kind == "vpc-endpoint" => {
+            "use TCP port 443: an interface endpoint carries nothing else, a gateway endpoint TCP and ICMP echoes"
+                .to_owned()
+        }
         Reason::ProtocolRestricted => {
             "carry it in TCP or UDP (IPsec: NAT traversal, UDP 4500), or give the \
             sender a `public_ip` and a route to the internet gateway"
@@ -157,8 +161,11 @@ pub(super) fn advice(
             begin, or give the receiver a `public_ip` and send to that"
                 .to_owned()
         }
-        Reason::NatIdleTimeout => {
+        Reason::NatIdleTimeout | Reason::EndpointIdleTimeout => {
             "send keepalives more often than every 350 s, or connect anew".to_owned()
+        }
+        Reason::NatPortAllocation if kind == "vpc-endpoint" => {
+            "name more `subnets`, or keep connections open instead of opening new ones".to_owned()
         }
         Reason::NatPortAllocation => format!(
             "give NAT gateway {name} more `public_ips`, spread connections over more destinations, or \

@@ -71,6 +71,7 @@ pub(super) fn detail(
     let device = match kind {
         "nat-gateway" => format!("NAT gateway {name}"),
         "network-acl" => format!("network ACL {name}"),
+        "vpc-endpoint" => format!("VPC endpoint {name}"),
         // Of several, which allow together.
         "eni" if reason == Reason::GroupMismatch => format!("the security groups of {name}"),
         _ => format!("{} {name}", kind.replace('-', " ").replace("egress only", "egress-only")),
@@ -108,6 +109,9 @@ pub(super) fn detail(
         (Reason::NoPublicAddress, _) => {
             format!("the source has no public address, so {device} does not let it out")
         }
+        (Reason::NotPublic, _) if kind == "vpc-endpoint" => {
+            format!("{device} does not lead from {src} to {dst}, or not any more")
+        }
         (Reason::NotPublic, _) => format!("{dst} is no public address of any VPC or internet host"),
         (Reason::NatUnsolicited, _) => format!("{device} has no mapping for a packet from {src}"),
         (Reason::EgressOnly, _) => {
@@ -115,6 +119,9 @@ pub(super) fn detail(
         }
         (Reason::ProtocolRestricted, _) if is_link_service(kind) => {
             format!("{device} answers to TCP and UDP, not to {what}")
+        }
+        (Reason::ProtocolRestricted, _) if kind == "vpc-endpoint" => {
+            format!("{device} does not carry {what}")
         }
         (Reason::ProtocolRestricted, _) => {
             format!("{device} carries TCP, UDP and ICMP, not {what}")

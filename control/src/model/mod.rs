@@ -37,7 +37,8 @@ pub use rules::{
 };
 pub use schema::schema;
 pub use values::{
-    Action, Connectivity, IcmpErrorsWord, NatGatewayState, Platform, PortRange, ServiceWord, Uplink,
+    Action, Connectivity, EndpointKindWord, IcmpErrorsWord, NatGatewayState, Platform, PortRange,
+    ServiceWord, Uplink,
 };
 
 /// Reads `text` and notes what is wrong with its shape; none if there is nothing to look at.
@@ -75,12 +76,14 @@ record! {
         entries prefix_lists: Vec<At<IpNet>>,
         /// The network interfaces.
         entries network_interfaces: NetworkInterface,
+        /// The ways to services of AWS that lead past internet gateways.
+        entries vpc_endpoints: VpcEndpoint,
         /// The simulated internet.
         optional internet: Internet,
         /// What AWS leaves open or varies by platform.
         optional profile: Profile,
     }
-    later "app_runner_vpc_connectors" "app_runner_services" "ecs_services" "lambda_functions" "vpc_endpoints"
+    later "app_runner_vpc_connectors" "app_runner_services" "ecs_services" "lambda_functions"
         "load_balancers" "vpc_peering_connections" "flow_logs" "faults"
 }
 
@@ -240,6 +243,29 @@ record! {
         /// UDP of more than one request and response: 60 to 180.
         optional udp_stream_timeout: u32,
     }
+}
+
+record! {
+    /// A VPC endpoint: a way to a service of AWS.
+    VpcEndpoint = "a VPC endpoint" {
+        /// `vpce-…`; derived from the name by default.
+        optional id: String,
+        /// Its VPC.
+        required vpc: String,
+        /// `Gateway` by default.
+        optional vpc_endpoint_type: EndpointKindWord,
+        /// Such as `s3`, or `com.amazonaws.us-east-1.s3`.
+        required service: String,
+        /// Of a gateway endpoint: the tables that route to it; none by default.
+        optional route_tables: Vec<At<String>>,
+        /// Of an interface endpoint: where it has network interfaces, at most one subnet a zone.
+        optional subnets: Vec<At<String>>,
+        /// Of its network interfaces; the VPC's `default` by default.
+        optional security_groups: Vec<At<String>>,
+        /// Whether the service's public names lead to an interface endpoint in its VPC; false by default.
+        optional private_dns_enabled: bool,
+    }
+    later "ip_address_type" "policy" "dns_options"
 }
 
 record! {

@@ -204,6 +204,7 @@ mod tests {
             "several-at-once",
             "unknown-keys",
             "unknown-services",
+            "vpc-endpoints",
             "wrong-types",
         ];
         assert_eq!(refused, expected);

@@ -60,6 +60,17 @@ words! {
 }
 
 words! {
+    /// How a VPC endpoint leads to its service.
+    EndpointKindWord {
+        /// By routes of its prefix list.
+        "Gateway" => Gateway,
+        /// By network interfaces of its own.
+        "Interface" => Interface,
+    }
+    later "GatewayLoadBalancer" "Resource" "ServiceNetwork"
+}
+
+words! {
     /// What lies behind the simulated internet.
     Uplink {
         /// Nothing real.

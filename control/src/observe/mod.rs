@@ -1,5 +1,6 @@
 //! What a running instance holds, as data for `--json` and for tables.
 
+pub mod bill;
 pub mod metrics;
 
 use std::collections::HashMap;
@@ -7,15 +8,17 @@ use std::hash::BuildHasher;
 
 use dataplane::io::Offloads;
 use dataplane::packet::{Component, Direction, Reason};
-use dataplane::state::{Device, Facet, Flows, Shard};
+use dataplane::state::{Device, Facet, Flows, Shard, gateway_metrics};
 use dataplane::tables::Tables;
 use dataplane::time::Tick;
 use dataplane::worker::Gone;
 use serde::{Deserialize, Serialize};
 
+use crate::check::EndpointKind;
 use crate::compile::Names;
 use crate::explain::words;
 use crate::runtime::emulator::{self, Emulator, members};
+use bill::{Bill, Prices};
 
 /// A running instance in short.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +49,8 @@ pub struct Status {
     pub packets_dropped: u64,
     /// The NAT gateways.
     pub nat_gateways: Vec<NatGatewayStatus>,
+    /// The VPC endpoints.
+    pub vpc_endpoints: Vec<VpcEndpointStatus>,
     /// The network interfaces.
     pub network_interfaces: Vec<NetworkInterfaceStatus>,
     /// The devices.
@@ -73,7 +78,7 @@ pub struct DeviceStatus {
 }
 
 /// A NAT gateway in short.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NatGatewayStatus {
     /// Its name.
     pub name: String,
@@ -87,6 +92,29 @@ pub struct NatGatewayStatus {
     pub ports: u64,
     /// Ports in use towards the destination that uses most of them.
     pub ports_busiest: u32,
+    /// What AWS would charge for it.
+    #[serde(flatten)]
+    pub bill: Bill,
+}
+
+/// A VPC endpoint in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VpcEndpointStatus {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
+    /// `Gateway` or `Interface`.
+    pub vpc_endpoint_type: String,
+    /// As AWS calls the service.
+    pub service: String,
+    /// The addresses of its network interfaces; none of a gateway endpoint.
+    pub private_ips: Vec<String>,
+    /// The name by which its interfaces are reached; none of a gateway endpoint.
+    pub dns_name: Option<String>,
+    /// What AWS would charge for it.
+    #[serde(flatten)]
+    pub bill: Bill,
 }
 
 /// Dropped packets of one reason at one place.
@@ -143,6 +171,11 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
     let total = emulator.counters()?;
     let flows = emulator.ask(|shard, _| shard.flows.len())?.into_iter().sum();
     let (topology, names) = (emulator.topology(), emulator.names());
+    let bytes = bytes(emulator, &names)?;
+    let received = |component: &str| bytes.get(component).copied().unwrap_or(0);
+    let prices = Prices::embedded();
+    let elapsed = emulator.clock().elapsed();
+    let there = |component: &str| elapsed.saturating_sub(emulator.there_since(component));
     let mut nat_gateways: Vec<NatGatewayStatus> = topology
         .nat_gateways
         .iter()
@@ -153,9 +186,33 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
             state: if gateway.deleted { "deleted" } else { "available" }.to_owned(),
             ports: 0,
             ports_busiest: 0,
+            bill: {
+                let component = format!("nat-gateway:{}", gateway.name);
+                let places = usize::from(!gateway.deleted);
+                prices.nat_gateway.bill(there(&component), places, received(&component))
+            },
         })
         .collect();
+    let vpc_endpoints = topology.vpc_endpoints.iter().map(|endpoint| {
+        let component = format!("vpc-endpoint:{}", endpoint.name);
+        let interfaces = endpoint.interfaces();
+        let (kind, price) = match endpoint.kind {
+            EndpointKind::Gateway { .. } => ("Gateway", prices.gateway_endpoint),
+            EndpointKind::Interface { .. } => ("Interface", prices.interface_endpoint),
+        };
+        VpcEndpointStatus {
+            name: endpoint.name.clone(),
+            id: endpoint.id.clone(),
+            vpc_endpoint_type: kind.to_owned(),
+            service: endpoint.service.prefix_list_name(&topology.region),
+            private_ips: interfaces.iter().map(|it| it.private_ip.to_string()).collect(),
+            dns_name: (!interfaces.is_empty()).then(|| endpoint.dns_name(&topology.region, None)),
+            bill: price.bill(there(&component), interfaces.len().max(1), received(&component)),
+        }
+    });
+    let vpc_endpoints = vpc_endpoints.collect();
     emulator.shared().ports.for_each(|remote, leased| {
+        let Component::NatGateway(_) = names.meter(remote.gateway) else { return };
         let (_, name) = names.kind_and_name(Component::NatGateway(remote.gateway));
         if let Some(gateway) = nat_gateways.iter_mut().find(|gateway| gateway.name == name) {
             gateway.ports += u64::from(leased);
@@ -186,9 +243,18 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         bytes_forwarded: total.forwarded_bytes,
         packets_dropped: total.dropped(),
         nat_gateways,
+        vpc_endpoints,
         network_interfaces,
         devices: emulator.devices().iter().map(device).collect(),
     })
+}
+
+/// What each NAT gateway and VPC endpoint has received on either side, by `kind:name`.
+fn bytes(emulator: &Emulator, names: &Names) -> Result<HashMap<String, u64>, Gone> {
+    let readings = emulator.ask(|shard, _| shard.read_meters())?;
+    let readings: Vec<_> = readings.into_iter().flatten().collect();
+    let counted = gateway_metrics(&readings).into_iter();
+    Ok(counted.map(|(id, it)| (names.component(names.meter(id)), it.total.bytes_in())).collect())
 }
 
 fn device(device: &emulator::DeviceStatus) -> DeviceStatus {
@@ -284,6 +350,9 @@ fn flow(
             Device::Eni(id) => Component::Eni(id),
             Device::NatGateway(id) => Component::NatGateway(id),
             Device::EgressOnlyInternetGateway(id) => Component::EgressOnlyInternetGateway(id),
+            Device::GatewayEndpoint(id) | Device::InterfaceEndpoint(id) => {
+                Component::VpcEndpoint(id)
+            }
         }),
         port: facet.lease().map(dataplane::shared::Lease::port),
         expires_in: forgets.left(now).as_secs_f64(),

@@ -1,6 +1,6 @@
 //! A topology that runs: workers, tables, clock, and the seats around them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -111,6 +111,8 @@ struct State {
     epoch: u32,
     /// Addresses of NAT gateways that the topology does not have any more.
     draining: Vec<Draining>,
+    /// Since when, in emulated time, there is what costs by the hour, by `kind:name`.
+    since: HashMap<String, Duration>,
     site: Site,
 }
 
@@ -149,12 +151,14 @@ impl Emulator {
         let mut site = Site::new(Workshop::new(options.tun, tun, workers.count())?, surroundings);
         let plan = site.plan(&seats(&topology, &ids));
         site.prepare(&plan, &instance, &workers)?;
+        let since = costly(&topology).map(|it| (it, Duration::ZERO)).collect();
         let state = State {
             topology: Arc::new(topology),
             source,
             names: Arc::new(names),
             epoch: FIRST_EPOCH,
             draining: Vec::new(),
+            since,
             site,
         };
         Ok(Self {
@@ -199,6 +203,9 @@ impl Emulator {
         state.site.prepare(&plan, &self.instance, &self.workers)?;
         state.site.know(Knowledge::of(&topology));
         self.published.replace(tables);
+        let before = std::mem::take(&mut state.since);
+        let since = |it: String| (before.get(&it).copied().unwrap_or(now), it);
+        state.since = costly(&topology).map(since).map(|(since, it)| (it, since)).collect();
         state.names = Arc::new(names);
         state.topology = Arc::new(topology);
         state.source = source;
@@ -223,6 +230,12 @@ impl Emulator {
     #[must_use]
     pub fn topology(&self) -> Arc<Checked> {
         self.state().topology.clone()
+    }
+
+    /// Since when, in emulated time, there is the gateway or endpoint that is called so, as `kind:name`.
+    #[must_use]
+    pub fn there_since(&self, component: &str) -> Duration {
+        self.state().since.get(component).copied().unwrap_or_default()
     }
 
     /// What the data plane's ids stand for.
@@ -341,6 +354,10 @@ fn drain(state: &State, new: &Topology, now: Duration) -> Vec<Draining> {
             public.extend(address.public_ip);
         }
     }
+    for endpoint in &new.vpc_endpoints {
+        let interfaces = endpoint.interfaces().iter();
+        private.extend(interfaces.map(|it| (vpc(new, it.subnet), it.private_ip)));
+    }
     for interface in &new.network_interfaces {
         private.extend(interface.private_ip.map(|address| (vpc(new, interface.subnet), address)));
         public.extend(interface.public_ip);
@@ -361,6 +378,14 @@ fn drain(state: &State, new: &Topology, now: Duration) -> Vec<Draining> {
             && it.address.public_ip.is_none_or(|address| !public.contains(&address))
     };
     state.draining.iter().cloned().chain(goes).filter(stays).collect()
+}
+
+/// What AWS charges for by the hour, as `kind:name`.
+fn costly(topology: &Topology) -> impl Iterator<Item = String> {
+    let gateways = topology.nat_gateways.iter().filter(|it| !it.deleted);
+    let endpoints = topology.vpc_endpoints.iter();
+    let gateways = gateways.map(|it| format!("nat-gateway:{}", it.name));
+    gateways.chain(endpoints.map(|it| format!("vpc-endpoint:{}", it.name)))
 }
 
 /// The names of all that have a namespace.

@@ -44,14 +44,26 @@ pub(super) fn seats(topology: &Checked, ids: &Ids) -> Vec<Seat> {
         link,
         kind: of_interface(topology, interface),
     });
-    let hosts = topology.internet_hosts.iter().zip(&ids.host_links);
-    let hosts =
-        hosts.map(|(host, &link)| Seat { name: host.name.clone(), link, kind: of_host(host) });
+    let all = topology.internet_hosts.iter().zip(&ids.host_links);
+    let (aws, hosts): (Vec<_>, Vec<_>) = all.partition(|(host, _)| host.implicit);
+    let hosts = hosts.into_iter().map(|(host, &link)| Seat {
+        name: host.name.clone(),
+        link,
+        kind: of_host(host),
+    });
+    let aws = aws.first().map(|&(_, &link)| of_aws(aws.iter().map(|(host, _)| *host), link));
     let services = topology.vpcs.iter().zip(&ids.service_links).flat_map(|(vpc, links)| {
         let services = LinkService::ALL.into_iter().zip(links);
         services.filter_map(move |(service, link)| Some(of_service(vpc, service, (*link)?)))
     });
-    interfaces.chain(hosts).chain(services).collect()
+    interfaces.chain(hosts).chain(aws).chain(services).collect()
+}
+
+/// The public sides of AWS's services: one host with the addresses of all.
+fn of_aws<'t>(hosts: impl Iterator<Item = &'t InternetHost>, link: LinkId) -> Seat {
+    let addresses = hosts.flat_map(|host| host.addresses.iter().copied()).collect();
+    let kind = SeatKind::BuiltIn { addresses, serves: vec![Service::Aws], vpc: None };
+    Seat { name: services::AWS.to_owned(), link, kind }
 }
 
 fn of_service(vpc: &Vpc, service: LinkService, link: LinkId) -> Seat {
@@ -201,6 +213,7 @@ internet:
                     let parts = [addresses.collect::<Vec<_>>(), gateways.collect()];
                     format!("{}|{}", parts.map(|it| it.join(" ")).join("|"), resolv_conf.trim())
                 }
+                SeatKind::BuiltIn { serves, .. } if serves == [Service::Aws] => "AWS".to_owned(),
                 SeatKind::BuiltIn { addresses, .. } => format!("{addresses:?}"),
             })
             .collect();
@@ -214,6 +227,7 @@ internet:
                     .to_owned(),
                 "203.0.113.90/32 2001:db8:90::90/128||".to_owned(),
                 "[2001:db8:7::7]".to_owned(),
+                "AWS".to_owned(),
                 "[10.0.0.2, 169.254.169.253, fd00:ec2::253]".to_owned(),
                 "[169.254.169.254, fd00:ec2::254]".to_owned(),
                 "[169.254.169.123, fd00:ec2::123]".to_owned(),

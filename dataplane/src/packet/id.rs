@@ -47,7 +47,8 @@ ids! {
     InternetGatewayId,
     /// An egress-only internet gateway.
     EgressOnlyInternetGatewayId,
-    /// A NAT gateway.
+    /// A NAT gateway, or a VPC endpoint, which is numbered among them: either counts what passes it, and may lease
+    /// ports of its own.
     NatGatewayId,
     /// A host on the simulated internet.
     HostId,
@@ -85,6 +86,8 @@ pub enum Component {
     NetworkAcl(AclId),
     /// A NAT gateway.
     NatGateway(NatGatewayId),
+    /// A VPC endpoint.
+    VpcEndpoint(NatGatewayId),
     /// An internet gateway.
     InternetGateway(InternetGatewayId),
     /// An egress-only internet gateway.

@@ -58,10 +58,11 @@ reasons! {
     NatFragment = "NAT_FRAGMENT": "an IP fragment of TCP or ICMP at a NAT gateway, which carries those of UDP alone",
     NatIdleTimeout = "NAT_IDLE_TIMEOUT": "an inside TCP segment other than SYN without a mapping; answered by RST",
     NatPortAllocation = "NAT_PORT_ALLOCATION": "no port left towards that destination",
+    EndpointIdleTimeout = "VPCE_IDLE_TIMEOUT": "a client's TCP segment other than SYN of a connection that the interface endpoint does not know; answered by RST",
     FlowTableFull = "FLOW_TABLE_FULL": "the emulator's own flow table is full",
     HandOverFull = "HAND_OVER_FULL": "the worker that owns the flow cannot keep up with what others hand over to it",
     TtlExpired = "TTL_EXPIRED": "the time to live ends at a hop that decrements it",
-    MtuExceeded = "MTU_EXCEEDED": "larger than the path's MTU with DF set; answered by ICMP fragmentation needed",
+    MtuExceeded = "MTU_EXCEEDED": "larger than the path's MTU with DF set; answered by ICMP fragmentation needed. Or larger than an interface endpoint carries, which tells nobody",
     LinkFull = "LINK_FULL": "the receiving device's queue is full",
     LinkDown = "LINK_DOWN": "the receiving device is gone",
 }

@@ -13,7 +13,7 @@ use crate::packet::{
 };
 use crate::path::{emit, nat64, quote};
 use crate::state::{Device, Hot, Line, MeterId, Shard};
-use crate::tables::{INTERNET_MTU, NAT_GATEWAY_MTU, Place, Tables};
+use crate::tables::{INTERFACE_ENDPOINT_MTU, INTERNET_MTU, NAT_GATEWAY_MTU, Place, Tables};
 use crate::wire::icmpv4::{Icmpv4, Role};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
@@ -74,6 +74,9 @@ pub(super) fn change(
     }
     if wire.longest > usize::from(mtu) {
         let refused = match stays_whole {
+            _ if mtu == INTERFACE_ENDPOINT_MTU && hops == 0 => {
+                Some(too_large_for_endpoint(packet, shard, tables))
+            }
             true => Some(too_large(packet, mtu, shard, tables)),
             false => cut_too_early(packet, mtu, shard, tables),
         };
@@ -81,7 +84,7 @@ pub(super) fn change(
             return stop(packet, (ttl, mtu), verdict, shard);
         }
     }
-    if announces(packet) && hops > 0 {
+    if announces(packet) && (hops > 0 || mtu == INTERFACE_ENDPOINT_MTU) {
         // What it announces is good for either family.
         let shorter = if hot.crosses() { 20 } else { 0 };
         clamp(packet, bytes, tables.choices.nat_mss_clamp.saturating_sub(shorter));
@@ -184,6 +187,18 @@ fn too_large(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Verdi
     Verdict::Drop { reason: Reason::MtuExceeded, component, answer }
 }
 
+/// An interface endpoint cuts nothing and tells nobody (AWS "AWS PrivateLink quotas": path MTU discovery is not
+/// supported).
+fn too_large_for_endpoint(packet: &Packet, shard: &Shard, tables: &Tables) -> Verdict {
+    let facets = shard.flows.parts(packet.flow()).map(|(_, cold)| cold.facets());
+    let endpoint = facets.into_iter().flatten().find_map(|facet| match facet.device {
+        Device::InterfaceEndpoint(id) => Some(Component::VpcEndpoint(id)),
+        _ => None,
+    });
+    let component = endpoint.unwrap_or_else(|| tables.component_at(packet.key.link));
+    Verdict::Drop { reason: Reason::MtuExceeded, component, answer: Answer::Silence }
+}
+
 /// Whether an internet gateway stands before the NAT gateways on a packet's way, if it has both: inwards, where one
 /// has made the way as narrow as it is.
 const fn internet_comes_first(packet: &Packet, mtu: u16) -> bool {
@@ -214,7 +229,10 @@ fn translator(packet: &Packet, hop: usize, shard: &Shard, tables: &Tables) -> Op
     let (_, cold) = shard.flows.parts(packet.flow())?;
     let mut translators = cold.facets.iter().filter_map(|facet| match facet.device {
         Device::NatGateway(id) => Some(id),
-        Device::Eni(_) | Device::EgressOnlyInternetGateway(_) => None,
+        Device::Eni(_)
+        | Device::EgressOnlyInternetGateway(_)
+        | Device::GatewayEndpoint(_)
+        | Device::InterfaceEndpoint(_) => None,
     });
     let id = match packet.direction() {
         Direction::Original => translators.nth(hop),

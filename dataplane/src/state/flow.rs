@@ -95,6 +95,10 @@ pub enum Device {
     /// An egress-only internet gateway (AWS "Enable outbound IPv6 traffic using an egress-only
     /// internet gateway").
     EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
+    /// A gateway endpoint, which knows whom answers of its service are for (AWS "Gateway endpoints").
+    GatewayEndpoint(NatGatewayId),
+    /// A mapping at an interface endpoint (AWS "Access an AWS service using an interface VPC endpoint").
+    InterfaceEndpoint(NatGatewayId),
 }
 
 impl Device {
@@ -114,8 +118,16 @@ impl Device {
                 _ => timers.nat_tcp_idle,
             },
             Self::EgressOnlyInternetGateway(_) => timers.egress_only_idle,
-            Self::Eni(id) => {
-                let own = timers.enis.get(id);
+            Self::InterfaceEndpoint(_) => match phase {
+                Phase::Closed => timers.nat_port_rest,
+                _ => timers.interface_endpoint_idle,
+            },
+            // It is a route: what it knows lasts as long as what the network interfaces before it know.
+            Self::GatewayEndpoint(_) | Self::Eni(_) => {
+                let own = match self {
+                    Self::Eni(id) => timers.enis.get(id),
+                    _ => None,
+                };
                 match phase {
                     Phase::Established => own
                         .and_then(|own| own.tcp_established)

@@ -7,6 +7,7 @@
 mod classifier;
 mod column;
 mod groups;
+mod internet;
 mod publish;
 mod ranges;
 mod routes;
@@ -20,8 +21,8 @@ use foldhash::fast::FixedState;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::packet::{
-    AclId, Addr, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId,
-    LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
+    AclId, Addr, Component, EniId, GroupId, HostId, InternetGatewayId, LinkId, LinkService,
+    NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 use crate::shared::PortRange;
 use crate::time::{Span, Tick};
@@ -30,6 +31,7 @@ use crate::wire::rfc6052::Prefix;
 pub use classifier::{Classifier, Peer, PeerOf, Selector, Terms};
 pub use column::Column;
 pub use groups::{Allowed, GroupRule, GroupRules};
+pub use internet::{Gateway, Host, Public, VpcEndpoint};
 pub use publish::{Published, Reader};
 pub use routes::{ByPrefix, RouteTable, Target};
 pub use translator::{End, Mappings, Pool, StaticBindings, Translator};
@@ -42,6 +44,9 @@ pub const INTERNET_MTU: u16 = 1500;
 
 /// MTU of a NAT gateway, in bytes (AWS "NAT gateway basics").
 pub const NAT_GATEWAY_MTU: u16 = 8500;
+
+/// MTU of an interface endpoint, in bytes (AWS "AWS PrivateLink quotas").
+pub const INTERFACE_ENDPOINT_MTU: u16 = 8500;
 
 /// What routes never lead to, however wide they are: services at the link alone have these addresses
 /// (AWS "Route table concepts").
@@ -84,6 +89,8 @@ pub struct Tables {
     pub internet_gateways: Column<InternetGateway>,
     /// By [`NatGatewayId`].
     pub nat_gateways: Column<NatGateway>,
+    /// By the [`NatGatewayId`] that each has.
+    pub vpc_endpoints: Column<VpcEndpoint>,
     /// By [`HostId`].
     pub hosts: Column<Host>,
     /// Who has an address on the internet.
@@ -126,6 +133,8 @@ pub struct Eni {
     pub ingress: Arc<GroupRules>,
     /// Where it reaches which service at its link.
     pub services: Arc<AddrMap<LinkService>>,
+    /// The interface endpoint that it is of, if any: then it has no link.
+    pub endpoint: Option<NatGatewayId>,
 }
 
 /// A subnet.
@@ -231,45 +240,6 @@ impl NatGateway {
     }
 }
 
-/// A host on the simulated internet.
-#[derive(Debug)]
-pub struct Host {
-    /// The link that it is.
-    pub link: LinkId,
-    /// Its addresses.
-    pub addresses: Vec<Addr>,
-}
-
-/// Who has an address on the internet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Public {
-    /// A host.
-    Host(HostId),
-    /// A public address of a VPC, by way of its internet gateway.
-    Vpc {
-        /// The gateway.
-        gateway: InternetGatewayId,
-        /// The private address that it stands for.
-        private: Addr,
-    },
-    /// An address of IPv6 of a VPC, which is its own on the internet too.
-    Ipv6 {
-        /// The VPC.
-        vpc: VpcId,
-        /// Whence packets from the internet come in, where the routes of the subnet do not say so.
-        gateway: Gateway,
-    },
-}
-
-/// By what a VPC is connected to the internet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gateway {
-    /// An internet gateway.
-    Internet(InternetGatewayId),
-    /// An egress-only internet gateway, and none that lets anybody in.
-    EgressOnly(EgressOnlyInternetGatewayId),
-}
-
 /// How long devices remember a silent flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timers {
@@ -286,6 +256,8 @@ pub struct Timers {
     pub nat_port_rest: Span,
     /// A flow at an egress-only internet gateway (undocumented).
     pub egress_only_idle: Span,
+    /// A flow at an interface endpoint (as at other devices of AWS Hyperplane: 350 s).
+    pub interface_endpoint_idle: Span,
     /// Tracking of an established TCP connection (AWS "Security group connection tracking": five
     /// days).
     pub tracking_tcp_established: Span,
@@ -327,6 +299,7 @@ impl Default for Timers {
             nat_icmp_idle: Span::seconds(350),
             nat_port_rest: Span::seconds(60),
             egress_only_idle: Span::seconds(350),
+            interface_endpoint_idle: Span::seconds(350),
             tracking_tcp_established: Span::seconds(432_000),
             tracking_tcp_transitory: Span::seconds(120),
             tracking_udp: Span::seconds(30),
@@ -489,6 +462,12 @@ impl Tables {
     #[must_use]
     pub fn nat_gateway(&self, id: NatGatewayId) -> &NatGateway {
         self.nat_gateways.at(id)
+    }
+
+    /// The VPC endpoint.
+    #[must_use]
+    pub fn vpc_endpoint(&self, id: NatGatewayId) -> &VpcEndpoint {
+        self.vpc_endpoints.at(id)
     }
 
     /// The host.

@@ -16,6 +16,8 @@ pub enum Target {
     EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
     /// A NAT gateway.
     NatGateway(NatGatewayId),
+    /// A gateway endpoint; of the prefix list of its service.
+    VpcEndpoint(NatGatewayId),
     /// Nowhere: the target is gone.
     Blackhole,
 }

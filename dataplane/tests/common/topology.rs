@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! public-a  10.0.0.0/24  nat-a 10.0.0.220 <-> 198.51.100.10, bastion 10.0.0.10 <-> 198.51.100.20
-//! private-a 10.0.1.0/24  app 10.0.1.10, db 10.0.1.20
+//! private-a 10.0.1.0/24  app 10.0.1.10, db 10.0.1.20, an interface endpoint for `internet` 10.0.1.30
 //! public-b  10.0.2.0/24  nat-b 10.0.2.220 <-> 198.51.100.11
 //! internet               203.0.113.80, 203.0.113.90
 //!
@@ -28,9 +28,9 @@ use dataplane::packet::{
 };
 use dataplane::shared::PortRange;
 use dataplane::tables::{
-    AclRule, Choices, Classifier, ConnectionTracking, Eni, Gateway, GroupRule, GroupRules, Holder,
-    Host, InternetGateway, NatAddress, NatGateway, NetworkAcl, Peer, Place, Public, RouteTable,
-    Selector, Subnet, Tables, Target, Terms, Timers, Vpc,
+    AclRule, Choices, Classifier, Column, ConnectionTracking, Eni, Gateway, GroupRule, GroupRules,
+    Holder, Host, InternetGateway, NatAddress, NatGateway, NetworkAcl, Peer, Place, Public,
+    RouteTable, Selector, Subnet, Tables, Target, Terms, Timers, Vpc, VpcEndpoint,
 };
 use dataplane::time::Tick;
 use ipnet::IpNet;
@@ -45,6 +45,10 @@ pub const RESOLVER: LinkId = LinkId(5);
 
 pub const NAT_A: NatGatewayId = NatGatewayId(0);
 pub const NAT_B: NatGatewayId = NatGatewayId(1);
+/// A gateway endpoint for `internet`, which no route leads to.
+pub const S3: NatGatewayId = NatGatewayId(2);
+/// The interface endpoint.
+pub const SECRETS: NatGatewayId = NatGatewayId(3);
 pub const IGW: InternetGatewayId = InternetGatewayId(0);
 pub const EIGW: EgressOnlyInternetGatewayId = EgressOnlyInternetGatewayId(0);
 
@@ -57,6 +61,8 @@ pub const BASTION_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
 pub const NAT_B_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 11);
 pub const NAT_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 220);
 pub const NAT_B_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 220);
+/// Where the interface endpoint is reached.
+pub const ENDPOINT: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 30);
 /// Another address of nat-a, where its first one drains.
 pub const SECOND: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 221), Ipv4Addr::new(198, 51, 100, 12)];
 
@@ -120,8 +126,8 @@ pub struct Acl {
 #[derive(Clone, Debug)]
 pub struct Topology {
     pub epoch: u32,
-    /// Of app, db and bastion.
-    pub groups: [Group; 3],
+    /// Of app, db, bastion and the interface endpoint.
+    pub groups: [Group; 4],
     /// Of each subnet.
     pub acls: [Acl; 3],
     /// Of each subnet.
@@ -166,7 +172,7 @@ impl Default for Topology {
         let public = [local, out].concat();
         Self {
             epoch: 1,
-            groups: [group.clone(), group.clone(), group],
+            groups: [group.clone(), group.clone(), group.clone(), group],
             acls: [acl.clone(), acl.clone(), acl],
             routes: [public.clone(), [&local[..], &through].concat(), public],
             ports: PortRange::NAT_GATEWAY,
@@ -215,6 +221,12 @@ impl Topology {
         let public: Vec<_> = public.map(|(it, public)| (Addr::v4(it), Addr::v4(public))).collect();
         let enis = [(APP, EniId(0)), (DB, EniId(1)), (BASTION, EniId(2))];
         let holders = enis.map(|(link, eni)| addresses(link).map(|it| (it, Holder::Eni(eni))));
+        let endpoint = (Addr::v4(ENDPOINT), Holder::Eni(EniId(3)));
+        let leads = |enis: &[u16]| VpcEndpoint {
+            vpc: VpcId(0),
+            host: HostId(0),
+            enis: enis.iter().copied().map(EniId).collect(),
+        };
         let hosts = [(INTERNET, HostId(0)), (OTHER, HostId(1))];
         let of_hosts = hosts.map(|(link, id)| addresses(link).map(|it| (it, Public::Host(id))));
         let host = |link: LinkId| Host { link, addresses: addresses(link).into() };
@@ -230,12 +242,18 @@ impl Topology {
                 Place::Service(LinkService::Resolver, VpcId(0)),
             ]
             .into(),
-            enis: vec![self.eni(APP, 0, 1), self.eni(DB, 1, 1), self.eni(BASTION, 2, 0)].into(),
+            enis: vec![
+                self.eni(APP, 0, 1),
+                self.eni(DB, 1, 1),
+                self.eni(BASTION, 2, 0),
+                self.endpoint(),
+            ]
+            .into(),
             subnets: [0, 1, 2].map(subnet).into_iter().collect(),
             route_tables: self.routes.iter().cloned().map(RouteTable::new).collect(),
             network_acls: self.acls.iter().map(Acl::compile).collect(),
             vpcs: vec![Vpc {
-                holders: holders.into_iter().flatten().chain(nats).collect(),
+                holders: holders.into_iter().flatten().chain(nats).chain([endpoint]).collect(),
                 services: [Some(RESOLVER), None, None],
             }]
             .into(),
@@ -245,6 +263,7 @@ impl Topology {
             }]
             .into(),
             nat_gateways: vec![nat(NAT_A, 0), nat(NAT_B, 2)].into(),
+            vpc_endpoints: Column::by_id([(S3.into(), leads(&[])), (SECRETS.into(), leads(&[3]))]),
             hosts: vec![host(INTERNET), host(OTHER)].into(),
             internet: public
                 .into_iter()
@@ -282,6 +301,21 @@ impl Topology {
             services: Arc::new(
                 resolver_addresses().map(|it| (it, LinkService::Resolver)).into_iter().collect(),
             ),
+            endpoint: None,
+        }
+    }
+}
+
+impl Topology {
+    /// The network interface of the interface endpoint: it has no link, and reaches no service.
+    fn endpoint(&self) -> Eni {
+        Eni {
+            link: LinkId(u16::MAX),
+            addresses: vec![ENDPOINT.into()],
+            source_dest_check: false,
+            services: Arc::default(),
+            endpoint: Some(SECRETS),
+            ..self.eni(APP, 3, 1)
         }
     }
 }

@@ -7,7 +7,7 @@ use dataplane::packet::{
 };
 
 use crate::common::topology::{
-    EIGW, IGW, NAT_A, NAT_B, RESOLVER, RESOLVER_ADDRESSES, SENDERS, SUBNETS,
+    EIGW, IGW, NAT_A, NAT_B, RESOLVER, RESOLVER_ADDRESSES, S3, SECRETS, SENDERS, SUBNETS,
 };
 
 /// A line that says something.
@@ -51,7 +51,7 @@ pub fn endpoint(text: &str) -> (IpAddr, Option<&str>) {
 
 /// The group, and with it the ENI, that bears a name.
 pub fn group(name: &str) -> usize {
-    ["app", "db", "bastion"].iter().position(|other| *other == name).unwrap()
+    ["app", "db", "bastion", "endpoint"].iter().position(|other| *other == name).unwrap()
 }
 
 pub fn subnet(name: &str) -> usize {
@@ -72,6 +72,7 @@ pub fn component(text: &str) -> Component {
         "egress-only-internet-gateway" => Component::EgressOnlyInternetGateway(EIGW),
         "resolver" => Component::Service(LinkService::Resolver, VpcId(0)),
         "nat-gateway" => Component::NatGateway(if name == "nat-b" { NAT_B } else { NAT_A }),
+        "vpc-endpoint" => Component::VpcEndpoint(if name == "s3" { S3 } else { SECRETS }),
         _ => panic!("no component {text}"),
     }
 }

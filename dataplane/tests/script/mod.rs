@@ -136,7 +136,7 @@ impl Play {
                 "flows" => self.net.shard.flows.len(),
                 "leased" => usize::try_from(self.net.shared.ports.total()).unwrap(),
                 "tracked" => {
-                    let enis = (0..3).map(|eni| self.net.shared.tracked.count(EniId(eni)) as usize);
+                    let enis = (0..4).map(|eni| self.net.shared.tracked.count(EniId(eni)) as usize);
                     enis.sum()
                 }
                 "resting" => self.net.shard.resting(),

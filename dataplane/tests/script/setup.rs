@@ -8,7 +8,7 @@ use dataplane::time::{Span, Tick};
 use dataplane::wire::protocol;
 
 use super::line;
-use crate::common::topology::{EIGW, IGW, NAT_A, NAT_B, Topology, net};
+use crate::common::topology::{EIGW, IGW, NAT_A, NAT_B, S3, Topology, net};
 
 /// Changes `topology`, as it is from `now` on.
 pub fn change(topology: &mut Topology, words: &[&str], now: Tick) {
@@ -49,6 +49,7 @@ pub fn change(topology: &mut Topology, words: &[&str], now: Tick) {
                 "eigw" => Target::EgressOnlyInternetGateway(EIGW),
                 "nat-a" => Target::NatGateway(NAT_A),
                 "nat-b" => Target::NatGateway(NAT_B),
+                "s3" => Target::VpcEndpoint(S3),
                 "blackhole" => Target::Blackhole,
                 "none" => return,
                 other => panic!("no target {other}"),

@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use crate::check::{self, VpcEndpoint};
+
 /// The name by its private address, such as `ip-10-0-0-5.ec2.internal`.
 pub(crate) fn private_name(region: &str, address: Ipv4Addr) -> String {
     format!("ip-{}.{}", dashed(address), private_domain(region))
@@ -29,6 +31,16 @@ pub(crate) fn public_domain(region: &str) -> String {
 /// What the names of AWS's services in a region end with (AWS "Amazon Resource Names": partitions).
 pub(crate) fn services_domain(region: &str) -> &'static str {
     if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
+}
+
+/// The name of an interface endpoint, or of its network interface in one zone, such as
+/// `vpce-0123456789abcdef0-01234567-us-east-1a.secretsmanager.us-east-1.vpce.amazonaws.com`.
+pub(crate) fn endpoint_name(region: &str, endpoint: &VpcEndpoint, zone: Option<&str>) -> String {
+    let hash = check::id("name", &endpoint.id, None);
+    let hash = hash.get(hash.len() - 8..).unwrap_or_default();
+    let zone = zone.map(|zone| format!("-{zone}")).unwrap_or_default();
+    let (id, service) = (&endpoint.id, endpoint.service.host);
+    format!("{id}-{hash}{zone}.{service}.{region}.vpce.{}", services_domain(region))
 }
 
 /// What private names end with: the domain name of the default DHCP option set (AWS "DHCP option sets").

@@ -1,5 +1,5 @@
 //! Which names does a VPC know? Those of its interfaces and of private hosted zones; those of the internet: public
-//! names of instances, and the hosts that the file declares.
+//! names of instances and of AWS's services, and the hosts that the file declares.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,9 +7,13 @@ use hickory_proto::rr::rdata::{A, AAAA, NS, PTR, SOA};
 use hickory_proto::rr::{Name, RData, RecordType};
 use indexmap::IndexMap;
 
-use super::names::{private_domain, private_name, public_domain, public_name, resource_name};
+use super::names::{
+    private_domain, private_name, public_domain, public_name, resource_name, services_domain,
+};
 use super::zone::{Set, Zone};
-use crate::check::{NetworkInterface, PrivateHostedZone, Topology, VpcIndex, instance_id};
+use crate::check::{
+    EndpointKind, NetworkInterface, PrivateHostedZone, SERVICES, Topology, VpcIndex, instance_id,
+};
 
 /// How long what Amazon makes may be kept, in seconds, and what hosts of the internet say.
 const TTL: u32 = 60;
@@ -47,6 +51,8 @@ pub(super) fn zones(topology: &Topology, vpc: VpcIndex) -> [Vec<Zone>; 2] {
             zones.instance(topology, (vpc, home), address.private_ip, address.public_ip);
         }
     }
+    zones.services(topology);
+    zones.endpoints(topology, vpc);
     for host in &topology.internet_hosts {
         // `check` warns of what is no name.
         let Ok(own) = Name::from_ascii(&host.name) else { continue };
@@ -159,6 +165,51 @@ impl Zones {
         let seen = if home == vpc { private } else { public };
         self.address(&own, seen.into(), Some(&name(&public_domain(region))));
         self.pointer(public.into(), &own);
+    }
+
+    /// What else leads to the public sides of AWS's services, declared or not.
+    fn services(&mut self, topology: &Topology) {
+        let region = &topology.region;
+        let domain = name(services_domain(region));
+        self.own(&domain);
+        for service in &SERVICES {
+            let public = service.public_name(region);
+            let host = topology.internet_hosts.iter().find(|it| it.name == public);
+            for &address in host.iter().flat_map(|host| &host.addresses) {
+                for own in service.public_names(region).skip(1) {
+                    self.address(&name(&own), address, Some(&domain));
+                }
+            }
+        }
+    }
+
+    /// The names of interface endpoints, which everybody knows; and in the VPC of one with private DNS the public names of
+    /// its service, each a hidden zone of its own (AWS "Access an AWS service using an interface VPC endpoint").
+    fn endpoints(&mut self, topology: &Topology, vpc: VpcIndex) {
+        let region = &topology.region;
+        let domain = name(services_domain(region));
+        for endpoint in &topology.vpc_endpoints {
+            for interface in endpoint.interfaces() {
+                let zone = &topology[interface.subnet].availability_zone;
+                for zone in [None, Some(zone.as_str())] {
+                    let own = name(&endpoint.dns_name(region, zone));
+                    self.address(&own, interface.private_ip.into(), Some(&domain));
+                }
+            }
+            if endpoint.vpc != vpc
+                || !matches!(endpoint.kind, EndpointKind::Interface { private_dns: true, .. })
+            {
+                continue;
+            }
+            for public in endpoint.service.public_names(region) {
+                let own = name(&public);
+                let hidden = if own.is_wildcard() { own.base_name() } else { own.clone() };
+                self.own(&hidden);
+                for interface in endpoint.interfaces() {
+                    self.address(&own, interface.private_ip.into(), Some(&hidden));
+                }
+            }
+        }
     }
 
     /// An address of `own`, in the zone `domain` or in that of its own name.

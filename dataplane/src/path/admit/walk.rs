@@ -6,6 +6,7 @@
 //! "Reachability Analyzer", "How network ACLs work", "NAT gateway basics"). The first hop that fails
 //! gives the reason.
 
+mod endpoints;
 mod groups;
 mod ipv6;
 mod services;
@@ -98,6 +99,15 @@ impl<'a> Memory<'a> {
         })
     }
 
+    /// The endpoint that the flow's answers come by, if any has not forgotten it, and the place of its facet.
+    fn endpoint(&self) -> Option<(usize, Device)> {
+        let is_endpoint =
+            |device| matches!(device, Device::GatewayEndpoint(_) | Device::InterfaceEndpoint(_));
+        let devices = self.flow?.cold.facets.iter().map(|facet| facet.device);
+        let device = devices.into_iter().find(|&device| is_endpoint(device))?;
+        self.facet(device).map(|(place, _)| (place, device))
+    }
+
     /// Whom the translator whose facet stands at `place` knows on its inside: the translator before
     /// it, or the conversation's first sender.
     pub(super) fn inside(&self, place: usize) -> Option<(Addr, u16)> {
@@ -139,6 +149,8 @@ pub(super) struct Walk<'a, R> {
     undecided: ArrayVec<Undecided, 2>,
     /// Whether an egress-only internet gateway was passed.
     egress_only: bool,
+    /// Whether a VPC endpoint was passed.
+    endpoint: bool,
     /// Whether a translator of the RFCs was passed, whose addresses are the internet's own.
     pub(super) is_plain: bool,
     /// Whether the packet comes from a service at the link, or goes to one: it stays as it is, and nobody
@@ -189,6 +201,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             passed: Passage::new(),
             undecided: ArrayVec::new(),
             egress_only: false,
+            endpoint: false,
             is_plain: false,
             is_local: false,
             way: Way::default(),
@@ -255,8 +268,13 @@ impl<'a, R: Recorder> Walk<'a, R> {
         // Any router of the internet may tell a translator of an error, even under an address that it
         // should not have (RFC 7915 s. 4.1).
         let is_told = self.related && translator.is_some_and(|it| it.strict);
-        if !is_told && !self.tables.host(id).addresses.contains(&self.src.0) {
+        if !is_told && !self.is_at_home(id) {
             return self.deny(at, Reason::Spoofed);
+        }
+        if public.is_none()
+            && let Some(judged) = self.leave_service_host()
+        {
+            return judged;
         }
         self.fit(INTERNET_MTU);
         match (public, translator) {
@@ -264,6 +282,14 @@ impl<'a, R: Recorder> Walk<'a, R> {
             (None, Some(translator)) => self.enter_translator(translator, at),
             (None, None) => self.deny(at, Reason::NotPublic),
         }
+    }
+
+    /// Whether the source is the host's, or another's at the same link.
+    fn is_at_home(&self, id: HostId) -> bool {
+        let host = self.tables.host(id);
+        host.addresses.contains(&self.src.0)
+            || matches!(self.tables.internet.get(&self.src.0),
+                Some(&Public::Host(other)) if self.tables.host(other).link == host.link)
     }
 
     pub(super) fn route(&mut self, subnet: SubnetId) -> Judged<LinkId> {
@@ -299,6 +325,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 self.pass(at, HopVerdict::Forward);
                 self.acl(subnet, HopStage::NetworkAclEgress)?;
                 self.leave_egress_only(here.vpc, gateway)
+            }
+            Target::VpcEndpoint(endpoint) => {
+                self.pass(at, HopVerdict::Forward);
+                self.leave_by_endpoint(subnet, endpoint)
             }
             Target::NatGateway(gateway) => {
                 if self.translators.contains(&gateway) || self.translators.is_full() {
@@ -344,6 +374,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         match holder {
             Holder::Eni(id) => {
                 self.groups(id, HopStage::SecurityGroupIngress)?;
+                if let Some(endpoint) = self.tables.eni(id).endpoint {
+                    return self.enter_endpoint(endpoint, id);
+                }
                 self.pass((Component::Eni(id), HopStage::Deliver, None), HopVerdict::Allow);
                 Ok(self.tables.eni(id).link)
             }
@@ -428,7 +461,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     /// Keeps track of a device. A path with more devices than a flow has facets does not exist:
-    /// two ends and at most two translators.
+    /// two ends and at most two translators, of which a network interface of an endpoint is one of the former, the
+    /// endpoint one of the latter.
     pub(super) fn remember(&mut self, passed: Passed) {
         let kept = self.passed.try_push(passed);
         debug_assert!(kept.is_ok(), "more devices on a path than MAX_FACETS");

@@ -2,8 +2,8 @@
 //!
 //! AWS "Amazon EC2 security group connection tracking": a TCP or UDP flow is untracked if a rule for
 //! everywhere allows it in the direction in which it began, and one allows all ports to and from
-//! everywhere in the other; unless it is tracked automatically, as what passes a NAT gateway or an
-//! egress-only internet gateway is. Only
+//! everywhere in the other; unless it is tracked automatically, as what passes a NAT gateway, an
+//! egress-only internet gateway or a VPC endpoint is. Only
 //! the end of a walk tells that, so what is undecided until then is kept in [`Walk::undecided`].
 
 use crate::packet::{Addr, Component, Direction, EniId, GroupId, Reason, SubnetId};
@@ -76,7 +76,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// Tracks what passes a gateway that has it so, and forgets what is untracked.
     pub(super) fn decide(&mut self) -> Judged<()> {
-        let is_automatic = self.egress_only || !self.translators.is_empty();
+        let is_automatic = self.egress_only || self.endpoint || !self.translators.is_empty();
         for undecided in std::mem::take(&mut self.undecided) {
             let Undecided { eni, component, stage, place, tracked } = undecided;
             let facet = match (is_automatic, tracked) {
