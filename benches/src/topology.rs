@@ -108,6 +108,7 @@ pub fn tables(profile: &Profile) -> Tables {
             egress: egress.clone(),
             ingress: ingress.clone(),
             services: services.clone(),
+            role: Role::Interface,
         };
     let client_eni =
         |(host, address)| eni(client_link(host), PRIVATE, address, CLIENTS, &anywhere, &nothing);
@@ -193,11 +194,16 @@ fn allow_all() -> NetworkAcl {
 }
 
 /// What each ENI reaches at its link, as a VPC has it; no packet goes there.
-fn services() -> AddrMap<LinkService> {
+fn services() -> AddrMap<(LinkService, VpcId)> {
     let at = |host: u8| Addr::v4(Ipv4Addr::new(169, 254, 169, host));
     let resolver = [Addr::v4(Ipv4Addr::new(10, 0, 0, 2)), at(253)];
-    let resolver = resolver.map(|it| (it, LinkService::Resolver)).into_iter();
-    resolver.chain([(at(254), LinkService::Metadata), (at(123), LinkService::TimeSync)]).collect()
+    let resolver = resolver.map(|it| (it, (LinkService::Resolver, VpcId(0)))).into_iter();
+    resolver
+        .chain(
+            [(at(254), LinkService::Metadata), (at(123), LinkService::TimeSync)]
+                .map(|(it, service)| (it, (service, VpcId(0)))),
+        )
+        .collect()
 }
 
 fn all() -> IpNet {

@@ -23,7 +23,8 @@ use dataplane::shared::{Shared, WorkerId};
 use dataplane::state::{Device, Shard};
 use dataplane::tables::{
     AclRule, Classifier, Eni, Gateway, GroupRule, GroupRules, Holder, Host, InternetGateway,
-    NetworkAcl, Peer, Place, Public, RouteTable, Selector, Subnet, Tables, Target, Terms, Vpc,
+    NetworkAcl, Peer, Place, Public, Role, RouteTable, Selector, Subnet, Tables, Target, Terms,
+    Vpc,
 };
 use dataplane::wire::protocol::{ICMPV6, TCP, UDP};
 use dataplane::wire::tcp::flags::{ACK, SYN};
@@ -80,6 +81,7 @@ impl World {
             egress: open.clone(),
             ingress: open.clone(),
             services: Arc::default(),
+            role: Role::Interface,
         };
         let subnet = |index: u16| Subnet {
             vpc,

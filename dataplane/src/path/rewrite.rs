@@ -214,7 +214,7 @@ fn translator(packet: &Packet, hop: usize, shard: &Shard, tables: &Tables) -> Op
     let (_, cold) = shard.flows.parts(packet.flow())?;
     let mut translators = cold.facets.iter().filter_map(|facet| match facet.device {
         Device::NatGateway(id) => Some(id),
-        Device::Eni(_) | Device::EgressOnlyInternetGateway(_) => None,
+        Device::Eni(_) | Device::Hyperplane(_) | Device::EgressOnlyInternetGateway(_) => None,
     });
     let id = match packet.direction() {
         Direction::Original => translators.nth(hop),

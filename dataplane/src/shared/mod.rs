@@ -17,7 +17,7 @@ pub use connections::{Active, Connections};
 pub(crate) use directory::Part;
 pub use directory::{Directory, WorkerId};
 pub(crate) use ports::Standing;
-pub use ports::{Lease, PortPools, PortRange, Remote};
+pub use ports::{Lease, Lender, PortPools, PortRange, Remote};
 pub use tracking::{Entry, Tracked};
 
 /// What all shards of one instance share.

@@ -92,6 +92,8 @@ pub enum Device {
     Eni(EniId),
     /// A mapping at a NAT gateway (AWS "NAT gateway basics").
     NatGateway(NatGatewayId),
+    /// A mapping at a Hyperplane ENI (AWS "Giving Lambda functions access to resources in an Amazon VPC").
+    Hyperplane(EniId),
     /// An egress-only internet gateway (AWS "Enable outbound IPv6 traffic using an egress-only
     /// internet gateway").
     EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
@@ -102,7 +104,7 @@ impl Device {
     #[must_use]
     pub fn idle(self, phase: Phase, timers: &Timers) -> Span {
         match self {
-            Self::NatGateway(_) => match phase {
+            Self::NatGateway(_) | Self::Hyperplane(_) => match phase {
                 Phase::Closed => timers.nat_port_rest,
                 Phase::Request | Phase::Response | Phase::SecondRequest | Phase::Stream => {
                     timers.nat_udp_idle

@@ -15,7 +15,7 @@ use zerocopy::FromZeros;
 
 use crate::packet::{Component, Direction, NatGatewayId, Packet, Reason, Wire};
 use crate::shared::connections::{Active, Connections};
-use crate::shared::{Lease, Standing};
+use crate::shared::{Lease, Lender, Standing};
 use crate::state::way::{Side, Visit, Way};
 use crate::state::{Count, Facet, Phase, Tally};
 use crate::tables::Tables;
@@ -205,9 +205,10 @@ impl Meters {
             return;
         }
         for lease in leases(facets, Standing::New) {
+            let Lender::NatGateway(id) = lease.lender() else { continue };
             lease.standing = Standing::Active;
             let period = self.period();
-            let gateway = self.gateway(lease.gateway());
+            let gateway = self.gateway(id);
             gateway.counted[Count::ConnectionAttempts] += 1;
             gateway.active.open(period);
         }
@@ -220,8 +221,9 @@ impl Meters {
             return;
         }
         for lease in leases(facets, Standing::Active) {
+            let Lender::NatGateway(id) = lease.lender() else { continue };
             let period = self.period();
-            let gateway = self.gateway(lease.gateway());
+            let gateway = self.gateway(id);
             if established {
                 gateway.counted[Count::ConnectionsEstablished] += 1;
             } else {
@@ -234,13 +236,15 @@ impl Meters {
     /// A device forgets a flow at `now`, or at an earlier time when `idle` was over.
     pub(crate) fn end(&mut self, facet: &Facet, idle: Span, now: Tick) {
         let Some(lease) = facet.lease() else { return };
+        // Hyperplane ENIs have no metrics.
+        let Lender::NatGateway(id) = lease.lender() else { return };
         if lease.standing != Standing::Active {
             return;
         }
         let due = facet.last.after(idle);
         let at = Period::of(self.elapsed.saturating_sub(due.ago(now)));
         let present = self.period();
-        let gateway = self.gateway(lease.gateway());
+        let gateway = self.gateway(id);
         gateway.active.close(at);
         if due.is_due(now) {
             gateway.counted[Count::IdleTimeouts] += 1;

@@ -20,8 +20,8 @@ use foldhash::fast::FixedState;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::packet::{
-    AclId, Addr, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId,
-    LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
+    AclId, Addr, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, HyperplaneId,
+    InternetGatewayId, LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 use crate::shared::PortRange;
 use crate::time::{Span, Tick};
@@ -86,6 +86,10 @@ pub struct Tables {
     pub nat_gateways: Column<NatGateway>,
     /// By [`HostId`].
     pub hosts: Column<Host>,
+    /// By [`HyperplaneId`].
+    pub hyperplanes: Column<Hyperplane>,
+    /// The VPC of workloads that live outside those of the topology.
+    pub provider: Option<VpcId>,
     /// Who has an address on the internet.
     pub internet: AddrMap<Public>,
     /// How long devices remember.
@@ -124,8 +128,36 @@ pub struct Eni {
     pub egress: Arc<GroupRules>,
     /// The rules of all its groups for what it gets.
     pub ingress: Arc<GroupRules>,
-    /// Where it reaches which service at its link.
-    pub services: Arc<AddrMap<LinkService>>,
+    /// Where it reaches which service at its link, and of which VPC.
+    pub services: Arc<AddrMap<(LinkService, VpcId)>>,
+    /// What it is to those who send by it.
+    pub role: Role,
+}
+
+/// What an ENI is to those who send by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// An interface of a VPC.
+    #[default]
+    Interface,
+    /// That of a workload outside the VPC, which sends into it by a Hyperplane ENI.
+    Instance(HyperplaneId),
+    /// A Hyperplane ENI, by which others send.
+    Hyperplane(HyperplaneId),
+}
+
+/// Hyperplane ENIs that workloads outside a VPC share to send into it: those of one subnet and one set of
+/// groups (AWS "Giving Lambda functions access to resources in an Amazon VPC").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hyperplane {
+    /// The ENIs, in the order in which they are taken: one more where those before it are full.
+    pub enis: Vec<EniId>,
+    /// The ports of each towards each destination.
+    pub ports: PortRange,
+    /// The most connections of each, to all destinations.
+    pub connections: u32,
+    /// Set while the first of them is being made: when it is there.
+    pub ready: Option<Tick>,
 }
 
 /// A subnet.
@@ -489,6 +521,12 @@ impl Tables {
     #[must_use]
     pub fn nat_gateway(&self, id: NatGatewayId) -> &NatGateway {
         self.nat_gateways.at(id)
+    }
+
+    /// The Hyperplane ENIs.
+    #[must_use]
+    pub fn hyperplane(&self, id: HyperplaneId) -> &Hyperplane {
+        self.hyperplanes.at(id)
     }
 
     /// The host.

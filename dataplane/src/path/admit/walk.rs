@@ -7,6 +7,7 @@
 //! gives the reason.
 
 mod groups;
+mod hyperplane;
 mod ipv6;
 mod services;
 
@@ -22,8 +23,8 @@ use crate::path::admit::{Denial, Headers, Passage, Passed};
 use crate::shared::{Allowances, Bindings, PortPools, Shared, Tracked};
 use crate::state::{Cold, Device, Facet, Holds, Hot, MeterId, Side, Translation, Visit, Way};
 use crate::tables::{
-    End, Holder, INTERNET_MTU, PeerOf, Place, Public, RouteTable, Tables, Target, Timers, VPC_MTU,
-    is_service,
+    End, Holder, INTERNET_MTU, PeerOf, Place, Public, Role, RouteTable, Tables, Target, Timers,
+    VPC_MTU, is_service,
 };
 use crate::time::Tick;
 use crate::wire::protocol;
@@ -236,6 +237,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if let Some(&service) = eni.services.get(&self.dst.0) {
             return self.leave_to_service(id, service);
         }
+        if let Role::Instance(hyperplane) = eni.role {
+            return self.leave_by_hyperplane(hyperplane);
+        }
         if is_service(self.dst.0) {
             return self
                 .deny((Component::Subnet(eni.subnet), HopStage::Route, None), Reason::NoPath);
@@ -342,8 +346,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
         match holder {
             Holder::Eni(id) => {
                 self.groups(id, HopStage::SecurityGroupIngress)?;
+                let eni = self.tables.eni(id);
+                if let Role::Hyperplane(_) = eni.role {
+                    return self.enter_by_hyperplane(id);
+                }
                 self.pass((Component::Eni(id), HopStage::Deliver, None), HopVerdict::Allow);
-                Ok(self.tables.eni(id).link)
+                Ok(eni.link)
             }
             Holder::NatGateway(id) => self.translate_inbound(id),
         }

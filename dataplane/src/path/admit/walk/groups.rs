@@ -12,7 +12,7 @@ use crate::path::admit::record::{HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::walk::{At, Judged, Walk};
 use crate::path::recall::begins;
 use crate::state::{Device, Facet, Holds};
-use crate::tables::{Allowed, Eni, Holder, IcmpErrors, PeerOf};
+use crate::tables::{Allowed, Eni, Holder, IcmpErrors, PeerOf, Role};
 use crate::wire::protocol;
 
 /// A passage of an ENI whose flow is untracked there unless it turns out to be tracked automatically.
@@ -98,7 +98,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if is_mid_flow && !choices.tracking_tcp_pickup {
             return self.deny(at, Reason::NotPickedUp);
         }
-        let Some(entry) = self.tracked.enter(id, choices.tracking_connections) else {
+        let Some(entry) = self.tracked.enter(id, self.allowance(id)) else {
             return self.deny(at, Reason::AllowanceExceeded);
         };
         Ok(self.opened(Device::Eni(id), Holds::Entry(entry)))
@@ -141,7 +141,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// Whether the rules let the flow pass the ENI untracked, if nothing has it tracked.
     fn is_untracked(&self, eni: &Eni, stage: HopStage) -> bool {
         let key = &self.key;
-        if !matches!(key.protocol, protocol::TCP | protocol::UDP) {
+        // What goes by a Hyperplane ENI is always tracked there.
+        let is_shared = matches!(eni.role, Role::Hyperplane(_));
+        if is_shared || !matches!(key.protocol, protocol::TCP | protocol::UDP) {
             return false;
         }
         let is_egress = stage == HopStage::SecurityGroupEgress;
