@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use control::endpoints::{Endpoints, HostSpec, INTERNET_MTU, Service, Surroundings};
+use control::endpoints::{Endpoints, HostSpec, Service, Surroundings};
 use dataplane::io::memory::pair;
 use dataplane::io::{Frame, HEADROOM, Link, SLOT};
+use dataplane::tables::INTERNET_MTU;
 use dataplane::time::Clock;
 use dataplane::wire::virtio::VirtioNetHdr;
 use etherparse::PacketBuilder;

@@ -46,7 +46,7 @@ impl Host {
         services.sort_unstable();
         services.dedup();
 
-        let mut link = HostLink::new(spec.peer, spec.addresses, spec.mtu);
+        let mut link = HostLink::new(spec.peer, spec.addresses, spec.mtu.into());
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed();
         let mut interface = Interface::new(config, &mut link, now);

@@ -47,12 +47,6 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-/// The MTU of the internet, in bytes.
-pub const INTERNET_MTU: usize = 1500;
-
-/// The MTU of a VPC, in bytes (AWS "Network maximum transmission unit (MTU) for your EC2 instance").
-pub const VPC_MTU: usize = 9001;
-
 /// One host to be run.
 #[derive(Debug)]
 pub struct HostSpec {
@@ -65,7 +59,7 @@ pub struct HostSpec {
     /// What it serves on each of them; with none it still answers ICMP echo.
     pub serves: Vec<Service>,
     /// The longest packet that it sends, in bytes.
-    pub mtu: usize,
+    pub mtu: u16,
     /// Its end of its link. The other end must deliver whole packets of complete checksums.
     pub peer: Peer,
 }

@@ -11,11 +11,10 @@ use std::sync::Arc;
 use dataplane::io::memory::{self, MemoryLink, Peer};
 use dataplane::io::{Link, Offloads};
 use dataplane::packet::LinkId;
+use dataplane::tables::{INTERNET_MTU, VPC_MTU};
 use dataplane::worker::Workers;
 
-use crate::endpoints::{
-    Endpoints, HostSpec, INTERNET_MTU, Knowledge, Service, Surroundings, VPC_MTU,
-};
+use crate::endpoints::{Endpoints, HostSpec, Knowledge, Service, Surroundings};
 use crate::runtime::device::{Device, Workshop};
 use crate::runtime::emulator::Error;
 use crate::runtime::instance::Instance;

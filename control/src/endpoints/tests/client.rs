@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use dataplane::io::memory::{MemoryLink, pair};
 use dataplane::io::{Frame, HEADROOM, Link, SLOT};
+use dataplane::tables::INTERNET_MTU;
 use dataplane::time::Clock;
 use dataplane::wire::virtio::VirtioNetHdr;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,7 +19,7 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{HardwareAddress, IpCidr};
 
 use crate::endpoints::host::Host;
-use crate::endpoints::{HostSpec, INTERNET_MTU, Knowledge, Service, Surroundings};
+use crate::endpoints::{HostSpec, Knowledge, Service, Surroundings};
 
 pub(super) const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 80));
 pub(super) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10));

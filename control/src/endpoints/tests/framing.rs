@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use dataplane::io::memory::pair;
+use dataplane::tables::{INTERNET_MTU, VPC_MTU};
 use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::{Duration, Instant};
@@ -12,14 +13,13 @@ use super::client::{CLIENT, Client, HOST};
 use crate::endpoints::framing::{self, QUERY_LIMIT};
 use crate::endpoints::link::HostLink;
 use crate::endpoints::outbox::Outbox;
-use crate::endpoints::{INTERNET_MTU, VPC_MTU};
 
 /// Sends `queries` to a server that answers each with as many bytes as it says, and gives what came back once the server
 /// has closed.
-fn conversation(queries: &[u8], mtu: usize) -> Vec<u8> {
+fn conversation(queries: &[u8], mtu: u16) -> Vec<u8> {
     let (link, peer) = pair(4096).unwrap();
     let mut now = Instant::ZERO;
-    let mut link_of_host = HostLink::new(peer, vec![HOST], mtu);
+    let mut link_of_host = HostLink::new(peer, vec![HOST], mtu.into());
     let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut link_of_host, now);
     interface.set_any_ip(true);
     let buffer = |length| SocketBuffer::new(vec![0; length]);

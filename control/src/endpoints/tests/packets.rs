@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use dataplane::tables::VPC_MTU;
 use etherparse::{
     IcmpEchoHeader, Icmpv4Header, Icmpv4Slice, Icmpv4Type, Icmpv6Type, IpNumber, NetSlice,
     PacketBuilder, SlicedPacket, TransportSlice, icmpv4, icmpv6,
@@ -9,7 +10,7 @@ use etherparse::{
 
 use super::client::{CLIENT, HOST, Net};
 use super::realm::{asked_by_datagram, serving};
-use crate::endpoints::{Service, VPC_MTU};
+use crate::endpoints::Service;
 
 const SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 81));
 
@@ -255,7 +256,7 @@ fn answers_an_unknown_protocol_with_protocol_unreachable() {
 #[test]
 fn a_host_of_a_vpc_sends_packets_as_long_as_its_mtu_and_no_longer() {
     let (mut net, _) = serving(Service::Echo, &["10.0.0.2"]);
-    let most = VPC_MTU - 20 - 8;
+    let most = usize::from(VPC_MTU) - 20 - 8;
     for (length, answers) in [(most, 1), (most + 1, 0)] {
         let echoed = asked_by_datagram(&mut net, ("10.0.0.5", "10.0.0.2", 7), &vec![9; length]);
         assert_eq!(echoed.len(), answers, "{length} bytes");

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use dataplane::io::memory::pair;
+use dataplane::tables::VPC_MTU;
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 
 use super::client::{Net, surroundings};
 use crate::check;
-use crate::endpoints::{HostSpec, Knowledge, Service, Surroundings, VPC_MTU};
+use crate::endpoints::{HostSpec, Knowledge, Service, Surroundings};
 
 pub(super) const TOPOLOGY: &str = r#"
 region: eu-west-1
