@@ -14,6 +14,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use crate::check::dns::{Dhcp, DhcpOptions, PrivateHostedZone, ZoneRecords};
 pub use crate::check::nat64::{Nat64, Nat64Mapping, Nat64Pool, Nat64Static};
 pub use crate::check::profile::Profile;
+pub use crate::check::workloads::{Hyperplane, PROVIDER, Role, Workload, WorkloadKind};
 pub use crate::endpoints::{MetadataOptions, Service};
 
 /// A topology that [`check`](super::check) found nothing wrong with.
@@ -62,8 +63,12 @@ pub struct Topology {
     pub dhcp_options: Vec<DhcpOptions>,
     /// The private hosted zones.
     pub private_hosted_zones: Vec<PrivateHostedZone>,
-    /// The network interfaces.
+    /// The network interfaces: declared ones, then those of workloads.
     pub network_interfaces: Vec<NetworkInterface>,
+    /// The Hyperplane ENIs that workloads share.
+    pub hyperplanes: Vec<Hyperplane>,
+    /// The workloads.
+    pub workloads: Vec<Workload>,
     /// The hosts of the simulated internet.
     pub internet_hosts: Vec<InternetHost>,
     /// What AWS leaves open.
@@ -109,6 +114,8 @@ indices! {
     DhcpOptionsIndex, DhcpOptions, dhcp_options;
     /// A place in [`Topology::network_interfaces`].
     NetworkInterfaceIndex, NetworkInterface, network_interfaces;
+    /// A place in [`Topology::hyperplanes`].
+    HyperplaneIndex, Hyperplane, hyperplanes;
     /// A place in [`Topology::internet_hosts`].
     InternetHostIndex, InternetHost, internet_hosts;
 }
@@ -434,9 +441,17 @@ pub struct NetworkInterface {
     pub connection_tracking: ConnectionTracking,
     /// How the instance metadata service answers it.
     pub metadata: MetadataOptions,
+    /// What it is to those who send by it.
+    pub role: Role,
 }
 
 impl NetworkInterface {
+    /// Whether processes sit on it, in a namespace: not on one that workloads share.
+    #[must_use]
+    pub const fn is_seat(&self) -> bool {
+        !matches!(self.role, Role::Hyperplane(_))
+    }
+
     /// Its own addresses, that of IPv4 first; at least one.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let ipv6 = self.ipv6_addresses.iter().copied().map(IpAddr::V6);
@@ -470,7 +485,12 @@ impl Topology {
     /// What `name` stands for in `--from`, `--to`, `--in` and the like, if anything.
     #[must_use]
     pub fn endpoint(&self, name: &str) -> Option<Endpoint> {
-        let interface = self.network_interfaces.iter().position(|it| it.name == name);
+        // A workload's name stands for its first instance.
+        let first = format!("{name}/0");
+        let named = |it: &NetworkInterface| {
+            (it.name == name || it.name == first) && !matches!(it.role, Role::Hyperplane(_))
+        };
+        let interface = self.network_interfaces.iter().position(named);
         let host = || self.internet_hosts.iter().position(|it| it.name == name);
         interface
             .map(|index| Endpoint::NetworkInterface(NetworkInterfaceIndex(index)))

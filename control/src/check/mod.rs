@@ -24,6 +24,7 @@ mod profile;
 mod routes;
 mod summary;
 mod traffic;
+mod workloads;
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -147,11 +148,14 @@ fn check(
     model: &model::Topology,
     faults: &mut Faults,
 ) -> Option<Checked> {
+    let mut declared = Check::new(running, model, faults);
+    declared.names();
+    declared.limits();
+    let (with_implied, workloads) = declared.workloads();
+    let model = with_implied.as_ref().unwrap_or(model);
     let mut check = Check::new(running, model, faults);
-    check.names();
-    check.limits();
     let addresses = check.addresses();
-    let topology = Topology {
+    let mut topology = Topology {
         region: check.region().to_owned(),
         vpcs: check.vpcs(),
         internet_gateways: check.internet_gateways(),
@@ -165,9 +169,12 @@ fn check(
         dhcp_options: check.dhcp_options(),
         private_hosted_zones: check.private_hosted_zones(),
         network_interfaces: check.network_interfaces(&addresses),
+        hyperplanes: Vec::new(),
+        workloads: Vec::new(),
         internet_hosts: check.internet_hosts(),
         profile: check.profile(),
     };
+    workloads.settle(&mut topology);
     check.ids(&topology);
     check.dns64(&topology);
     debug_assert!(

@@ -1,13 +1,16 @@
 //! What does a topology hold, in a few lines?
 
-use crate::check::{Topology, VpcIndex};
+use crate::check::{PROVIDER, Topology, VpcIndex};
 
 impl Topology {
     /// A line for each VPC and one for the internet: names, blocks, and how many there are of what.
     #[must_use]
     pub fn summary(&self) -> Vec<String> {
         let mut lines: Vec<_> =
-            (0..self.vpcs.len()).map(|index| self.vpc_line(VpcIndex(index))).collect();
+            (0..self.vpcs.len()).map(VpcIndex).filter(|&it| self[it].name != PROVIDER).map(|it| self.vpc_line(it)).collect();
+        for workload in &self.workloads {
+            lines.push(workload.line());
+        }
         if !self.internet_hosts.is_empty() {
             let names: Vec<_> = self.internet_hosts.iter().map(|host| host.name.as_str()).collect();
             let hosts = counted(names.len(), "host");
