@@ -17,7 +17,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::check::{Checked, Endpoint};
-use crate::compile::{self, Compiled, FIRST_EPOCH, Names, TooMany};
+use crate::compile::{self, Compiled, FIRST_EPOCH, Names, Passing, TooMany};
 use ends::Ends;
 
 /// What is asked.
@@ -57,17 +57,13 @@ pub enum Error {
         /// Where to.
         to: IpAddr,
     },
-    /// The resolver knows no such name, and nothing here is called so.
-    #[error(
-        "the resolver of VPC {vpc} knows no {name} (NXDOMAIN), and nothing that sends packets is named so; there are: {known}"
-    )]
+    /// The resolver knows no such name.
+    #[error("the resolver of VPC {vpc} knows no {name} (NXDOMAIN)")]
     NoSuchName {
         /// The name.
         name: String,
         /// Whose resolver was asked.
         vpc: String,
-        /// The names of members.
-        known: String,
     },
     /// The name has no address of a family that the sender has.
     #[error("the resolver of VPC {vpc} has no {kinds} record of {to} for {from}")]
@@ -156,7 +152,7 @@ const DELIVERED: &str = "delivered";
 /// When a name or an address means nothing here.
 pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error> {
     let mut names = Names::default();
-    let Compiled { tables, ids } = compile::compile(topology, &[], &mut names, FIRST_EPOCH)?;
+    let Compiled { tables, ids } = compile::compile(topology, Passing::default(), &mut names, FIRST_EPOCH)?;
     let ends = ends::find(topology, &question.from, &question.to)?;
     let Ends { from, source, to, expected, resolved } = ends;
     let link_of = |endpoint| match endpoint {
@@ -180,6 +176,12 @@ pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error>
         shard: Shard::new(WorkerId::default(), shared, 4, SEED),
         tables: &tables,
         names: &names,
+        silent: topology
+            .vpcs
+            .iter()
+            .filter(|vpc| !vpc.dns_support)
+            .map(|vpc| vpc.resolver().into())
+            .collect(),
     };
     let (mut request, passed) = teller.walk(key, Direction::Original);
     request.hops.splice(..0, resolved);
@@ -227,13 +229,15 @@ fn headers(key: Key, direction: Direction) -> Headers {
         protocol::TCP => flags::SYN,
         _ => 0,
     };
-    Headers { key, selector, tcp_flags, error: None, fragment: false }
+    Headers { key, selector, tcp_flags, error: None, fragment: false, packets: 1 }
 }
 
 struct Teller<'a> {
     shard: Shard,
     tables: &'a Tables,
     names: &'a Names,
+    /// Where resolvers of VPCs would answer that have none.
+    silent: Vec<IpAddr>,
 }
 
 impl Teller<'_> {
@@ -271,7 +275,14 @@ impl Teller<'_> {
                 walked.verdict = if answer == Answer::Silence { "dropped" } else { "rejected" };
                 walked.reason = Some(reason.label());
                 walked.detail = Some(words::detail(reason, hops.last(), headers, self.names));
-                let advice = advice::advice(reason, hops.last(), headers, direction, self.names);
+                let advice = advice::advice(
+                    reason,
+                    hops.last(),
+                    headers,
+                    direction,
+                    self.names,
+                    &self.silent,
+                );
                 walked.advice = Some(advice);
                 (walked, None)
             }

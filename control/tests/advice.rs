@@ -80,7 +80,7 @@ struct Case {
     follow: Option<(&'static str, &'static str)>,
 }
 
-const CASES: [Case; 24] = [
+const CASES: [Case; 23] = [
     Case {
         ask: ("shy", "partner.example", TCP, 80),
         reason: "ENI_SG_RULES_MISMATCH",
@@ -254,13 +254,6 @@ const CASES: [Case; 24] = [
         reason: "PROTOCOL_RESTRICTION",
         at: ("resolver:main", None),
         advice: "ask it by UDP or TCP",
-        follow: None,
-    },
-    Case {
-        ask: ("app", "10.0.1.99", TCP, 53),
-        reason: "NO_PATH",
-        at: ("route-table:private", Some("10.0.0.0/16")),
-        advice: "that of the VPC only with `enable_dns_support: true`",
         follow: None,
     },
     Case {

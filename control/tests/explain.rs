@@ -192,3 +192,58 @@ fn an_answer_to_a_ping_needs_no_rule() {
     let walked = ask(&example("security-groups.yaml"), "cron", "db", ICMP, 0);
     assert_eq!(verdict(&walked), "answered", "db has no egress rule");
 }
+
+#[test]
+fn a_resolver_that_is_turned_off_answers_nobody() {
+    let text = |support: bool| {
+        format!(
+            "vpcs: {{main: {{cidr_block: 10.0.0.0/16, enable_dns_support: {support}}}}}\n\
+             subnets: {{one: {{vpc: main, cidr_block: 10.0.1.0/24}}}}\n\
+             network_interfaces: {{app: {{subnet: one}}}}\n"
+        )
+    };
+    for resolver in ["10.0.0.2", "169.254.169.253"] {
+        assert_eq!(verdict(&ask(&inline(&text(true)), "app", resolver, TCP, 53)), "answered");
+        let walked = ask(&inline(&text(false)), "app", resolver, TCP, 53);
+        assert_eq!(verdict(&walked), "NO_PATH");
+        let advice = walked.advice.unwrap();
+        assert!(advice.contains("`enable_dns_support: true`"), "{resolver}: {advice}");
+    }
+    let walked = ask(&inline(&text(false)), "app", "10.0.1.99", TCP, 53);
+    assert!(
+        !walked.advice.unwrap().contains("enable_dns_support"),
+        "nobody's address is no resolver's"
+    );
+}
+
+#[test]
+fn a_name_means_what_the_resolver_of_the_sender_says() {
+    let text = "
+vpcs:
+  main: {cidr_block: 203.0.113.0/24, enable_dns_hostnames: true}
+subnets: {one: {vpc: main, cidr_block: 203.0.113.0/25}}
+network_interfaces: {app: {subnet: one}, other: {subnet: one, private_ip: 203.0.113.90}}
+private_hosted_zones:
+  shop.test: {vpcs: [main], records: [{name: api, type: A, records: [203.0.113.4]}]}
+internet:
+  hosts:
+    partner.example: {addresses: [203.0.113.90]}
+    www.shop.test: {addresses: [203.0.113.91]}
+";
+    let topology = inline(text);
+    let walked = ask(&topology, "app", "partner.example", TCP, 80);
+    assert_eq!(walked.hops[0].component, "resolver:main");
+    assert_eq!(verdict(&walked), "DISCONNECTED_VPCS", "somebody else has the address here");
+    let question = |to: &str| Question {
+        from: "app".to_owned(),
+        to: to.to_owned(),
+        protocol: TCP,
+        port: 80,
+        source_port: 40_000,
+    };
+    // The private zone hides the host, as a client finds out.
+    for to in ["www.shop.test", "nobody.test"] {
+        let error = explain::explain(&topology, &question(to)).unwrap_err().to_string();
+        assert_eq!(error, format!("the resolver of VPC main knows no {to} (NXDOMAIN)"));
+    }
+}

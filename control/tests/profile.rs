@@ -1,7 +1,7 @@
 //! Does each key of `profile` set what it names, in the tables too, and nothing else?
 
 use control::check::{self, Checked, Profile, profile_keys};
-use control::compile::{self, FIRST_EPOCH, Names};
+use control::compile::{self, FIRST_EPOCH, Names, Passing};
 use control::model::{Platform, PortRange};
 use dataplane::packet::{EniId, NatGatewayId};
 use dataplane::state::{Device, Phase};
@@ -71,7 +71,7 @@ fn each_key_sets_what_it_names() {
         let topology = checked(&format!("{name}: {value}"));
         assert_eq!(topology.profile, expected, "{name}");
 
-        let compiled = compile::compile(&topology, &[], &mut Names::default(), FIRST_EPOCH);
+        let compiled = compile::compile(&topology, Passing::default(), &mut Names::default(), FIRST_EPOCH);
         let tables = compiled.unwrap().tables;
         let enis = tables.timers.enis.clone();
         assert_eq!(tables.timers, Timers { enis, ..expected.timers }, "{name}");

@@ -146,7 +146,14 @@ impl World {
         });
         let key = Key::new(from, protocol, ends[0], ends[1]);
         let selector = if protocol == ICMPV6 { 128 << 8 } else { ends[1].1 };
-        self.judge(&Headers { key, selector, tcp_flags: flags, error: None, fragment: false })
+        self.judge(&Headers {
+            key,
+            selector,
+            tcp_flags: flags,
+            error: None,
+            fragment: false,
+            packets: 1,
+        })
     }
 
     fn wait(&mut self, seconds: u64) {
@@ -245,6 +252,7 @@ fn errors_pass_with_the_flow_that_they_quote() {
             tcp_flags: 0,
             error: router,
             fragment: false,
+            packets: 1,
         })
     };
     let mut world = both();
@@ -259,7 +267,14 @@ fn only_what_the_internet_can_answer_leaves() {
         let mut world = both();
         let mut send = |from: &str, to: &str| {
             let key = Key::new(link, UDP, (addr(from), 5000), (addr(to), 53));
-            world.judge(&Headers { key, selector: 53, tcp_flags: 0, error: None, fragment: false })
+            world.judge(&Headers {
+                key,
+                selector: 53,
+                tcp_flags: 0,
+                error: None,
+                fragment: false,
+                packets: 1,
+            })
         };
         let own = IpAddr::from(address(link)).to_string();
         assert_eq!(send(UNIQUE_LOCAL, "2001:db8:90::90"), Err((Reason::NoPublicAddress, gateway)));

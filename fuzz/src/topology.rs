@@ -2,7 +2,7 @@
 //! compiled again, and is explained.
 
 use control::check::{self, Sound};
-use control::compile::{FIRST_EPOCH, Names, compile};
+use control::compile::{FIRST_EPOCH, Names, Passing, compile};
 use control::explain::{Error, Question, explain};
 
 /// Reads an input as a topology file.
@@ -22,8 +22,8 @@ pub fn judge(input: &[u8]) {
             assert_eq!(warnings.render(false).is_empty(), warnings.is_empty());
             assert!(topology.summary().iter().all(|line| !line.is_empty()));
             let mut names = Names::default();
-            let first = compile(&topology, &[], &mut names, FIRST_EPOCH).map(|it| it.ids);
-            let again = compile(&topology, &[], &mut names, FIRST_EPOCH + 1).map(|it| it.ids);
+            let first = compile(&topology, Passing::default(), &mut names, FIRST_EPOCH).map(|it| it.ids);
+            let again = compile(&topology, Passing::default(), &mut names, FIRST_EPOCH + 1).map(|it| it.ids);
             assert_eq!(format!("{first:?}"), format!("{again:?}"), "a name keeps its ids");
             if first.is_ok() {
                 ask(&topology);

@@ -93,26 +93,13 @@ fn d6_a_default_route_of_ipv6_to_a_nat_gateway_is_refused() {
     assert_eq!(said.status, 125, "nothing runs on it: {said:?}");
 }
 
-/// Answers each request with the address that it comes from.
-const WHO: &str = r#"
-import http.server, socketserver
-class Who(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(self.client_address[0].encode())
-    def log_message(self, *_):
-        pass
-server = socketserver.TCPServer(("0.0.0.0", 80), Who)
-print("ready", flush=True)
-server.serve_forever()
-"#;
+const WHO: &str = include_str!("who.py");
 
 #[test]
 fn d7_who_has_ipv4_alone_in_the_same_vpc_is_reached_and_sees_the_gateways_private_address() {
     let host = Host::start();
     let up = up(&host, "d7");
-    let legacy = python(&up, "legacy", WHO);
+    let legacy = Talker::start(up.exec("legacy", "python3").args(["-c", WHO, "0.0.0.0"]));
     assert_eq!(legacy.hear(), "ready");
     // 10.0.2.10, whose group lets in nobody but the gateway.
     let seen = up.says("app", &["curl", "-s", "-m", "5", "http://[64:ff9b::a00:20a]/"]);

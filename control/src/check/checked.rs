@@ -482,6 +482,16 @@ pub enum Endpoint {
 }
 
 impl Topology {
+    /// The VPC whose resolver an interface asks: its own, or for a workload outside the VPCs that which it sends into.
+    #[must_use]
+    pub fn resolving_vpc(&self, interface: &NetworkInterface) -> VpcIndex {
+        let subnet = match interface.role {
+            Role::Instance(Some(hyperplane)) => self[hyperplane].subnet,
+            _ => interface.subnet,
+        };
+        self[subnet].vpc
+    }
+
     /// What `name` stands for in `--from`, `--to`, `--in` and the like, if anything.
     #[must_use]
     pub fn endpoint(&self, name: &str) -> Option<Endpoint> {

@@ -6,9 +6,11 @@
 use std::collections::HashMap;
 
 use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::serialize::binary::BinEncodable;
 use ipnet::IpNet;
 
 use crate::check::ids::id;
+use crate::check::records::absolute;
 use crate::check::{Check, DhcpOptionsIndex, NAT64, RouteTarget, Topology, VpcIndex};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At, NameServer, RecordWord, shortened};
@@ -67,6 +69,13 @@ const TTL: u32 = 300;
 /// The most that a time to live can be, in seconds (RFC 2181 s. 8).
 const LONGEST_TTL: u32 = i32::MAX.unsigned_abs();
 
+/// The most bytes that all records of a name and type may have: they are to fit a message of 65,535 with what comes with
+/// them.
+const LONGEST_SET: usize = 60_000;
+
+/// What a record has beside what it says, in bytes, where its name is that of the question (RFC 1035 s. 4.1.3, 4.1.4).
+const RECORD: usize = 12;
+
 /// The most resolvers of an option set.
 const MOST_NAME_SERVERS: usize = 4;
 
@@ -81,10 +90,8 @@ impl Check<'_, '_> {
                 let fault = Fault::error(set.place, "an option set cannot be declared as `none`");
                 self.faults.push(fault.help("a VPC's `dhcp_options: none` means that it has none"));
             }
-            if let Some(domain) = &set.domain_name
-                && self.domain(domain).is_none()
-            {
-                continue;
+            if let Some(domain) = &set.domain_name {
+                self.domain(domain);
             }
             let servers = set.domain_name_servers.iter().flat_map(|it| &it.value);
             let servers: Vec<NameServer> = servers.map(|it| it.value).collect();
@@ -122,11 +129,17 @@ impl Check<'_, '_> {
         let mut known: HashMap<(Name, VpcIndex), Place> = HashMap::new();
         for (name, zone) in self.model.private_hosted_zones.iter() {
             let key = At { place: zone.place, value: name.clone() };
-            let Some(domain) = self.domain(zone.name.as_ref().unwrap_or(&key)) else { continue };
+            let domain = self.domain(zone.name.as_ref().unwrap_or(&key));
             let mut vpcs = Vec::new();
+            if let Some(written) = zone.vpcs.as_ref().filter(|it| it.is_empty()) {
+                let fault = Fault::error(written.place, "a private hosted zone of no VPC");
+                self.faults.push(fault.help("name at least one: nobody else knows it"));
+            }
             for vpc in zone.vpcs.iter().flat_map(|it| &it.value) {
                 let Some(at) = self.find("VPC", &self.model.vpcs, vpc) else { continue };
-                if let Some(first) = known.insert((domain.clone(), VpcIndex(at)), vpc.place) {
+                if let Some(domain) = &domain
+                    && let Some(first) = known.insert((domain.clone(), VpcIndex(at)), vpc.place)
+                {
                     let message = format!("VPC `{}` has two zones of {domain}", vpc.value);
                     let fault = Fault::error(vpc.place, message).label(first, "the other");
                     self.faults.push(fault.help("bring their records together in one zone"));
@@ -134,6 +147,7 @@ impl Check<'_, '_> {
                 self.knows_zones(vpc, at);
                 vpcs.push(VpcIndex(at));
             }
+            let Some(domain) = domain else { continue };
             let written = zone.records.iter().flat_map(|it| &it.value);
             let records = self.zone_records(&domain, written);
             zones.push(PrivateHostedZone { name: name.clone(), domain, vpcs, records });
@@ -196,7 +210,7 @@ impl Check<'_, '_> {
                 self.faults.push(Fault::error(texts.place, message).help(format!("write {count}")));
             }
             let ttl = set.ttl.filter(|it| self.is_within("ttl", it, 0..=LONGEST_TTL));
-            let data = texts.value.iter().filter_map(|text| self.data(kind.value, text)).collect();
+            let data = self.all_data(kind.value, texts);
             records.push(ZoneRecords { name, ttl: ttl.map_or(TTL, |it| it.value), data });
         }
         records
@@ -229,6 +243,27 @@ impl Check<'_, '_> {
         name
     }
 
+    /// What the records of a name and type say: nothing twice (RFC 2181 s. 5), and no more than an answer holds.
+    fn all_data(&mut self, kind: RecordWord, texts: &At<Vec<At<String>>>) -> Vec<RData> {
+        let mut all: Vec<RData> = Vec::new();
+        for text in &texts.value {
+            let Some(data) = self.data(kind, text) else { continue };
+            if all.contains(&data) {
+                let message = format!("`{}` stands here twice", shortened(text));
+                self.faults.push(Fault::error(text.place, message).help("remove one"));
+            }
+            all.push(data);
+        }
+        let length: usize = all.iter().map(|data| data.to_bytes().map_or(0, |it| it.len())).sum();
+        if length + all.len() * RECORD > LONGEST_SET {
+            let message =
+                format!("{} records of {length} bytes are more than an answer holds", all.len());
+            self.faults
+                .push(Fault::error(texts.place, message).help("give some of them another name"));
+        }
+        all
+    }
+
     fn data(&mut self, kind: RecordWord, text: &At<String>) -> Option<RData> {
         let data = kind.data(text);
         if data.is_none() {
@@ -259,7 +294,13 @@ impl Check<'_, '_> {
             } else if subnet.ipv6_cidr.is_none() {
                 ("the subnet has no IPv6", "give it an `ipv6_cidr_block`".to_owned())
             } else if let Some(table) = table.filter(|table| !leads(table)) {
-                let help = format!("add a route of {NAT64} to a NAT gateway to `{}`", table.name);
+                let route = format!("a route of {NAT64} to a NAT gateway");
+                let help = match table.implicit {
+                    true => {
+                        format!("declare a route table with {route}, and name it as the subnet's")
+                    }
+                    false => format!("add {route} to `{}`", table.name),
+                };
                 ("what it answers leads nowhere", help)
             } else {
                 continue;
@@ -267,51 +308,5 @@ impl Check<'_, '_> {
             let message = format!("DNS64 of subnet `{}` is of no use: {why}", subnet.name);
             self.faults.push(Fault::warning(switch.place, message).help(help));
         }
-    }
-}
-
-/// A name as written, whole whether it ends with a dot or not.
-fn absolute(text: &str) -> Option<Name> {
-    let mut name = Name::from_ascii(text).ok().filter(|_| !text.is_empty())?;
-    name.set_fqdn(true);
-    Some(name.to_lowercase())
-}
-
-impl RecordWord {
-    const fn record_type(self) -> RecordType {
-        match self {
-            Self::A => RecordType::A,
-            Self::Aaaa => RecordType::AAAA,
-            Self::Caa => RecordType::CAA,
-            Self::Cname => RecordType::CNAME,
-            Self::Mx => RecordType::MX,
-            Self::Ns => RecordType::NS,
-            Self::Ptr => RecordType::PTR,
-            Self::Srv => RecordType::SRV,
-            Self::Txt => RecordType::TXT,
-        }
-    }
-
-    const fn example(self) -> &'static str {
-        match self {
-            Self::A => "10.0.1.20",
-            Self::Aaaa => "2600:1f18:1234:5601::20",
-            Self::Caa => "0 issue \"amazon.com\"",
-            Self::Cname | Self::Ns | Self::Ptr => "db.corp.internal",
-            Self::Mx => "10 mail.corp.internal",
-            Self::Srv => "1 10 5432 db.corp.internal",
-            Self::Txt => "\"one string\" \"and another\"",
-        }
-    }
-
-    /// What a record of this type says in the words of a zone file; names are whole, as Route 53 takes them.
-    fn data(self, text: &str) -> Option<RData> {
-        let ends_with_name =
-            matches!(self, Self::Cname | Self::Mx | Self::Ns | Self::Ptr | Self::Srv);
-        let text = match text.trim_end() {
-            text if ends_with_name && !text.ends_with('.') => format!("{text}."),
-            text => text.to_owned(),
-        };
-        RData::try_from_str(self.record_type(), &text).ok()
     }
 }

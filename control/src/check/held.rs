@@ -27,6 +27,15 @@ pub struct Draining {
     pub until: Duration,
 }
 
+/// Hyperplane ENIs that `apply` has added, and that are not there yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Creating {
+    /// Their name.
+    pub hyperplane: String,
+    /// Emulated time at which they are there.
+    pub until: Duration,
+}
+
 /// What has an address in both topologies, by section and name, and not the same one.
 #[must_use]
 pub fn readdressed(old: &Topology, new: &Topology) -> Vec<String> {

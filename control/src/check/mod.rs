@@ -21,6 +21,7 @@ mod names;
 mod nat64;
 mod nat_gateways;
 mod profile;
+mod records;
 mod routes;
 mod summary;
 mod traffic;
@@ -38,7 +39,7 @@ use names::{Homes, Words};
 
 pub use checked::*;
 pub use groups::{EVERYWHERE, EVERYWHERE_IPV6};
-pub use held::{Draining, Running, readdressed};
+pub use held::{Creating, Draining, Running, readdressed};
 pub(crate) use ids::id;
 pub use ids::instance_id;
 pub use ipv6_blocks::is_global;

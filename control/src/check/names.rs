@@ -1,5 +1,6 @@
 //! Which thing does a name mean, in the VPC of the thing that names it?
 
+use crate::check::records::absolute;
 use crate::check::{
     Check, EgressOnlyInternetGatewayIndex, InternetGatewayIndex, NetworkAclIndex, RouteTableIndex,
     Running, SecurityGroupIndex, SubnetIndex, VpcIndex,
@@ -136,6 +137,11 @@ impl<'m, 'f> Check<'m, 'f> {
         let Some(internet) = &self.model.internet else { return };
         for (name, host) in internet.hosts.iter() {
             self.well_formed(name, host, "an internet host");
+            if absolute(name).is_none() {
+                let message = format!("no resolver knows internet host `{}`", shortened(name));
+                let fault = Fault::warning(host.place, message);
+                self.faults.push(fault.help("a domain name is made of labels of 1 to 63 letters"));
+            }
             if let Some(interface) = self.model.network_interfaces.get(name) {
                 let message = format!("`{name}` is both a network interface and an internet host");
                 let fault = Fault::error(host.place, message)

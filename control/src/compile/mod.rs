@@ -13,12 +13,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use dataplane::packet::{Addr, GroupId, LinkService};
 use dataplane::shared::PortRange;
 use dataplane::tables::{
-    AddrMap, Column, Eni, Gateway, Holder, Host, InternetGateway, NatAddress, NatGateway,
-    NetworkAcl, Place, Public, RouteTable, Subnet, Tables, Target, Timers, Vpc,
+    AddrMap, Column, Eni, Gateway, Holder, Host, Hyperplane, InternetGateway, NatAddress, NatGateway,
+    NetworkAcl, Place, Public, Role, RouteTable, Subnet, Tables, Target, Timers, Vpc,
 };
 use dataplane::time::Tick;
 
-use crate::check::{self, Checked, Draining, RouteTarget, SubnetIndex, Topology, VpcIndex};
+use crate::check::{
+    self, Checked, Creating, Draining, RouteTarget, SubnetIndex, Topology, VpcIndex,
+};
 
 pub use names::{Ids, Names, TooMany};
 use rules::{GroupCompiler, acl};
@@ -33,29 +35,40 @@ pub struct Compiled {
     pub ids: Ids,
 }
 
+/// The most connections of a Hyperplane ENI (AWS "Giving Lambda functions access to resources in an Amazon VPC").
+const HYPERPLANE_CONNECTIONS: u32 = 65_000;
+
+/// What a running instance has beside its topology, for a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Passing<'a> {
+    /// Addresses of NAT gateways that were taken away.
+    pub draining: &'a [Draining],
+    /// Hyperplane ENIs that are being made.
+    pub creating: &'a [Creating],
+}
+
 /// The epoch of an instance's first tables.
 pub const FIRST_EPOCH: u32 = 1;
 
-/// Compiles a topology into the tables of `epoch`, by the names given before and new ones; `draining`
-/// are addresses that the running instance has beside those of the topology.
+/// Compiles a topology into the tables of `epoch`, by the names given before and new ones.
 ///
 /// # Errors
 ///
 /// When ids have run out.
 pub fn compile(
     topology: &Checked,
-    draining: &[Draining],
+    passing: Passing<'_>,
     names: &mut Names,
     epoch: u32,
 ) -> Result<Compiled, TooMany> {
     let ids = names.assign(topology)?;
-    let tables = Compiler { topology, draining, ids: &ids }.tables(epoch);
+    let tables = Compiler { topology, passing, ids: &ids }.tables(epoch);
     Ok(Compiled { tables, ids })
 }
 
 struct Compiler<'a> {
     topology: &'a Topology,
-    draining: &'a [Draining],
+    passing: Passing<'a>,
     ids: &'a Ids,
 }
 
@@ -91,6 +104,15 @@ impl Compiler<'_> {
                     addresses: host.addresses.iter().copied().map(Addr::from).collect(),
                 }),
             ),
+            hyperplanes: column(
+                &ids.hyperplanes,
+                topology.hyperplanes.iter().map(|it| self.hyperplane(it)),
+            ),
+            provider: topology
+                .vpcs
+                .iter()
+                .position(|it| it.name == check::PROVIDER)
+                .map(|at| ids.vpcs[at]),
             internet: self.internet(),
             timers: self.timers(),
             choices: topology.profile.choices,
@@ -128,10 +150,25 @@ impl Compiler<'_> {
                 groups,
                 egress,
                 ingress,
-                services: reach.of(topology, interface),
+                services: reach.of(topology, &ids.vpcs, interface),
+                role: match interface.role {
+                    check::Role::Interface | check::Role::Instance(None) => Role::Interface,
+                    check::Role::Instance(Some(it)) => Role::Instance(ids.hyperplanes[it.0]),
+                    check::Role::Hyperplane(it) => Role::Hyperplane(ids.hyperplanes[it.0]),
+                },
             }
         });
         column(&ids.enis, enis)
+    }
+
+    fn hyperplane(&self, hyperplane: &check::Hyperplane) -> Hyperplane {
+        let ready = self.passing.creating.iter().find(|it| it.hyperplane == hyperplane.name);
+        Hyperplane {
+            enis: hyperplane.enis.iter().map(|it| self.ids.enis[it.0]).collect(),
+            ports: PortRange::HYPERPLANE,
+            connections: HYPERPLANE_CONNECTIONS,
+            ready: ready.map(|it| Tick::at(it.until)),
+        }
     }
 
     fn timers(&self) -> Timers {
@@ -177,7 +214,7 @@ impl Compiler<'_> {
 
     fn draining_of(&self, gateway: &crate::check::NatGateway) -> impl Iterator<Item = &Draining> {
         let name = gateway.name.as_str();
-        self.draining.iter().filter(move |it| it.gateway == name)
+        self.passing.draining.iter().filter(move |it| it.gateway == name)
     }
 
     /// Each gateway that is there, and each of its addresses, those that drain included.

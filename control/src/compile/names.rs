@@ -4,14 +4,17 @@
 //! name ever gets it: what is remembered of a flow stays true.
 
 use dataplane::packet::{
-    AclId, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId,
-    LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
+    AclId, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, HyperplaneId,
+    InternetGatewayId, LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 use indexmap::IndexMap;
 
 use super::services;
 
 use crate::check::{Topology, VpcIndex};
+
+/// What the keys of Hyperplane ENIs begin with among those of interfaces.
+const SHARED: &str = "hyperplane\n";
 
 /// More things of one kind than the data plane can tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +37,7 @@ pub struct Names {
     internet_gateways: Kind,
     egress_only_internet_gateways: Kind,
     internet_hosts: Kind,
+    hyperplanes: Kind,
 }
 
 /// The ids of one topology's things, by their places in it.
@@ -55,6 +59,7 @@ pub struct Ids {
     pub(super) internet_gateways: Vec<InternetGatewayId>,
     pub(super) egress_only_internet_gateways: Vec<EgressOnlyInternetGatewayId>,
     pub(super) internet_hosts: Vec<HostId>,
+    pub(super) hyperplanes: Vec<HyperplaneId>,
 }
 
 impl Names {
@@ -107,7 +112,10 @@ impl Names {
             service_links.push([resolver?, metadata?, time_sync?]);
         }
         let interfaces = topology.network_interfaces.iter();
-        let enis = interfaces.map(|it| self.enis.index(&it.name, it.name.clone()).map(EniId));
+        let enis = interfaces.map(|it| {
+            let key = if it.is_seat() { it.name.clone() } else { format!("{SHARED}{}", it.name) };
+            self.enis.index(&it.name, key).map(EniId)
+        });
         let nat_gateways: Vec<NatGatewayId> = assign!(nat_gateways, NatGatewayId);
         for (gateway, id) in topology.nat_gateways.iter().zip(&nat_gateways) {
             self.nat_gateway_ids.resize(self.nat_gateways.0.len(), String::new());
@@ -130,6 +138,7 @@ impl Names {
                 EgressOnlyInternetGatewayId
             ),
             internet_hosts: assign!(internet_hosts, HostId),
+            hyperplanes: assign!(hyperplanes, HyperplaneId),
         })
     }
 
@@ -144,6 +153,9 @@ impl Names {
     #[must_use]
     pub fn kind_and_name(&self, component: Component) -> (&'static str, &str) {
         let (kind, names, at) = match component {
+            Component::Eni(id) if self.enis.key(id.index()).starts_with(SHARED) => {
+                ("hyperplane-eni", &self.enis, id.index())
+            }
             Component::Eni(id) => ("eni", &self.enis, id.index()),
             Component::Subnet(id) => ("subnet", &self.subnets, id.index()),
             Component::RouteTable(id) => ("route-table", &self.route_tables, id.index()),
@@ -187,6 +199,10 @@ impl Kind {
         entry.or_insert_with(|| name.to_owned());
         // The last one stands for what has no name any more.
         u16::try_from(index).ok().filter(|&index| index < u16::MAX)
+    }
+
+    fn key(&self, index: usize) -> &str {
+        self.0.get_index(index).map_or("", |(key, _)| key)
     }
 
     fn name(&self, index: usize) -> &str {

@@ -20,8 +20,6 @@ const FIELDS_LIMIT: usize = 64;
 pub(super) struct Request<'a> {
     /// Who asks.
     pub(super) caller: IpAddr,
-    /// The address that was asked.
-    pub(super) asked: IpAddr,
     /// Such as `GET`.
     pub(super) method: &'a str,
     /// A path, or a whole URI (RFC 9112 s. 3.2).
@@ -102,23 +100,21 @@ pub(super) fn converse(
         return echo::forget(socket);
     }
     if outbox.is_empty() {
-        let (Some(caller), Some(asked)) = (socket.remote_endpoint(), socket.local_endpoint())
-        else {
+        let Some(caller) = socket.remote_endpoint() else {
             return false;
         };
         let silent = socket.recv_queue() == 0;
         let ended = socket.state() == State::CloseWait;
         let head = socket.peek(HEAD_LIMIT).unwrap_or_default();
-        let (response, head_only) =
-            match answer(head, caller.addr.into(), asked.addr.into(), respond) {
-                Some(answer) => answer,
-                None if ended && silent => {
-                    socket.close();
-                    return true;
-                }
-                None if ended => (Response::bad_request(), false),
-                None => return false,
-            };
+        let (response, head_only) = match answer(head, caller.addr.into(), respond) {
+            Some(answer) => answer,
+            None if ended && silent => {
+                socket.close();
+                return true;
+            }
+            None if ended => (Response::bad_request(), false),
+            None => return false,
+        };
         if response.hop_limit.is_some() {
             socket.set_hop_limit(response.hop_limit);
         }
@@ -136,7 +132,6 @@ pub(super) fn converse(
 fn answer(
     received: &[u8],
     caller: IpAddr,
-    asked: IpAddr,
     respond: impl FnOnce(&Request<'_>) -> Response,
 ) -> Option<(Response, bool)> {
     let mut fields = [EMPTY_HEADER; FIELDS_LIMIT];
@@ -144,7 +139,7 @@ fn answer(
     let parsed = head.parse(received);
     match (parsed, head.method, head.path) {
         (Ok(Status::Complete(_)), Some(method), Some(target)) => {
-            let request = Request { caller, asked, method, target, fields: head.headers };
+            let request = Request { caller, method, target, fields: head.headers };
             Some((respond(&request), method == "HEAD"))
         }
         (Ok(Status::Partial), ..) if received.len() < HEAD_LIMIT => None,
@@ -159,7 +154,6 @@ mod tests {
     use super::*;
 
     const CALLER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10));
-    const ASKED: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 80));
 
     /// Says back what was asked.
     fn said(request: &[u8]) -> Option<String> {
@@ -167,7 +161,7 @@ mod tests {
             let field = request.field("x-NAME").unwrap_or("none");
             Response::ok(format!("{} {} {field}", request.method, request.target))
         };
-        let (response, head_only) = answer(request, CALLER, ASKED, respond)?;
+        let (response, head_only) = answer(request, CALLER, respond)?;
         Some(String::from_utf8(response.bytes(head_only)).unwrap())
     }
 

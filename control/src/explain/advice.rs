@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::check::{EVERYWHERE, EVERYWHERE_IPV6, NAT64};
 use crate::compile::Names;
+use crate::compile::services::{IPV6_METADATA, IPV6_RESOLVER, RESOLVER};
 use crate::explain::words::{is_link_service, protocol_name};
 
 /// What to change in the topology, or what to look at where nothing in it is wrong.
@@ -19,6 +20,7 @@ pub(super) fn advice(
     headers: &Headers,
     direction: Direction,
     names: &Names,
+    silent: &[IpAddr],
 ) -> String {
     let key = &headers.key;
     let (kind, name) = last.map_or(("", ""), |hop| names.kind_and_name(hop.component));
@@ -110,9 +112,9 @@ pub(super) fn advice(
         Reason::NoPath if is_nat64(dst) => format!(
             "route {NAT64} by a NAT gateway in the sender's route table: {name} does not translate it"
         ),
-        Reason::NoPath if port == DNS && stage == Some(HopStage::Route) => format!(
-            "ask where a resolver answers; {dst} is that of the VPC only with `enable_dns_support: true`"
-        ),
+        Reason::NoPath if silent.contains(&IpAddr::from(dst)) => {
+            "set the VPC's `enable_dns_support: true`: then its resolver answers".to_owned()
+        }
         Reason::NoPath => no_path(dst, stage, src == dst),
         Reason::ForwardingLoop => format!(
             "give the subnet of the gateway another route table than {name}: one that leads to an internet gateway"
@@ -198,6 +200,13 @@ pub(super) fn advice(
         Reason::Nat64Destination => "ask for the IPv4 address of a host: what stands in the last 32 bits is nobody's".to_owned(),
         Reason::Untranslatable => "use TCP, UDP with a checksum, or echoes: nothing else changes its family".to_owned(),
         Reason::Malformed => "look at the sender: its packet contradicts itself".to_owned(),
+        Reason::HyperplanePending => {
+            "wait: a Hyperplane ENI takes 2 to 5 minutes of emulated time (`hypertun clock advance 5m`)".to_owned()
+        }
+        Reason::HyperplaneIdle => {
+            "send keepalives more often than every 350 s, or connect anew: nobody is told that a connection was forgotten"
+                .to_owned()
+        }
         Reason::FlowTableFull
         | Reason::WorkerOverrun
         | Reason::HandOverFull
@@ -209,9 +218,6 @@ pub(super) fn advice(
     }
 }
 
-/// The port of DNS (RFC 1035 s. 4.2).
-const DNS: u16 = 53;
-
 /// The block of one address.
 fn only(address: Addr) -> String {
     format!("{address}/{}", if address.is_v4() { 32 } else { 128 })
@@ -220,9 +226,14 @@ fn only(address: Addr) -> String {
 /// What leads nowhere: from a route table, or from an internet gateway, back to the sender or on.
 fn no_path(dst: Addr, stage: Option<HopStage>, turns_back: bool) -> String {
     if is_service(dst) {
-        return "do without it: this interface has no such service at its link; the metadata service answers by \
-            IPv6 with `metadata_options: {http_protocol_ipv6: enabled}`"
-            .to_owned();
+        return match IpAddr::from(dst) {
+            IPV6_METADATA => {
+                "enable it: the metadata service answers by IPv6 with `metadata_options: {http_protocol_ipv6: enabled}`"
+            }
+            RESOLVER | IPV6_RESOLVER => "set the VPC's `enable_dns_support: true`: then its resolver answers",
+            _ => "do without it: this interface has no such service at its link",
+        }
+        .to_owned();
     }
     let Some(dst) = dst.to_v4() else { return "send to an address that somebody has".to_owned() };
     match stage {

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use dataplane::wire::rfc6052::Prefix;
 
 use crate::check::{Endpoint, Topology, is_global};
-use crate::explain::resolve::{Resolved, resolve, resolves};
+use crate::explain::resolve::{Resolved, resolve};
 use crate::explain::{Error, HopWords};
 
 /// The ends of a packet.
@@ -26,7 +26,7 @@ pub(super) struct Ends {
 /// Finds them; `to` is an address or a name.
 pub(super) fn find(topology: &Topology, from: &str, to: &str) -> Result<Ends, Error> {
     let sender = endpoint(topology, from)?;
-    let own = own(topology, sender);
+    let own = own_addresses(topology, sender);
     let source = |to: IpAddr| own.iter().copied().find(|own| own.is_ipv4() == to.is_ipv4());
     if let Ok(address) = to.parse::<IpAddr>() {
         let no_source = || Error::NoSource { from: from.to_owned(), to: address };
@@ -39,18 +39,12 @@ pub(super) fn find(topology: &Topology, from: &str, to: &str) -> Result<Ends, Er
     {
         let no_source = || Error::NoSource { from: from.to_owned(), to: address };
         let source = source(address).ok_or_else(no_source)?;
-        let resolved = Some(hop);
-        return Ok(Ends { from: sender, source, to: address, expected: None, resolved });
+        // A member by that name is meant, where the address is one of his.
+        let member = topology.endpoint(to);
+        let expected = member.filter(|&it| own_addresses(topology, it).contains(&address));
+        return Ok(Ends { from: sender, source, to: address, expected, resolved: Some(hop) });
     }
-    let receiver = endpoint(topology, to).map_err(|error| match (error, sender) {
-        (Error::Unknown { name, known }, Endpoint::NetworkInterface(at))
-            if resolves(topology, &topology[at], to) =>
-        {
-            let vpc = topology[topology[topology[at].subnet].vpc].name.clone();
-            Error::NoSuchName { name, vpc, known }
-        }
-        (error, _) => error,
-    })?;
+    let receiver = endpoint(topology, to)?;
     let theirs = addresses(topology, sender, receiver);
     let ends = theirs.iter().find_map(|&to| {
         let source = source(to)?;
@@ -90,7 +84,7 @@ fn endpoint(topology: &Topology, name: &str) -> Result<Endpoint, Error> {
 }
 
 /// The addresses that a sender sends from.
-fn own(topology: &Topology, sender: Endpoint) -> Vec<IpAddr> {
+fn own_addresses(topology: &Topology, sender: Endpoint) -> Vec<IpAddr> {
     match sender {
         Endpoint::NetworkInterface(at) => topology[at].addresses().collect(),
         Endpoint::InternetHost(at) => topology[at].addresses.clone(),

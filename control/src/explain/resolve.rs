@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use dataplane::packet::LinkService;
+use dataplane::path::admit::HopStage;
 use hickory_proto::rr::{Name, RData, RecordType};
 
 use crate::check::{NetworkInterface, Topology};
@@ -19,8 +20,12 @@ pub(super) struct Resolved {
     pub(super) hop: HopWords,
 }
 
-/// Asks the resolver of the sender's VPC; none where there is none, or where it knows no such name, or no address that a
-/// member of that name is of use by.
+/// Asks the resolver of the sender's VPC; none where there is none, where `text` is no domain, or where it means a member
+/// that has no address of a family of the sender's.
+///
+/// # Errors
+///
+/// When there is no such name, or none but of other families.
 pub(super) fn resolve(
     topology: &Topology,
     sender: &NetworkInterface,
@@ -46,23 +51,21 @@ pub(super) fn resolve(
         let told: Vec<_> = addresses.iter().map(|(kind, it)| format!("{kind} {it}")).collect();
         let hop = HopWords {
             component: services::member(vpc, LinkService::Resolver),
-            stage: "resolve",
+            stage: HopStage::Gateway.label(),
             rule: Some(told.join(", ")),
             verdict: "forward",
         };
         return Ok(Some(Resolved { to, hop }));
     }
-    if topology.endpoint(text).is_none() && !found.iter().all(Resolution::is_unknown) {
+    if found.iter().all(Resolution::is_unknown) {
+        return Err(Error::NoSuchName { name: text.to_owned(), vpc: vpc.name.clone() });
+    }
+    if topology.endpoint(text).is_none() {
         let asked: Vec<String> = kinds.iter().map(ToString::to_string).collect();
         let (from, to, kinds) = (sender.name.clone(), text.to_owned(), asked.join(" or "));
         return Err(Error::NoAddress { from, to, kinds, vpc: vpc.name.clone() });
     }
     Ok(None)
-}
-
-/// Whether the resolver of the sender's VPC would be asked for `text`.
-pub(super) fn resolves(topology: &Topology, sender: &NetworkInterface, text: &str) -> bool {
-    topology[topology[sender.subnet].vpc].dns_support && domain(text).is_some()
 }
 
 /// A whole name of more than one label.

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use dataplane::packet::NatGatewayId;
+use dataplane::shared::Lender;
 use dataplane::state::{Count, Counters, GatewayMetrics, MeterReading, gateway_metrics};
 use dataplane::time::Period;
 use dataplane::worker::Gone;
@@ -145,7 +146,9 @@ fn gateways(emulator: &Emulator, readings: &[(NatGatewayId, MeterReading)]) -> V
     let mut ports: HashMap<NatGatewayId, u64> = HashMap::new();
     let shared = emulator.shared();
     shared.ports.for_each(|remote, leased| {
-        *ports.entry(remote.gateway).or_default() += u64::from(leased);
+        if let Lender::NatGateway(gateway) = remote.lender {
+            *ports.entry(gateway).or_default() += u64::from(leased);
+        }
     });
     let period = Period::of(emulator.clock().elapsed());
     let each = |value: &dyn Fn(NatGatewayId, &GatewayMetrics) -> Value| -> Vec<(Labels, Value)> {

@@ -7,6 +7,7 @@ use std::hash::BuildHasher;
 
 use dataplane::io::Offloads;
 use dataplane::packet::{Component, Direction, Reason};
+use dataplane::shared::Lender;
 use dataplane::state::{Device, Facet, Flows, Shard};
 use dataplane::tables::Tables;
 use dataplane::time::Tick;
@@ -156,7 +157,8 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         })
         .collect();
     emulator.shared().ports.for_each(|remote, leased| {
-        let (_, name) = names.kind_and_name(Component::NatGateway(remote.gateway));
+        let Lender::NatGateway(id) = remote.lender else { return };
+        let (_, name) = names.kind_and_name(Component::NatGateway(id));
         if let Some(gateway) = nat_gateways.iter_mut().find(|gateway| gateway.name == name) {
             gateway.ports += u64::from(leased);
             gateway.ports_busiest = gateway.ports_busiest.max(leased);
@@ -281,7 +283,7 @@ fn flow(
     let memories = memories.filter(|(facet, _)| counts(facet));
     let facets = memories.map(|(facet, forgets)| FacetOfFlow {
         component: names.component(match facet.device {
-            Device::Eni(id) => Component::Eni(id),
+            Device::Eni(id) | Device::Hyperplane(id) => Component::Eni(id),
             Device::NatGateway(id) => Component::NatGateway(id),
             Device::EgressOnlyInternetGateway(id) => Component::EgressOnlyInternetGateway(id),
         }),

@@ -16,8 +16,8 @@ use dataplane::time::{Clock, Reading};
 use dataplane::worker::{Gone, Setup, Workers};
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
-use crate::check::{self, Checked, Draining, Running, Sound, SubnetIndex, Topology};
-use crate::compile::{self, Compiled, FIRST_EPOCH, Names, TooMany};
+use crate::check::{self, Checked, Creating, Draining, Running, Sound, SubnetIndex, Topology};
+use crate::compile::{self, Compiled, FIRST_EPOCH, Names, Passing, TooMany};
 use crate::diagnostic::Report;
 use crate::endpoints::{Knowledge, Surroundings};
 use crate::model::{self, Change};
@@ -111,6 +111,8 @@ struct State {
     epoch: u32,
     /// Addresses of NAT gateways that the topology does not have any more.
     draining: Vec<Draining>,
+    /// Hyperplane ENIs that are not there yet.
+    creating: Vec<Creating>,
     site: Site,
 }
 
@@ -124,7 +126,7 @@ impl Emulator {
         let Sound { topology, source, .. } = sound;
         raise_descriptor_limit();
         let mut names = Names::default();
-        let Compiled { tables, ids } = compile::compile(&topology, &[], &mut names, FIRST_EPOCH)?;
+        let Compiled { tables, ids } = compile::compile(&topology, Passing::default(), &mut names, FIRST_EPOCH)?;
         let published = Published::new(tables);
         let shared = Arc::new(Shared::for_workers(options.workers));
         let (clock, began) = (Arc::new(Clock::start()), SystemTime::now());
@@ -155,6 +157,7 @@ impl Emulator {
             names: Arc::new(names),
             epoch: FIRST_EPOCH,
             draining: Vec::new(),
+            creating: Vec::new(),
             site,
         };
         Ok(Self {
@@ -194,7 +197,9 @@ impl Emulator {
         let mut names = (*state.names).clone();
         let epoch = state.epoch.checked_add(1).unwrap_or(FIRST_EPOCH);
         let draining = drain(&state, &topology, now);
-        let Compiled { tables, ids } = compile::compile(&topology, &draining, &mut names, epoch)?;
+        let creating = create(&state, &topology, now);
+        let passing = Passing { draining: &draining, creating: &creating };
+        let Compiled { tables, ids } = compile::compile(&topology, passing, &mut names, epoch)?;
         let plan = state.site.plan(&seats(&topology, &ids));
         state.site.prepare(&plan, &self.instance, &self.workers)?;
         state.site.know(Knowledge::of(&topology));
@@ -204,6 +209,7 @@ impl Emulator {
         state.source = source;
         state.epoch = epoch;
         state.draining = draining;
+        state.creating = creating;
         let failed = state.site.finish(&plan, &self.instance, &self.workers);
         let vacated = plan.vacated();
         if !vacated.is_empty() {
@@ -363,9 +369,22 @@ fn drain(state: &State, new: &Topology, now: Duration) -> Vec<Draining> {
     state.draining.iter().cloned().chain(goes).filter(stays).collect()
 }
 
+/// The Hyperplane ENIs that are being made under `new`: those that were and still have to, and those that the running
+/// topology has not.
+fn create(state: &State, new: &Topology, now: Duration) -> Vec<Creating> {
+    let is_new = |name: &str| !state.topology.hyperplanes.iter().any(|it| it.name == name);
+    let span = Duration::from_millis(new.profile.hyperplane_creation.millis().into());
+    let created = new.hyperplanes.iter().filter(|it| is_new(&it.name));
+    let created = created.map(|it| Creating { hyperplane: it.name.clone(), until: now + span });
+    let is_there = |it: &Creating| new.hyperplanes.iter().any(|new| new.name == it.hyperplane);
+    let left = state.creating.iter().filter(|it| it.until > now && is_there(it)).cloned();
+    left.chain(created).collect()
+}
+
 /// The names of all that have a namespace.
 pub fn members(topology: &Checked) -> impl Iterator<Item = &str> {
-    let interfaces = topology.network_interfaces.iter().map(|interface| interface.name.as_str());
+    let interfaces = topology.network_interfaces.iter().filter(|it| it.is_seat());
+    let interfaces = interfaces.map(|interface| interface.name.as_str());
     let hosts = topology.internet_hosts.iter().filter(|host| host.namespace);
     interfaces.chain(hosts.map(|host| host.name.as_str()))
 }

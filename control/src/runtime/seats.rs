@@ -7,7 +7,7 @@ use dataplane::packet::{LinkId, LinkService};
 use dataplane::tables::{INTERNET_MTU, VPC_MTU};
 use ipnet::IpNet;
 
-use crate::check::{Checked, Dhcp, InternetHost, NetworkInterface, Topology, Vpc};
+use crate::check::{Checked, Dhcp, InternetHost, NetworkInterface, Role, Topology, Vpc};
 use crate::compile::Ids;
 use crate::compile::services::{self, IPV6_RESOLVER};
 use crate::endpoints::Service;
@@ -39,6 +39,7 @@ pub(super) enum SeatKind {
 /// All seats of a topology.
 pub(super) fn seats(topology: &Checked, ids: &Ids) -> Vec<Seat> {
     let interfaces = topology.network_interfaces.iter().zip(&ids.eni_links);
+    let interfaces = interfaces.filter(|(interface, _)| interface.is_seat());
     let interfaces = interfaces.map(|(interface, &link)| Seat {
         name: interface.name.clone(),
         link,
@@ -70,8 +71,11 @@ fn of_service(vpc: &Vpc, service: LinkService, link: LinkId) -> Seat {
 
 fn of_interface(topology: &Checked, interface: &NetworkInterface) -> SeatKind {
     let subnet = &topology[interface.subnet];
-    let vpc = &topology[subnet.vpc];
+    let vpc = &topology[topology.resolving_vpc(interface)];
+    let is_workload = matches!(interface.role, Role::Instance(_));
     let length = |address: &IpAddr| match address {
+        // A workload outside the VPCs is alone at its link.
+        IpAddr::V4(_) if is_workload => Some(32),
         IpAddr::V4(_) => subnet.cidr.map(|block| block.prefix_len()),
         IpAddr::V6(_) => subnet.ipv6_cidr.map(|block| block.prefix_len()),
     };
@@ -80,14 +84,20 @@ fn of_interface(topology: &Checked, interface: &NetworkInterface) -> SeatKind {
         IpNet::new(address, length).expect("the length is one of a checked block")
     });
     let routers = [subnet.router().map(IpAddr::V4), subnet.ipv6_router().map(IpAddr::V6)];
+    let routers = routers.into_iter().flatten().filter(|_| !is_workload);
     SeatKind::Namespace {
         interface: Interface {
             addresses: addresses.collect(),
-            gateways: routers.into_iter().flatten().collect(),
+            gateways: routers.collect(),
             mtu: VPC_MTU.into(),
         },
         resolv_conf: resolv_conf(topology, vpc, interface),
     }
+}
+
+/// Whether an interface has an address of the family of `address`.
+fn reaches(interface: &NetworkInterface, address: IpAddr) -> bool {
+    interface.addresses().any(|own| own.is_ipv4() == address.is_ipv4())
 }
 
 /// What DHCP tells of names (AWS "DHCP option sets in Amazon VPC"), as resolv.conf(5) has it: the resolvers that the
@@ -110,6 +120,7 @@ fn resolv_conf(topology: &Topology, vpc: &Vpc, interface: &NetworkInterface) -> 
             NameServer::AmazonProvided if !vpc.dns_support => continue,
             NameServer::AmazonProvided if interface.private_ip.is_none() => IPV6_RESOLVER,
             NameServer::AmazonProvided => vpc.resolver().into(),
+            NameServer::Address(address) if !reaches(interface, address) => continue,
             NameServer::Address(address) => address,
         };
         let _ = writeln!(told, "nameserver {address}");
@@ -150,7 +161,7 @@ mod tests {
                  subnets: {{one: {{vpc: main, cidr_block: 10.0.1.0/24}}}}\n\
                  network_interfaces: {{app: {{subnet: one}}}}\n\
                  dhcp_options:\n  \
-                   both: {{domain_name: corp.internal, domain_name_servers: [10.0.1.53, AmazonProvidedDNS]}}\n  \
+                   both: {{domain_name: corp.internal, domain_name_servers: [10.0.1.53, '2001:db8::53', AmazonProvidedDNS]}}\n  \
                    bare: {{}}\n"
             );
             let topology = check::read(&text, "test").unwrap_or_else(|report| panic!("{report}"));

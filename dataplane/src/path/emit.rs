@@ -38,9 +38,7 @@ pub(super) fn leave(
     wire: &Wire,
     shard: &mut Shard,
 ) {
-    let direction = packet.direction();
-    leave_by(packet, hot.line(direction).exit(), fragment, shard);
-    shard.meters.pass((packet.meter, direction), wire);
+    leave_by(packet, hot.line(packet.direction()).exit(), fragment, wire, shard);
 }
 
 /// Sends a packet on its way by `link`.
@@ -48,11 +46,14 @@ pub(super) fn leave_by(
     packet: &mut Packet,
     link: LinkId,
     fragment: Option<u16>,
+    wire: &Wire,
     shard: &mut Shard,
 ) {
     packet.verdict = Verdict::Emit { link, fragment };
     shard.counters.forwarded += 1;
     shard.counters.forwarded_bytes += u64::from(packet.len);
+    // Counted also where no gateway is on its way: what is lost behind here is counted off again.
+    shard.meters.pass((packet.meter, packet.direction()), wire);
 }
 
 /// Counts what does not go on from here.

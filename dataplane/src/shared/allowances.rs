@@ -20,21 +20,28 @@ pub struct Allowances {
 }
 
 impl Allowances {
-    /// Tells which second it is, counted from any time on.
+    /// Tells which second it is, counted from any time on. Whoever is late turns no second back.
     pub fn tell(&self, second: u32) {
         // Most turns begin in the second of the one before: then nobody else's cache is disturbed.
-        if self.second.load(Ordering::Relaxed) != second {
-            self.second.store(second, Ordering::Relaxed);
+        if self.second.load(Ordering::Relaxed) == second {
+            return;
         }
+        let later = |now: u32| {
+            let ahead = second.wrapping_sub(now);
+            (ahead != 0 && ahead <= u32::MAX / 2).then_some(second)
+        };
+        // Where it does not change, somebody else was ahead.
+        let _ = self.second.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
     }
 
-    /// Counts a packet of `eni`, if that makes no more than `limit` in this second; whether it does.
+    /// Counts so many packets of `eni`, if that makes no more than `limit` in this second; whether it does.
     #[must_use]
-    pub fn take(&self, eni: EniId, limit: u32) -> bool {
+    pub fn take(&self, eni: EniId, packets: u32, limit: u32) -> bool {
         let second = u64::from(self.second.load(Ordering::Relaxed)) << 32;
         let more = |sent: u64| {
             let fresh = if sent >> 32 == second >> 32 { sent } else { second };
-            (fresh & u64::from(u32::MAX) < u64::from(limit)).then_some(fresh + 1)
+            let count = (fresh & u64::from(u32::MAX)) + u64::from(packets);
+            (count <= u64::from(limit)).then_some((fresh >> 32) << 32 | count)
         };
         let sent = self.sent.of(eni);
         sent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
@@ -49,22 +56,25 @@ mod tests {
     fn each_second_has_as_many_and_each_interface_its_own() {
         let allowances = Allowances::default();
         let (one, other) = (EniId(1), EniId(2));
-        let taken = |eni| (0..10).filter(|_| allowances.take(eni, 4)).count();
+        let taken = |eni| (0..10).filter(|_| allowances.take(eni, 1, 4)).count();
         assert_eq!((taken(one), taken(one), taken(other)), (4, 0, 4));
         allowances.tell(1);
         assert_eq!(taken(one), 4);
-        allowances.tell(u32::MAX);
-        assert_eq!(taken(one), 4);
         allowances.tell(0);
-        assert_eq!(taken(one), 4, "counting may begin anew");
-        assert!(!allowances.take(EniId(3), 0));
+        assert_eq!(taken(one), 0, "no second comes again");
+        assert!(!allowances.take(EniId(3), 1, 0));
+        assert!(!allowances.take(EniId(3), 5, 4) && allowances.take(EniId(3), 4, 4));
+        for second in [u32::MAX / 2, u32::MAX - 1, 0] {
+            allowances.tell(second);
+            assert_eq!(taken(one), 4, "they are counted past their end");
+        }
     }
 
     #[test]
     fn workers_together_send_no_more() {
         let allowances = Allowances::default();
         let taken: usize = std::thread::scope(|scope| {
-            let count = || (0..1000).filter(|_| allowances.take(EniId(0), 1024)).count();
+            let count = || (0..1000).filter(|_| allowances.take(EniId(0), 1, 1024)).count();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(count)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });

@@ -56,6 +56,9 @@ impl PortRange {
     /// A NAT gateway's (AWS "NAT gateway basics").
     pub const NAT_GATEWAY: Self = Self { first: 1024, last: 65_535, limit: 55_000 };
 
+    /// A Hyperplane ENI's: all of them, to each destination (AWS "Network ACLs", "Ephemeral ports").
+    pub const HYPERPLANE: Self = Self { first: 1024, last: 65_535, limit: 64_512 };
+
     fn ports(self) -> RangeInclusive<u16> {
         self.first..=self.last
     }

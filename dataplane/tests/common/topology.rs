@@ -190,7 +190,7 @@ impl Default for Topology {
             choices: Choices::default(),
             hyperplane: Hyperplane {
                 enis: HYPERPLANE_ENIS.into(),
-                ports: PortRange { first: 1024, last: 65_535, limit: 64_512 },
+                ports: PortRange::HYPERPLANE,
                 connections: 65_000,
                 ready: None,
             },

@@ -59,11 +59,6 @@ pub(super) fn respond(request: &Request<'_>, moment: &Moment<'_>) -> Response {
     if !options.endpoint {
         return forbidden("the metadata service is turned off for this network interface\n");
     }
-    if request.asked.is_ipv6() && !options.ipv6 {
-        return forbidden(
-            "the metadata service is turned off over IPv6 for this network interface\n",
-        );
-    }
     match request.method {
         "GET" | "HEAD" => show(request, instance, moment),
         "PUT" => issue(request, instance, moment),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 /// The value at `path`, below a version; of a directory its entries, one a line and those that are directories with a
-/// slash behind. A directory is one that has entries, with or without a slash behind its own path.
+/// slash behind. Both may be asked for with or without a slash behind: botocore wants `placement/availability-zone/`.
 pub(super) fn find(leaves: &BTreeMap<String, String>, path: &str) -> Option<String> {
-    if let Some(value) = leaves.get(path) {
+    if let Some(value) = leaves.get(path.strip_suffix('/').unwrap_or(path)) {
         return Some(value.clone());
     }
     let slash = if path.is_empty() || path.ends_with('/') { "" } else { "/" };
@@ -39,10 +39,12 @@ mod tests {
             ("meta-data/n", "a\nb/"),
             ("meta-data/n/b/", "c"),
             ("meta-data/n/b/c", "at meta-data/n/b/c"),
+            ("meta-data/n/b/c/", "at meta-data/n/b/c"),
         ] {
             assert_eq!(find(&leaves, path).as_deref(), Some(found), "{path}");
         }
-        for path in ["/", "meta", "meta-data//", "meta-data/mac/", "meta-data/n/b/c/d", "user-data"]
+        for path in
+            ["/", "meta", "meta-data//", "meta-data/mac//", "meta-data/n/b/c/d", "user-data"]
         {
             assert_eq!(find(&leaves, path), None, "{path}");
         }

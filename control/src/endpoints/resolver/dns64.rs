@@ -9,10 +9,6 @@ use ipnet::IpNet;
 
 use super::view::{Resolution, View};
 
-/// How long a made address may be kept at most, in seconds, where nothing says how long there is no real one
-/// (RFC 6147 s. 5.1.7).
-const LONGEST_WITHOUT_SOA: u32 = 600;
-
 /// What the resolver says of `name` to a client of a subnet with DNS64.
 pub(super) fn resolve(view: &View, name: &Name, kind: RecordType) -> Resolution {
     match kind {
@@ -33,7 +29,8 @@ fn addresses(view: &View, name: &Name) -> Resolution {
     if !made.answers.iter().any(|it| it.record_type() == RecordType::A) {
         return real;
     }
-    let longest = real.negative.map_or(LONGEST_WITHOUT_SOA, |soa| soa.ttl);
+    // No longer than it is sure that there is no real one (RFC 6147 s. 5.1.7).
+    let longest = real.negative.map_or(0, |soa| soa.ttl);
     for record in &mut made.answers {
         if let RData::A(address) = record.data {
             let address = AAAA(Prefix::WELL_KNOWN.embed(address.0));
@@ -48,7 +45,7 @@ fn addresses(view: &View, name: &Name) -> Resolution {
 fn owner(view: &View, name: &Name) -> Resolution {
     let Some(real) = real(name) else { return view.resolve(name, RecordType::PTR) };
     let resolution = view.resolve(&real, RecordType::PTR);
-    let ttl = resolution.answers.first().map_or(LONGEST_WITHOUT_SOA, |it| it.ttl);
+    let ttl = resolution.answers.first().or(resolution.negative.as_ref()).map_or(0, |it| it.ttl);
     let alias = Record::from_rdata(name.clone(), ttl, RData::CNAME(CNAME(real)));
     let answers = std::iter::once(alias).chain(resolution.answers).collect();
     Resolution { answers, ..resolution }

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use hickory_proto::op::{Edns, Header, Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
-use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder};
 
 pub use view::View;
 
@@ -33,6 +33,9 @@ const PLAIN: u16 = 512;
 
 /// The longest datagram that is sent or taken at all, in bytes (RFC 6891 s. 6.2.5).
 const LONGEST: u16 = 4096;
+
+/// The bit TC in the third byte of a header (RFC 1035 s. 4.1.1).
+const TRUNCATED: u8 = 2;
 
 /// Bytes of a message's header.
 const HEADER: usize = 12;
@@ -71,7 +74,10 @@ pub fn answer(query: &[u8], transport: Transport, caller: IpAddr, view: &View) -
 
 /// Fills in what `query` asks for.
 fn reply(query: &Message, caller: IpAddr, view: &View, answer: &mut Message) {
-    answer.queries.clone_from(&query.queries);
+    // Several are refused, and not sent back to whoever is said to have asked.
+    if let [question] = query.queries.as_slice() {
+        answer.queries.push(question.clone());
+    }
     let refuse = |code, answer: &mut Message| answer.metadata.response_code = code;
     if query.metadata.op_code != OpCode::Query {
         return refuse(ResponseCode::NotImp, answer);
@@ -111,19 +117,24 @@ pub(crate) fn lookup(view: &View, caller: IpAddr, name: &Name, kind: RecordType)
 /// The message, without its records where it would be longer than `longest`: the asker comes again by TCP (RFC 2181
 /// s. 9).
 fn written(answer: &Message, longest: u16) -> Option<Vec<u8>> {
-    let whole = answer.to_vec().ok().filter(|bytes| bytes.len() <= usize::from(longest));
-    whole.or_else(|| {
-        let mut cut = answer.clone();
-        cut.answers.clear();
-        cut.authorities.clear();
-        // What is too long for a connection has no way at all.
-        if longest == u16::MAX {
-            cut.metadata.response_code = ResponseCode::ServFail;
-        } else {
-            cut.metadata.truncation = true;
-        }
-        cut.to_vec().ok()
-    })
+    let mut whole = Vec::new();
+    let mut encoder = BinEncoder::new(&mut whole);
+    encoder.set_max_size(longest);
+    // Of what is longer the encoder makes a part, and says so.
+    if answer.emit(&mut encoder).is_ok() && whole.get(2).is_some_and(|flags| flags & TRUNCATED == 0)
+    {
+        return Some(whole);
+    }
+    let mut cut = answer.clone();
+    cut.answers.clear();
+    cut.authorities.clear();
+    // What is too long for a connection has no way at all.
+    if longest == u16::MAX {
+        cut.metadata.response_code = ResponseCode::ServFail;
+    } else {
+        cut.metadata.truncation = true;
+    }
+    cut.to_vec().ok()
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ const TTL: u32 = 60;
 /// How long the absence of a name may be kept, in seconds.
 const NEGATIVE_TTL: u32 = 60;
 
-/// The zones of a VPC's resolver, no two of one domain. Private hosted zones stand in the place of others.
-pub(super) fn zones(topology: &Topology, vpc: VpcIndex) -> Vec<Zone> {
+/// The zones of a VPC's resolver: its own, and those of the internet; no two of a kind are of one domain.
+pub(super) fn zones(topology: &Topology, vpc: VpcIndex) -> [Vec<Zone>; 2] {
     let mut zones = Zones::default();
     let asks_zones = topology[vpc].dns_support && topology[vpc].dns_hostnames;
     for domain in [".", "in-addr.arpa.", "ip6.arpa.", "localhost.", "ipv4only.arpa."] {
@@ -33,7 +33,8 @@ pub(super) fn zones(topology: &Topology, vpc: VpcIndex) -> Vec<Zone> {
         let address = Ipv4Addr::new(192, 0, 0, host);
         zones.address(&name("ipv4only.arpa."), address.into(), None);
     }
-    zones.own(&name(&public_domain(&topology.region)));
+    let public = name(&public_domain(&topology.region));
+    zones.own(&public);
     if asks_zones {
         zones.own(&name(&private_domain(&topology.region)));
     }
@@ -47,10 +48,14 @@ pub(super) fn zones(topology: &Topology, vpc: VpcIndex) -> Vec<Zone> {
         }
     }
     for host in &topology.internet_hosts {
+        // `check` warns of what is no name.
         let Ok(own) = Name::from_ascii(&host.name) else { continue };
         let own = whole(own);
         let labels = usize::from(own.num_labels());
-        let domain = own.trim_to(labels.min(REGISTERED));
+        let domain = match public.zone_of(&own) {
+            true => public.clone(),
+            false => own.trim_to(labels.min(REGISTERED)),
+        };
         zones.own(&domain);
         for &address in &host.addresses {
             zones.address(&own, address, Some(&domain));
@@ -61,7 +66,11 @@ pub(super) fn zones(topology: &Topology, vpc: VpcIndex) -> Vec<Zone> {
         let known = topology.private_hosted_zones.iter().filter(|it| it.vpcs.contains(&vpc));
         known.for_each(|zone| zones.host(zone));
     }
-    zones.0.into_values().collect()
+    let amazon = [public_domain(&topology.region), private_domain(&topology.region)];
+    let amazon = amazon.map(|domain| name(&domain));
+    let is_own = |zone: &Zone| zone.is_hosted() || amazon.contains(zone.apex());
+    let (own, internet) = zones.0.into_values().partition(is_own);
+    [own, internet]
 }
 
 /// How many labels a name has that somebody registers.
@@ -97,7 +106,7 @@ impl Zones {
         let [first, ..] = SERVERS;
         let person = name("awsdns-hostmaster.amazon.com.");
         let soa = SOA::new(name(first), person, 1, 7200, 900, 1_209_600, 86_400);
-        let mut zone = Zone::new(hosted.domain.clone(), soa, 900);
+        let mut zone = Zone::new(hosted.domain.clone(), soa, 900).hosted();
         let servers = SERVERS.map(|server| RData::NS(NS(name(server)))).into();
         zone.insert(&hosted.domain, Set { kind: RecordType::NS, ttl: 172_800, data: servers });
         for records in &hosted.records {

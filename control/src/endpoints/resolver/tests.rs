@@ -136,6 +136,10 @@ fn what_is_no_question_is_refused_in_the_right_words() {
     let mut two = query("partner.example.", RecordType::A);
     two.add_query(two.queries[0].clone());
     assert_eq!(code(&two), ResponseCode::FormErr);
+    two.queries = vec![two.queries[0].clone(); 300];
+    let bytes = two.to_vec().unwrap();
+    let told = answer(&bytes, Transport::Udp, CALLER, &view()).unwrap();
+    assert!(told.len() <= HEADER, "{} bytes for whoever is said to have asked", told.len());
     let mut none = query("partner.example.", RecordType::A);
     none.queries.clear();
     assert_eq!(code(&none), ResponseCode::FormErr);

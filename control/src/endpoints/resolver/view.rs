@@ -1,5 +1,6 @@
-//! What does one VPC's resolver say of a name? The zone with the longest fitting domain answers (Route 53 "Working with
-//! private hosted zones"), and CNAMEs are followed, also into other zones.
+//! What does one VPC's resolver say of a name? Of the VPC's own zones the one with the longest fitting domain answers, and
+//! only where none fits one of the internet (Route 53 "Working with private hosted zones"). CNAMEs are followed, also
+//! into other zones.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -17,8 +18,10 @@ const MOST_ALIASES: usize = 11;
 /// All that the resolver of one VPC knows.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// By their domains in lower case; one is that of the root.
-    zones: HashMap<Name, Zone>,
+    /// Private hosted zones and those of Amazon's names, by their domains in lower case.
+    own: HashMap<Name, Zone>,
+    /// Those of the internet; one is that of the root.
+    internet: HashMap<Name, Zone>,
     /// Whom it answers by DNS64.
     dns64: HashSet<IpAddr>,
 }
@@ -43,9 +46,10 @@ impl View {
             subnet.vpc == vpc && subnet.dns64
         });
         let dns64 = here.flat_map(|it| it.addresses()).collect();
-        let zones = population::zones(topology, vpc);
-        let zones = zones.into_iter().map(|zone| (zone.apex().to_lowercase(), zone)).collect();
-        Self { zones, dns64 }
+        let [own, internet] = population::zones(topology, vpc).map(|zones| {
+            zones.into_iter().map(|zone| (zone.apex().to_lowercase(), zone)).collect()
+        });
+        Self { own, internet, dns64 }
     }
 
     /// Whether it answers `client` by DNS64.
@@ -79,18 +83,10 @@ impl View {
         Resolution::failed()
     }
 
-    /// The zone with the longest domain that `name` is of.
+    /// The zone that speaks for `name`.
     fn zone_of(&self, name: &Name) -> &Zone {
-        let mut domain = name.to_lowercase();
-        loop {
-            match self.zones.get(&domain) {
-                Some(zone) => return zone,
-                None => {
-                    assert!(!domain.is_root(), "every view has the root");
-                    domain = domain.base_name();
-                }
-            }
-        }
+        let found = longest(&self.own, name).or_else(|| longest(&self.internet, name));
+        found.expect("every view has the root")
     }
 }
 
@@ -103,6 +99,18 @@ impl Resolution {
     /// No answer is possible.
     pub(super) const fn failed() -> Self {
         Self { code: ResponseCode::ServFail, answers: Vec::new(), negative: None }
+    }
+}
+
+/// The zone with the longest domain that `name` is of.
+fn longest<'z>(zones: &'z HashMap<Name, Zone>, name: &Name) -> Option<&'z Zone> {
+    let mut domain = name.to_lowercase();
+    loop {
+        match zones.get(&domain) {
+            Some(zone) => return Some(zone),
+            None if domain.is_root() => return None,
+            None => domain = domain.base_name(),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ vpcs:
     enable_dns_hostnames: true
   other: {cidr_block: 10.1.0.0/16, enable_dns_hostnames: true}
   plain: {cidr_block: 10.2.0.0/16}
+  plainer: {cidr_block: 10.3.0.0/16, enable_dns_hostnames: true}
 internet_gateways: {igw: {vpc: main}, igw-other: {vpc: other}, igw-plain: {vpc: plain}}
 subnets:
   public: {vpc: main, cidr_block: 10.0.0.0/24}
@@ -37,16 +38,20 @@ private_hosted_zones:
       - {name: loop, type: CNAME, records: [pool.corp.internal]}
       - {name: pool, type: CNAME, records: [loop.corp.internal]}
       - {name: '*.dev', type: A, records: [10.0.1.30]}
-      - {name: x.y.dev, type: TXT, records: ['\"a b\" c']}
+      - {name: x.y.dev, type: TXT, records: ['\"a b\" \"c\"']}
+      - {name: 'deep.*', type: A, records: [10.0.1.31]}
+      - {name: kept, type: A, records: [10.0.1.32], ttl: 3600}
       - {type: MX, records: [10 mail.corp.internal]}
       - {name: _ldap._tcp, type: SRV, records: [0 5 389 db.corp.internal]}
   deeper: {name: eu.corp.internal, vpcs: [main], records: [{name: db, type: AAAA, records: ['2600:1f18:1234:5601::20']}]}
+  example: {vpcs: [plainer], records: [{name: partner, type: A, records: [10.3.0.9]}]}
   partner: {name: partner.example, vpcs: [other], records: [{name: api, type: A, records: [10.1.0.7]}]}
 internet:
   hosts:
     partner.example: {addresses: [203.0.113.90, '2001:db8:90::90']}
     api.partner.example: {addresses: [203.0.113.91, 203.0.113.92]}
     six.example: {addresses: ['2001:db8:6::6']}
+    ec2-203-0-113-99.compute-1.amazonaws.com: {addresses: [203.0.113.99]}
 ";
 
 const WEB: &str = "10.0.0.5";
@@ -154,6 +159,8 @@ fn a_public_name_leads_to_the_private_address_inside_and_to_the_public_one_outsi
     for vpc in ["other", "plain"] {
         says(&view(vpc), WEB, name, a, &format!("{name} 60 A 198.51.100.20"));
     }
+    let host = "ec2-203-0-113-99.compute-1.amazonaws.com.";
+    says(&view("main"), WEB, host, a, &format!("{host} 60 A 203.0.113.99"));
     let nat = "ec2-198-51-100-10.compute-1.amazonaws.com.";
     says(&view("main"), WEB, nat, a, &format!("{nat} 60 A 10.0.0.220"));
     says(
@@ -223,7 +230,6 @@ fn private_hosted_zones_answer_in_their_vpcs_and_the_longest_one_does() {
         "_ldap._tcp.corp.internal. 300 SRV 0 5 389 db.corp.internal.",
     );
     says(&main, WEB, "db.corp.internal.", RecordType::AAAA, "No Error corp.internal. 900");
-    says(&main, WEB, "x.corp.internal.", a, "Non-Existent Domain corp.internal. 900");
     // The zone of eu.corp.internal speaks for all below it.
     says(&main, WEB, "db.eu.corp.internal.", a, "No Error eu.corp.internal. 900");
     says(&main, WEB, "cache.eu.corp.internal.", a, "Non-Existent Domain eu.corp.internal. 900");
@@ -232,6 +238,10 @@ fn private_hosted_zones_answer_in_their_vpcs_and_the_longest_one_does() {
     let other = view("other");
     says(&other, WEB, "api.partner.example.", a, "api.partner.example. 300 A 10.1.0.7");
     says(&other, WEB, "partner.example.", a, "No Error partner.example. 900");
+    // However short its domain is.
+    let plainer = view("plainer");
+    says(&plainer, WEB, "partner.example.", a, "partner.example. 300 A 10.3.0.9");
+    says(&plainer, WEB, "six.example.", RecordType::AAAA, "Non-Existent Domain example. 900");
 }
 
 #[test]
@@ -244,6 +254,9 @@ fn a_wildcard_stands_for_what_is_not_there_and_for_nothing_that_is() {
     says(&main, WEB, "y.dev.corp.internal.", a, "No Error corp.internal. 900");
     says(&main, WEB, "z.y.dev.corp.internal.", a, "Non-Existent Domain corp.internal. 900");
     says(&main, WEB, "dev.corp.internal.", a, "No Error corp.internal. 900");
+    // The node `*` is there because something is below it, and stands for names without anything.
+    says(&main, WEB, "new.corp.internal.", a, "No Error corp.internal. 900");
+    says(&main, WEB, "deep.*.corp.internal.", a, "deep.*.corp.internal. 300 A 10.0.1.31");
 }
 
 #[test]
@@ -269,6 +282,13 @@ fn who_is_in_a_subnet_with_dns64_hears_of_addresses_that_nat64_leads_to() {
              db.corp.internal. 30 AAAA 64:ff9b::a00:115",
         );
         // Not longer than there is surely no real one.
+        says(
+            &main,
+            client,
+            "kept.corp.internal.",
+            aaaa,
+            "kept.corp.internal. 900 AAAA 64:ff9b::a00:120",
+        );
         says(
             &main,
             client,

@@ -11,6 +11,8 @@ pub(super) struct Zone {
     apex: Name,
     soa: SOA,
     soa_ttl: u32,
+    /// Whether it is a private hosted zone.
+    hosted: bool,
     /// Names in lower case. One without a set stands between the apex and names that have some.
     nodes: HashMap<Name, Vec<Set>>,
 }
@@ -41,10 +43,19 @@ impl Zone {
     /// A zone without names but its own.
     pub(super) fn new(apex: Name, soa: SOA, soa_ttl: u32) -> Self {
         let nodes = HashMap::from([(apex.to_lowercase(), Vec::new())]);
-        let mut zone = Self { apex: apex.clone(), soa: soa.clone(), soa_ttl, nodes };
+        let mut zone = Self { apex: apex.clone(), soa: soa.clone(), soa_ttl, hosted: false, nodes };
         let data = vec![RData::SOA(soa)];
         zone.insert(&apex, Set { kind: RecordType::SOA, ttl: soa_ttl, data });
         zone
+    }
+
+    /// The same as a private hosted zone.
+    pub(super) fn hosted(self) -> Self {
+        Self { hosted: true, ..self }
+    }
+
+    pub(super) const fn is_hosted(&self) -> bool {
+        self.hosted
     }
 
     pub(super) fn apex(&self) -> &Name {
@@ -56,7 +67,7 @@ impl Zone {
         debug_assert!(self.apex.zone_of(name), "{name} is not of {}", self.apex);
         let name = name.to_lowercase();
         let mut above = name.base_name();
-        while above.num_labels() > self.apex.num_labels() {
+        while !above.is_root() && above != self.apex {
             self.nodes.entry(above.clone()).or_default();
             above = above.base_name();
         }

@@ -60,7 +60,8 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
             }
             Err(Refusal::Local(link)) => {
                 (packet.meter, packet.found) = (MeterId::NONE, FlowRef::NONE);
-                emit::leave_by(packet, link, None, shard);
+                let wire = packet.wire();
+                emit::leave_by(packet, link, None, &wire, shard);
             }
             Err(Refusal::Elsewhere(owner)) => packet.verdict = Verdict::HandOver(owner),
             Err(Refusal::Denied(Denial { reason, component, answer, meter })) => {
@@ -85,6 +86,8 @@ pub struct Headers {
     pub error: Option<(Addr, Addr)>,
     /// Whether it is a fragment; its ports are those of its datagram.
     pub fragment: bool,
+    /// As how many packets it counts: a super-packet as its segments.
+    pub packets: u32,
 }
 
 impl Headers {
@@ -97,6 +100,7 @@ impl Headers {
             tcp_flags: packet.tcp_flags,
             error: headers::ends(bytes).filter(|_| packet.kind == Kind::Error),
             fragment: packet.kind.is_fragment(),
+            packets: u32::try_from(packet.wire().packets).unwrap_or(u32::MAX),
         }
     }
 }

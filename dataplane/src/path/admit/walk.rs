@@ -130,6 +130,7 @@ pub(super) struct Walk<'a, R> {
     pub(super) related: bool,
     /// Whether this is a part of a datagram.
     pub(super) fragment: bool,
+    pub(super) packets: u32,
     pub(super) mtu: u16,
     /// What the packet was longer by as it came than it is here, in bytes.
     pub(super) growth: i16,
@@ -182,6 +183,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             tcp_flags: headers.tcp_flags,
             related: headers.error.is_some(),
             fragment: headers.fragment,
+            packets: headers.packets,
             mtu: VPC_MTU,
             growth: 0,
             translators: arrayvec::ArrayVec::new(),

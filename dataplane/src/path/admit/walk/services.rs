@@ -18,21 +18,20 @@ impl<R: Recorder> Walk<'_, R> {
         (service, vpc): (LinkService, VpcId),
     ) -> Judged<LinkId> {
         let eni = self.tables.eni(id);
-        let at = (Component::Eni(id), HopStage::SourceDestCheck, None);
-        // What it would send for others could not be answered.
+        let at = (Component::Service(service, vpc), HopStage::Deliver, None);
+        // What an interface sends for others could not be answered.
         if !eni.addresses.contains(&self.src.0) {
             return self.deny(at, Reason::SourceDestCheck);
         }
-        let at = (Component::Service(service, vpc), HopStage::Deliver, None);
         if !self.related && !matches!(self.protocol, protocol::TCP | protocol::UDP) {
             return self.deny(at, Reason::ProtocolRestricted);
         }
         if let Some(limit) = self.tables.choices.link_local_packets
-            && !self.allowances.take(id, limit)
+            && !self.allowances.take(id, self.packets, limit)
         {
             return self.deny(at, Reason::LinkLocalAllowanceExceeded);
         }
-        let Some(link) = self.tables.vpc(vpc).services[service as usize] else {
+        let Some(&Some(link)) = self.tables.vpc(vpc).services.get(service as usize) else {
             return self.deny(at, Reason::NoPath);
         };
         self.is_local = true;
