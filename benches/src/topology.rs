@@ -17,7 +17,11 @@ use dataplane::packet::{
     RouteTableId, SubnetId, VpcId,
 };
 use dataplane::shared::PortRange;
-use dataplane::tables::{AclRule, AddrMap, Classifier, Eni, GroupRule, GroupRules, Holder, Host, InternetGateway, NatAddress, NatGateway, NetworkAcl, Peer, Place, Public, Role, RouteTable, Selector, Subnet, Tables, Target, Terms, Vpc};
+use dataplane::tables::{
+    AclRule, AddrMap, Classifier, Eni, GroupRule, GroupRules, Holder, Host, InternetGateway,
+    NatAddress, NatGateway, NetworkAcl, Peer, Place, Public, Role, RouteTable, Selector, Subnet,
+    Tables, Target, Terms, Vpc,
+};
 use dataplane::wire::protocol;
 use dataplane::wire::rfc6052::Prefix;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};

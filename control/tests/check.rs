@@ -283,7 +283,10 @@ network_interfaces:
 profile: {{{profile}}}
 "
         ));
-        compile::compile(&topology, Passing::default(), &mut Names::default(), FIRST_EPOCH).unwrap().tables.timers
+        compile::compile(&topology, Passing::default(), &mut Names::default(), FIRST_EPOCH)
+            .unwrap()
+            .tables
+            .timers
     };
     for (profile, tcp) in [("", 432_000), ("platform: nitro", 432_000), ("platform: nitro-v6", 350)]
     {

@@ -12,7 +12,8 @@ fn checked(text: &str) -> Checked {
 }
 
 fn tables(topology: &Checked) -> Tables {
-    let compiled = compile::compile(topology, Passing::default(), &mut Names::default(), FIRST_EPOCH);
+    let compiled =
+        compile::compile(topology, Passing::default(), &mut Names::default(), FIRST_EPOCH);
     compiled.expect("few things are named").tables
 }
 

@@ -52,7 +52,8 @@ impl World {
         let topology = checked(&text("stateful.yaml", replaced));
         let mut names = Names::default();
         let Compiled { tables, ids } =
-            compile::compile(&topology, Passing::default(), &mut names, FIRST_EPOCH).expect("a few ids");
+            compile::compile(&topology, Passing::default(), &mut names, FIRST_EPOCH)
+                .expect("a few ids");
         let (six, four) = (ids.eni_links[0], ids.host_links[0]);
         let shard = Shard::new(WorkerId(0), Arc::new(Shared::default()), 64, 1);
         Self { tables, shard, six, four }

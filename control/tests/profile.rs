@@ -71,7 +71,8 @@ fn each_key_sets_what_it_names() {
         let topology = checked(&format!("{name}: {value}"));
         assert_eq!(topology.profile, expected, "{name}");
 
-        let compiled = compile::compile(&topology, Passing::default(), &mut Names::default(), FIRST_EPOCH);
+        let compiled =
+            compile::compile(&topology, Passing::default(), &mut Names::default(), FIRST_EPOCH);
         let tables = compiled.unwrap().tables;
         let enis = tables.timers.enis.clone();
         assert_eq!(tables.timers, Timers { enis, ..expected.timers }, "{name}");

@@ -22,8 +22,10 @@ pub fn judge(input: &[u8]) {
             assert_eq!(warnings.render(false).is_empty(), warnings.is_empty());
             assert!(topology.summary().iter().all(|line| !line.is_empty()));
             let mut names = Names::default();
-            let first = compile(&topology, Passing::default(), &mut names, FIRST_EPOCH).map(|it| it.ids);
-            let again = compile(&topology, Passing::default(), &mut names, FIRST_EPOCH + 1).map(|it| it.ids);
+            let first =
+                compile(&topology, Passing::default(), &mut names, FIRST_EPOCH).map(|it| it.ids);
+            let again = compile(&topology, Passing::default(), &mut names, FIRST_EPOCH + 1)
+                .map(|it| it.ids);
             assert_eq!(format!("{first:?}"), format!("{again:?}"), "a name keeps its ids");
             if first.is_ok() {
                 ask(&topology);

@@ -6,8 +6,11 @@ impl Topology {
     /// A line for each VPC and one for the internet: names, blocks, and how many there are of what.
     #[must_use]
     pub fn summary(&self) -> Vec<String> {
-        let mut lines: Vec<_> =
-            (0..self.vpcs.len()).map(VpcIndex).filter(|&it| self[it].name != PROVIDER).map(|it| self.vpc_line(it)).collect();
+        let mut lines: Vec<_> = (0..self.vpcs.len())
+            .map(VpcIndex)
+            .filter(|&it| self[it].name != PROVIDER)
+            .map(|it| self.vpc_line(it))
+            .collect();
         for workload in &self.workloads {
             lines.push(workload.line());
         }
@@ -38,8 +41,15 @@ impl Topology {
             (self.security_groups.iter().filter(|it| here(it.vpc)).count(), "security group"),
             (self.network_acls.iter().filter(|it| here(it.vpc)).count(), "network ACL"),
             (
-                self.network_interfaces.iter().filter(|it| here(self[it.subnet].vpc)).count(),
+                self.network_interfaces
+                    .iter()
+                    .filter(|it| it.is_seat() && here(self[it.subnet].vpc))
+                    .count(),
                 "network interface",
+            ),
+            (
+                self.hyperplanes.iter().filter(|it| here(self[it.subnet].vpc)).count(),
+                "Hyperplane ENI",
             ),
         ];
         let counts = counts.into_iter().filter(|&(count, _)| count > 0);

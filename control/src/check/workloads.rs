@@ -11,9 +11,7 @@ use std::net::Ipv4Addr;
 
 use indexmap::IndexMap;
 
-use crate::check::{
-    Check, HyperplaneIndex, NetworkInterfaceIndex, SubnetIndex, Topology,
-};
+use crate::check::{Check, HyperplaneIndex, NetworkInterfaceIndex, SubnetIndex, Topology};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At, EgressWord, shortened};
 
@@ -166,7 +164,11 @@ impl<'m> Check<'m, '_> {
                     Some(self.hyperplane(kind, way, subnet, &mut planned, &mut implied))
                 });
                 let instance = format!("{name}/{number}");
-                implied.network_interfaces.add(instance.clone(), place, interface(INSTANCES, place));
+                implied.network_interfaces.add(
+                    instance.clone(),
+                    place,
+                    interface(INSTANCES, place),
+                );
                 instances.push((instance, hyperplane));
             }
             planned.workloads.push((name.clone(), kind, instances));
@@ -221,15 +223,18 @@ impl<'m> Check<'m, '_> {
         let place = service.egress_type.map_or(service.place, |it| it.place);
         match &service.vpc_connector {
             None if by_vpc => {
-                let message = format!("App Runner service `{name}` sends into a VPC without connector");
+                let message =
+                    format!("App Runner service `{name}` sends into a VPC without connector");
                 let help = "name one of `app_runner_vpc_connectors` as its `vpc_connector`";
                 self.faults.push(Fault::error(place, message).help(help));
                 None
             }
             Some(connector) if !by_vpc => {
-                let message = format!("App Runner service `{name}` has a connector that it does not use");
+                let message =
+                    format!("App Runner service `{name}` has a connector that it does not use");
                 let fault = Fault::error(connector.place, message);
-                self.faults.push(fault.help("write `egress_type: VPC`, or leave the connector out"));
+                self.faults
+                    .push(fault.help("write `egress_type: VPC`, or leave the connector out"));
                 None
             }
             None => None,
@@ -237,7 +242,11 @@ impl<'m> Check<'m, '_> {
                 let connectors = &self.model.app_runner_vpc_connectors;
                 let at = self.find("VPC connector", connectors, connector)?;
                 let (_, connector) = connectors.get_index(at)?;
-                self.way(connector.place, connector.subnets.as_ref()?, connector.security_groups.as_ref())
+                self.way(
+                    connector.place,
+                    connector.subnets.as_ref()?,
+                    connector.security_groups.as_ref(),
+                )
             }
         }
     }
@@ -245,9 +254,8 @@ impl<'m> Check<'m, '_> {
     /// Each connector's own subnets, whether a service uses it or not.
     fn connectors(&mut self) {
         let profile = self.model.profile.as_ref();
-        let refuses = profile
-            .and_then(|it| it.app_runner_refuses_public_subnets)
-            .is_some_and(|it| it.value);
+        let refuses =
+            profile.and_then(|it| it.app_runner_refuses_public_subnets).is_some_and(|it| it.value);
         let unsupported: Vec<&str> = profile
             .and_then(|it| it.app_runner_unsupported_zones.as_ref())
             .map_or_else(Vec::new, |zones| zones.iter().map(|it| it.value.as_str()).collect());
@@ -290,9 +298,9 @@ impl<'m> Check<'m, '_> {
         let routes = table.and_then(|it| it.routes.as_ref());
         routes.is_some_and(|routes| {
             let targets = routes.iter().filter_map(|route| route.target.as_ref());
-            targets.map(|it| it.trim_start_matches("internet_gateway/")).any(|target| {
-                self.model.internet_gateways.contains_key(target)
-            })
+            targets
+                .map(|it| it.trim_start_matches("internet_gateway/"))
+                .any(|target| self.model.internet_gateways.contains_key(target))
         })
     }
 
@@ -347,7 +355,8 @@ impl<'m> Check<'m, '_> {
     /// Workloads share a name space with interfaces and internet hosts.
     fn free_name(&mut self, name: &str, place: Place, kind: WorkloadKind) {
         let model = self.model;
-        let interface = model.network_interfaces.get(name).map(|it| ("a network interface", it.place));
+        let interface =
+            model.network_interfaces.get(name).map(|it| ("a network interface", it.place));
         let host = model.internet.as_ref().and_then(|it| it.hosts.get(name));
         let host = host.map(|it| ("an internet host", it.place));
         let function = model.lambda_functions.get(name).filter(|_| kind == WorkloadKind::AppRunner);
@@ -395,7 +404,8 @@ fn provider(model: &mut model::Topology, place: Place) {
         route_table: name(table),
         ..Default::default()
     };
-    let vpc = model::Vpc { place, cidr_block: at(place, block(PROVIDER_BLOCK)), ..Default::default() };
+    let vpc =
+        model::Vpc { place, cidr_block: at(place, block(PROVIDER_BLOCK)), ..Default::default() };
     model.vpcs.add(PROVIDER.to_owned(), place, vpc);
     let gateway = model::InternetGateway { place, vpc: name(PROVIDER), ..Default::default() };
     model.internet_gateways.add(PROVIDER.to_owned(), place, gateway);

@@ -36,15 +36,14 @@ impl Exec {
         let paths = self.instance.paths();
         let status: Status =
             self.instance.client().get("/v1/status").map_err(|e| failed(e.into()))?;
-        if !status.namespaces.contains(&self.member) {
-            return Err(Failure::with_status(125, &not_a_member(&self.member, &status.namespaces)));
-        }
+        let member = member(&self.member, &status.namespaces)
+            .map_err(|error| Failure::with_status(125, &error))?;
         if let Some(pid) = paths.process() {
             rootless::join(pid).map_err(|e| failed(e.into()))?;
         }
         let namespace =
-            Namespace::open(&paths.namespace_path(&self.member)).map_err(|e| failed(e.into()))?;
-        let resolv_conf = paths.resolv_conf(&self.member);
+            Namespace::open(&paths.namespace_path(member)).map_err(|e| failed(e.into()))?;
+        let resolv_conf = paths.resolv_conf(member);
         let place = process::Place { namespace: &namespace, resolv_conf: &resolv_conf };
         let command = if self.command.is_empty() { vec![shell()] } else { self.command };
         let error = process::exec(place, &command);
@@ -52,10 +51,17 @@ impl Exec {
     }
 }
 
+/// Who of `members`, which have namespaces, is meant by `name`: a workload's own stands for its first instance.
+///
+/// # Errors
+///
 /// The sentence for a name that has no namespace.
-#[must_use]
-pub fn not_a_member(member: &str, members: &[String]) -> String {
-    format!("`{member}` has no network namespace; these have: {}", members.join(", "))
+pub fn member<'m>(name: &str, members: &'m [String]) -> Result<&'m str, String> {
+    let first = format!("{name}/0");
+    let found = members.iter().find(|it| *it == name || **it == first);
+    found.map(String::as_str).ok_or_else(|| {
+        format!("`{name}` has no network namespace; these have: {}", members.join(", "))
+    })
 }
 
 fn shell() -> OsString {

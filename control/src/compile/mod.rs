@@ -13,8 +13,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use dataplane::packet::{Addr, GroupId, LinkService};
 use dataplane::shared::PortRange;
 use dataplane::tables::{
-    AddrMap, Column, Eni, Gateway, Holder, Host, Hyperplane, InternetGateway, NatAddress, NatGateway,
-    NetworkAcl, Place, Public, Role, RouteTable, Subnet, Tables, Target, Timers, Vpc,
+    AddrMap, Column, Eni, Gateway, Holder, Host, Hyperplane, InternetGateway, NatAddress,
+    NatGateway, NetworkAcl, Place, Public, Role, RouteTable, Subnet, Tables, Target, Timers, Vpc,
 };
 use dataplane::time::Tick;
 

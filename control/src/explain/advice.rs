@@ -152,6 +152,10 @@ pub(super) fn advice(
                 .to_owned()
         }
         Reason::Multicast => "send to a unicast address: a VPC delivers no other".to_owned(),
+        Reason::NatUnsolicited if kind == "hyperplane-eni" => {
+            "let the workload begin: nobody gets in by a Hyperplane ENI, whatever its groups say"
+                .to_owned()
+        }
         Reason::NatUnsolicited => {
             "a NAT gateway answers nobody, and lets nothing in but answers: let the inside \
             begin, or give the receiver a `public_ip` and send to that"

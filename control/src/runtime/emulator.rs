@@ -126,7 +126,8 @@ impl Emulator {
         let Sound { topology, source, .. } = sound;
         raise_descriptor_limit();
         let mut names = Names::default();
-        let Compiled { tables, ids } = compile::compile(&topology, Passing::default(), &mut names, FIRST_EPOCH)?;
+        let Compiled { tables, ids } =
+            compile::compile(&topology, Passing::default(), &mut names, FIRST_EPOCH)?;
         let published = Published::new(tables);
         let shared = Arc::new(Shared::for_workers(options.workers));
         let (clock, began) = (Arc::new(Clock::start()), SystemTime::now());

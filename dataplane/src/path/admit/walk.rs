@@ -347,11 +347,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
     fn arrive(&mut self, holder: Holder) -> Judged<LinkId> {
         match holder {
             Holder::Eni(id) => {
-                self.groups(id, HopStage::SecurityGroupIngress)?;
                 let eni = self.tables.eni(id);
                 if let Role::Hyperplane(_) = eni.role {
                     return self.enter_by_hyperplane(id);
                 }
+                self.groups(id, HopStage::SecurityGroupIngress)?;
                 self.pass((Component::Eni(id), HopStage::Deliver, None), HopVerdict::Allow);
                 Ok(eni.link)
             }

@@ -55,6 +55,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             let unmatched = self.related.then_some(Reason::IcmpUnmatched);
             return self.deny(at, unmatched.unwrap_or(Reason::NatUnsolicited));
         };
+        self.groups(id, HopStage::SecurityGroupIngress)?;
         self.fit(NAT_GATEWAY_MTU);
         self.remember(Passed::Kept(place));
         self.dst = (addr, if self.related { 0 } else { port });
