@@ -86,7 +86,9 @@ pub enum WorkloadKind {
 }
 
 impl WorkloadKind {
-    const fn prefix(self) -> &'static str {
+    /// What names of its Hyperplane ENIs begin with.
+    #[must_use]
+    pub const fn prefix(self) -> &'static str {
         match self {
             Self::AppRunner => "app-runner",
             Self::Lambda => "lambda",

@@ -22,6 +22,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
+use crate::check::PROVIDER;
 use crate::observe;
 use crate::runtime::emulator::Emulator;
 
@@ -152,7 +153,8 @@ fn gateways(emulator: &Emulator, readings: &[(NatGatewayId, MeterReading)]) -> V
     });
     let period = Period::of(emulator.clock().elapsed());
     let each = |value: &dyn Fn(NatGatewayId, &GatewayMetrics) -> Value| -> Vec<(Labels, Value)> {
-        let gateways = names.nat_gateways().map(|(gateway, name, id)| {
+        let shown = names.nat_gateways().filter(|(_, name, _)| *name != PROVIDER);
+        let gateways = shown.map(|(gateway, name, id)| {
             let counted = counted.get(&gateway).copied().unwrap_or_default();
             let labels = [("nat_gateway_id", id.to_owned()), ("nat_gateway", name.to_owned())];
             (labels.to_vec(), value(gateway, &counted))

@@ -1,6 +1,7 @@
 //! What a running instance holds, as data for `--json` and for tables.
 
 pub mod metrics;
+mod workloads;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -14,9 +15,12 @@ use dataplane::time::Tick;
 use dataplane::worker::Gone;
 use serde::{Deserialize, Serialize};
 
+use crate::check::PROVIDER;
 use crate::compile::Names;
 use crate::explain::words;
 use crate::runtime::emulator::{self, Emulator, members};
+
+pub use workloads::{HyperplaneEniStatus, WorkloadStatus};
 
 /// A running instance in short.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +53,10 @@ pub struct Status {
     pub nat_gateways: Vec<NatGatewayStatus>,
     /// The network interfaces.
     pub network_interfaces: Vec<NetworkInterfaceStatus>,
+    /// The workloads outside the VPCs.
+    pub workloads: Vec<WorkloadStatus>,
+    /// The Hyperplane ENIs by which they send into VPCs.
+    pub hyperplane_enis: Vec<HyperplaneEniStatus>,
     /// The devices.
     pub devices: Vec<DeviceStatus>,
 }
@@ -147,6 +155,7 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
     let mut nat_gateways: Vec<NatGatewayStatus> = topology
         .nat_gateways
         .iter()
+        .filter(|gateway| gateway.name != PROVIDER)
         .map(|gateway| NatGatewayStatus {
             name: gateway.name.clone(),
             private_ips: gateway.addresses.iter().map(|it| it.private_ip.to_string()).collect(),
@@ -164,7 +173,7 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
             gateway.ports_busiest = gateway.ports_busiest.max(leased);
         }
     });
-    let interfaces = topology.network_interfaces.iter();
+    let interfaces = topology.network_interfaces.iter().filter(|it| it.is_seat());
     let mut network_interfaces: Vec<NetworkInterfaceStatus> = interfaces
         .map(|interface| NetworkInterfaceStatus { name: interface.name.clone(), tracked: 0 })
         .collect();
@@ -189,6 +198,8 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         packets_dropped: total.dropped(),
         nat_gateways,
         network_interfaces,
+        workloads: workloads::workloads(emulator, &topology),
+        hyperplane_enis: workloads::hyperplane_enis(emulator, &topology, &names),
         devices: emulator.devices().iter().map(device).collect(),
     })
 }

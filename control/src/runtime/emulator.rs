@@ -238,6 +238,15 @@ impl Emulator {
         self.state().names.clone()
     }
 
+    /// The names of the Hyperplane ENIs that are still being made.
+    #[must_use]
+    pub fn creating(&self) -> Vec<String> {
+        let now = self.clock.elapsed();
+        let state = self.state();
+        let left = state.creating.iter().filter(|it| it.until > now);
+        left.map(|it| it.hyperplane.clone()).collect()
+    }
+
     /// What workers share.
     #[must_use]
     pub fn shared(&self) -> &Shared {
