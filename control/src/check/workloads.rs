@@ -28,9 +28,9 @@ const PUBLIC: &str = "aws:public";
 /// Under which address workloads come to the internet by themselves.
 const PUBLIC_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 
-/// How many Hyperplane ENIs there may be beside the first: with as many, a million connections are more than a worker
-/// keeps flows.
-const FURTHER: usize = 15;
+/// How many Hyperplane ENIs there may be beside the first. Each has an address of its subnet ready, which nobody else
+/// gets.
+const FURTHER: usize = 3;
 
 /// A subnet smaller than this has no addresses to spare for further ENIs.
 const SPACIOUS: u8 = 26;
@@ -117,6 +117,8 @@ impl Workload {
 pub(super) struct Planned {
     /// The names of ENIs.
     hyperplanes: IndexMap<String, (WorkloadKind, Vec<String>)>,
+    /// Those that are not there until those before them are full: they come last, also to their addresses.
+    further: Vec<(String, model::NetworkInterface)>,
     workloads: Vec<(String, WorkloadKind, Vec<Instance>)>,
 }
 
@@ -175,6 +177,10 @@ impl<'m> Check<'m, '_> {
             }
             planned.workloads.push((name.clone(), kind, instances));
         }
+        for (eni, interface) in std::mem::take(&mut planned.further) {
+            let place = interface.place;
+            implied.network_interfaces.add(eni, place, interface);
+        }
         (Some(implied), planned)
     }
 
@@ -203,14 +209,14 @@ impl<'m> Check<'m, '_> {
             let first = std::iter::once(name.clone());
             let enis = first.chain((2..).map(|number| format!("{name}#{number}")));
             let enis: Vec<String> = enis.take(1 + further).collect();
-            for eni in &enis {
-                let interface = model::NetworkInterface {
-                    security_groups: way.groups.cloned(),
-                    subnet: Some(subnet.clone()),
-                    ..interface(&subnet.value, way.place)
-                };
-                implied.network_interfaces.add(eni.clone(), way.place, interface);
-            }
+            let interface = model::NetworkInterface {
+                security_groups: way.groups.cloned(),
+                subnet: Some(subnet.clone()),
+                ..interface(&subnet.value, way.place)
+            };
+            let behind = enis.iter().skip(1).map(|eni| (eni.clone(), interface.clone()));
+            planned.further.extend(behind);
+            implied.network_interfaces.add(name.clone(), way.place, interface);
             (kind, enis)
         });
         name
