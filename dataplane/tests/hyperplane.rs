@@ -10,11 +10,13 @@
 mod common;
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use common::datagram::{SYN, tcp};
 use common::net::Net;
 use common::topology::{BASTION, DB, HYPERPLANE_ENIS, INSTANCES, Topology, address};
-use dataplane::packet::LinkId;
+use dataplane::packet::{Component, LinkId, Reason};
+use dataplane::shared::{Presence, Reclaim};
 
 const CONNECTIONS: u16 = 65_000;
 const PORTS: u16 = 64_512;
@@ -49,6 +51,32 @@ fn the_65_001st_connection_goes_by_another_eni_whose_address_is_seen() {
     net.advance(600);
     assert_eq!(tracked(&net), [0, 0]);
     net.check();
+}
+
+#[test]
+fn what_is_idle_for_14_days_is_gone_and_made_anew_when_it_is_wanted() {
+    const DAY: u64 = 24 * 60 * 60;
+    let mut topology = Topology::open();
+    topology.hyperplane.reclaim = Some(Reclaim { after: 14 * 24 * 60 * 60, creation: 180 });
+    let mut net = Net::new(&topology);
+    let reclaim = topology.hyperplane.reclaim.unwrap();
+    let tell = |net: &Net, seconds| net.shared.uses.tell(Duration::from_secs(seconds));
+    let presence = |net: &Net| net.shared.uses.presence(HYPERPLANE_ENIS[0], false, reclaim);
+    connect(&mut net, DB, 0..1);
+    net.advance(600);
+    tell(&net, 14 * DAY - 1);
+    assert_eq!(presence(&net), Presence::There);
+    tell(&net, 14 * DAY);
+    assert_eq!(presence(&net), Presence::Gone);
+    let (_, link, own) = INSTANCES[0];
+    let syn = tcp((own, 9), (address(DB), 5432), SYN, b"");
+    let refused = net.send_datagram(link, &syn).dropped;
+    let at = Component::Eni(HYPERPLANE_ENIS[0]);
+    assert_eq!(refused, Some((Reason::HyperplanePending, at)));
+    assert_eq!(presence(&net), Presence::Pending);
+    tell(&net, 14 * DAY + 180);
+    connect(&mut net, DB, 2..3);
+    assert_eq!(presence(&net), Presence::There);
 }
 
 #[test]

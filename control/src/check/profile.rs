@@ -28,6 +28,8 @@ pub struct Profile {
     pub nat_connections: u32,
     /// Whether a VPC connector may not have public subnets.
     pub refuses_public_subnets: bool,
+    /// Whether Hyperplane ENIs of App Runner are taken away when nobody uses them.
+    pub app_runner_reclaims: bool,
     /// How long it takes to make a Hyperplane ENI.
     pub hyperplane_creation: Span,
     /// The translator that stands in the place of every NAT gateway.
@@ -44,6 +46,7 @@ impl Default for Profile {
             nat_ports: PortRange { first, last },
             nat_connections: limit,
             refuses_public_subnets: false,
+            app_runner_reclaims: false,
             hyperplane_creation: Span::seconds(180),
             nat64: None,
         }
@@ -161,6 +164,9 @@ keys! {
     app_runner_refuses_public_subnets sets refuses_public_subnets,
         "whether `check` refuses a VPC connector of subnets that lead to an internet gateway, rather than that packets are dropped there",
         "accounts differ: a service is not made, or has no internet";
+    apprunner_idle_reclaim sets app_runner_reclaims,
+        "whether Hyperplane ENIs of App Runner that nobody uses for 14 days are taken away, as those of Lambda are",
+        "undocumented for App Runner";
     hyperplane_eni_creation (120..=300) sets hyperplane_creation,
         "seconds until a Hyperplane ENI is there that `apply` adds",
         "\"Enabling VPC access for outgoing traffic\": 2 to 5 minutes";

@@ -9,9 +9,10 @@
 
 use std::net::Ipv4Addr;
 
+use dataplane::shared::Reclaim;
 use indexmap::IndexMap;
 
-use crate::check::{Check, HyperplaneIndex, NetworkInterfaceIndex, SubnetIndex, Topology};
+use crate::check::{Check, HyperplaneIndex, NetworkInterfaceIndex, Profile, SubnetIndex, Topology};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At, EgressWord, shortened};
 
@@ -34,6 +35,9 @@ const FURTHER: usize = 3;
 
 /// A subnet smaller than this has no addresses to spare for further ENIs.
 const SPACIOUS: u8 = 26;
+
+/// So many seconds without a connection, and Lambda's ENIs are gone: 14 days.
+const IDLE: u32 = 14 * 24 * 60 * 60;
 
 /// The most instances of a workload.
 const MOST_INSTANCES: u32 = 1000;
@@ -100,6 +104,17 @@ impl WorkloadKind {
             Self::AppRunner => "App Runner service",
             Self::Lambda => "Lambda function",
         }
+    }
+}
+
+impl Hyperplane {
+    /// When its ENIs are taken away, if ever (AWS "Giving Lambda functions access to resources in an Amazon VPC").
+    #[must_use]
+    pub fn reclaim(&self, profile: &Profile) -> Option<Reclaim> {
+        let goes = self.kind == WorkloadKind::Lambda || profile.app_runner_reclaims;
+        let creation =
+            u32::try_from(profile.hyperplane_creation.millis() / 1000).unwrap_or(u32::MAX);
+        goes.then_some(Reclaim { after: IDLE, creation })
     }
 }
 

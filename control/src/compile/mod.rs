@@ -168,6 +168,7 @@ impl Compiler<'_> {
             ports: PortRange::HYPERPLANE,
             connections: HYPERPLANE_CONNECTIONS,
             ready: ready.map(|it| Tick::at(it.until)),
+            reclaim: hyperplane.reclaim(&self.topology.profile),
         }
     }
 

@@ -181,6 +181,16 @@ impl Names {
         })
     }
 
+    /// What the data plane calls a Hyperplane ENI.
+    #[must_use]
+    pub fn hyperplane_eni(&self, name: &str) -> Option<EniId> {
+        self.enis
+            .0
+            .get_index_of(&format!("{SHARED}{name}"))
+            .and_then(|at| u16::try_from(at).ok())
+            .map(EniId)
+    }
+
     /// Who sits at a link.
     #[must_use]
     pub fn link(&self, link: LinkId) -> &str {

@@ -324,6 +324,8 @@ record! {
         optional app_runner_refuses_public_subnets: bool,
         /// Availability zones where App Runner has no VPC connectors; none by default.
         optional app_runner_unsupported_zones: Vec<At<String>>,
+        /// Whether Hyperplane ENIs of App Runner that nobody uses for 14 days are taken away, as Lambda's are; false by default.
+        optional apprunner_idle_reclaim: bool,
         /// How long it takes to make a Hyperplane ENI that `apply` adds, 120 to 300; 180 by default.
         optional hyperplane_eni_creation: u32,
         /// Makes every NAT gateway a plain translator of the RFCs, for conformance suites; AWS's NAT64 by default.

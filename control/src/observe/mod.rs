@@ -198,7 +198,7 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         packets_dropped: total.dropped(),
         nat_gateways,
         network_interfaces,
-        workloads: workloads::workloads(emulator, &topology),
+        workloads: workloads::workloads(emulator, &topology, &names),
         hyperplane_enis: workloads::hyperplane_enis(emulator, &topology, &names),
         devices: emulator.devices().iter().map(device).collect(),
     })

@@ -1,11 +1,9 @@
 //! What do workloads outside the VPCs do, and which Hyperplane ENIs have they made?
 
-use std::collections::HashMap;
-
-use dataplane::packet::Component;
+use dataplane::shared::Presence;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Topology, WorkloadKind};
+use crate::check::{Hyperplane, Topology, WorkloadKind};
 use crate::compile::Names;
 use crate::runtime::emulator::Emulator;
 
@@ -16,7 +14,8 @@ pub struct WorkloadStatus {
     pub name: String,
     /// `app-runner` or `lambda`.
     pub kind: String,
-    /// `RUNNING`, or `OPERATION_IN_PROGRESS` while one of its Hyperplane ENIs is being made.
+    /// Of App Runner `RUNNING`, or `OPERATION_IN_PROGRESS` while one of its Hyperplane ENIs is being made; of Lambda `Active`,
+    /// `Pending`, or `Inactive` once its ENIs were taken away.
     pub state: String,
     /// How many instances it has.
     pub instances: usize,
@@ -44,18 +43,29 @@ pub struct HyperplaneEniStatus {
 }
 
 /// All workloads.
-pub(super) fn workloads(emulator: &Emulator, topology: &Topology) -> Vec<WorkloadStatus> {
-    let pending = emulator.creating();
+pub(super) fn workloads(
+    emulator: &Emulator,
+    topology: &Topology,
+    names: &Names,
+) -> Vec<WorkloadStatus> {
     let each = topology.workloads.iter().map(|workload| {
-        let names = workload.hyperplanes.iter().map(|&it| topology[it].name.clone());
-        let hyperplane_enis: Vec<String> = names.collect();
-        let waits = hyperplane_enis.iter().any(|it| pending.contains(it));
+        let hyperplanes = workload.hyperplanes.iter().map(|&it| &topology[it]);
+        let states = hyperplanes.clone().map(|it| presence(emulator, topology, names, it));
+        let states: Vec<Presence> = states.collect();
+        let has = |presence| states.contains(&presence);
+        let state = match workload.kind {
+            WorkloadKind::AppRunner if has(Presence::Pending) => "OPERATION_IN_PROGRESS",
+            WorkloadKind::AppRunner => "RUNNING",
+            WorkloadKind::Lambda if has(Presence::Pending) => "Pending",
+            WorkloadKind::Lambda if has(Presence::Gone) => "Inactive",
+            WorkloadKind::Lambda => "Active",
+        };
         WorkloadStatus {
             name: workload.name.clone(),
             kind: workload.kind.prefix().to_owned(),
-            state: if waits { "OPERATION_IN_PROGRESS" } else { "RUNNING" }.to_owned(),
+            state: state.to_owned(),
             instances: workload.instances.len(),
-            hyperplane_enis,
+            hyperplane_enis: hyperplanes.map(|it| it.name.clone()).collect(),
         }
     });
     each.collect()
@@ -67,31 +77,53 @@ pub(super) fn hyperplane_enis(
     topology: &Topology,
     names: &Names,
 ) -> Vec<HyperplaneEniStatus> {
-    let pending = emulator.creating();
-    let mut connections = HashMap::new();
-    emulator.shared().tracked.for_each(|eni, tracked| {
-        let (kind, name) = names.kind_and_name(Component::Eni(eni));
-        if kind == "hyperplane-eni" {
-            connections.insert(name.to_owned(), tracked);
+    let mut statuses = Vec::new();
+    for hyperplane in &topology.hyperplanes {
+        let state = match presence(emulator, topology, names, hyperplane) {
+            Presence::There => "in-use",
+            Presence::Pending => "pending",
+            Presence::Gone => continue,
+        };
+        for (place, &index) in hyperplane.enis.iter().enumerate() {
+            let eni = &topology[index];
+            let connections = connections(emulator, names, &eni.name);
+            if place > 0 && connections == 0 {
+                continue;
+            }
+            let managed = hyperplane.kind == WorkloadKind::AppRunner;
+            statuses.push(HyperplaneEniStatus {
+                name: eni.name.clone(),
+                id: eni.id.clone(),
+                subnet: topology[eni.subnet].name.clone(),
+                private_ip: eni.private_ip.map_or_else(String::new, |it| it.to_string()),
+                state: state.to_owned(),
+                connections,
+                tags: managed.then(|| "AWSAppRunnerManaged".to_owned()).into_iter().collect(),
+            });
         }
-    });
-    let each = topology.hyperplanes.iter().flat_map(|hyperplane| {
-        let is_pending = pending.contains(&hyperplane.name);
-        let enis = hyperplane.enis.iter().map(|&it| &topology[it]).enumerate();
-        enis.map(move |(place, eni)| (hyperplane, is_pending, place, eni))
-    });
-    let each = each.filter_map(|(hyperplane, is_pending, place, eni)| {
-        let connections = connections.get(&eni.name).copied().unwrap_or_default();
-        let managed = hyperplane.kind == WorkloadKind::AppRunner;
-        (place == 0 || connections > 0).then(|| HyperplaneEniStatus {
-            name: eni.name.clone(),
-            id: eni.id.clone(),
-            subnet: topology[eni.subnet].name.clone(),
-            private_ip: eni.private_ip.map_or_else(String::new, |it| it.to_string()),
-            state: if is_pending { "pending" } else { "in-use" }.to_owned(),
-            connections,
-            tags: managed.then(|| "AWSAppRunnerManaged".to_owned()).into_iter().collect(),
-        })
-    });
-    each.collect()
+    }
+    statuses
+}
+
+fn connections(emulator: &Emulator, names: &Names, eni: &str) -> u32 {
+    names.hyperplane_eni(eni).map_or(0, |eni| emulator.shared().tracked.count(eni))
+}
+
+/// Whether the first of some Hyperplane ENIs is there.
+fn presence(
+    emulator: &Emulator,
+    topology: &Topology,
+    names: &Names,
+    hyperplane: &Hyperplane,
+) -> Presence {
+    if emulator.creating().contains(&hyperplane.name) {
+        return Presence::Pending;
+    }
+    let used = hyperplane.enis.iter().map(|&it| connections(emulator, names, &topology[it].name));
+    let is_used = used.sum::<u32>() > 0;
+    let first = hyperplane.enis.first().and_then(|&it| names.hyperplane_eni(&topology[it].name));
+    match (hyperplane.reclaim(&topology.profile), first) {
+        (Some(reclaim), Some(first)) => emulator.shared().uses.presence(first, is_used, reclaim),
+        _ => Presence::There,
+    }
 }

@@ -23,7 +23,7 @@ use crate::packet::{
     AclId, Addr, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, HyperplaneId,
     InternetGatewayId, LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
-use crate::shared::PortRange;
+use crate::shared::{PortRange, Reclaim};
 use crate::time::{Span, Tick};
 use crate::wire::rfc6052::Prefix;
 
@@ -158,6 +158,8 @@ pub struct Hyperplane {
     pub connections: u32,
     /// Set while the first of them is being made: when it is there.
     pub ready: Option<Tick>,
+    /// When they are taken away, if ever.
+    pub reclaim: Option<Reclaim>,
 }
 
 /// A subnet.

@@ -193,6 +193,7 @@ impl Default for Topology {
                 ports: PortRange::HYPERPLANE,
                 connections: 65_000,
                 ready: None,
+                reclaim: None,
             },
             tracking: [ConnectionTracking::default(); 3],
         }

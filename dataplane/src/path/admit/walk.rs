@@ -20,7 +20,7 @@ use crate::packet::{
 };
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
-use crate::shared::{Allowances, Bindings, PortPools, Shared, Tracked};
+use crate::shared::{Allowances, Bindings, PortPools, Shared, Tracked, Uses};
 use crate::state::{Cold, Device, Facet, Holds, Hot, MeterId, Side, Translation, Visit, Way};
 use crate::tables::{
     End, Holder, INTERNET_MTU, PeerOf, Place, Public, Role, RouteTable, Tables, Target, Timers,
@@ -116,6 +116,7 @@ pub(super) struct Walk<'a, R> {
     pub(super) bindings: &'a Bindings,
     tracked: &'a Tracked,
     allowances: &'a Allowances,
+    uses: &'a Uses,
     pub(super) random: &'a mut fastrand::Rng,
     recorder: &'a mut R,
     /// Of the packet as it came in, or of the one that it quotes, as an answer to that.
@@ -173,6 +174,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             bindings: &shared.bindings,
             tracked: &shared.tracked,
             allowances: &shared.allowances,
+            uses: &shared.uses,
             random,
             recorder,
             key: *key,

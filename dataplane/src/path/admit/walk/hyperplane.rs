@@ -84,6 +84,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return self.deny(at, Reason::HyperplaneIdle);
         }
         let hyperplane = self.tables.hyperplane(id);
+        if let (Some(reclaim), Some(&first)) = (hyperplane.reclaim, hyperplane.enis.first()) {
+            let is_used = hyperplane.enis.iter().any(|&eni| self.tracked.count(eni) > 0);
+            if !self.uses.open(first, is_used, reclaim) {
+                return self.deny(at, Reason::HyperplanePending);
+            }
+        }
         for &eni in &hyperplane.enis {
             if self.tracked.count(eni) >= hyperplane.connections {
                 continue;
