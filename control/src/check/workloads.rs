@@ -112,8 +112,7 @@ impl Hyperplane {
     #[must_use]
     pub fn reclaim(&self, profile: &Profile) -> Option<Reclaim> {
         let goes = self.kind == WorkloadKind::Lambda || profile.app_runner_reclaims;
-        let creation =
-            u32::try_from(profile.hyperplane_creation.millis() / 1000).unwrap_or(u32::MAX);
+        let creation = profile.hyperplane_creation.millis() / 1000;
         goes.then_some(Reclaim { after: IDLE, creation })
     }
 }
