@@ -23,6 +23,7 @@ mod nat_gateways;
 mod profile;
 mod records;
 mod routes;
+mod ruled;
 mod summary;
 mod traffic;
 mod workloads;
@@ -45,6 +46,7 @@ pub use ids::instance_id;
 pub use ipv6_blocks::is_global;
 pub use profile::{ProfileKey, profile_keys};
 pub use routes::NAT64;
+pub use ruled::*;
 
 /// The largest topology file, in bytes: some 600,000 rules.
 pub const LARGEST_FILE: u64 = 64 << 20;
