@@ -140,11 +140,6 @@ impl Device {
 }
 
 impl Cold {
-    /// The memories of a new flow.
-    pub(crate) fn new(facets: Facets) -> Self {
-        Self { facets, ..Self::default() }
-    }
-
     /// Brings each facet's own clock up to date with what hits have done to the flow's.
     pub(crate) fn sync(&mut self, hot: &Hot) {
         if hot.deadline() != self.synced {

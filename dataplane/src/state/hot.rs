@@ -377,8 +377,7 @@ pub(crate) const fn hops_delta(hops: u8) -> Delta {
 /// The change of a packet of the original direction on its way: to a sum over its addresses, and to
 /// one over all that its transport checksum covers.
 fn deltas(original: &Key, reply: &Key) -> (Delta, Delta) {
-    let addresses = |key: &Key| Sum::of(&key.src.octets()).plus(Sum::of(&key.dst.octets()));
-    let ports = |key: &Key| Sum::ZERO.word(key.src_port()).word(key.dst_port());
+    let ports = |key: &Key| Sum::ZERO.words([u32::from_be_bytes(key.ports.to_bytes())]);
     let by_address = Delta::between(addresses(original), addresses(reply));
     let by_port = Delta::between(ports(original), ports(reply));
     let transport = match original.protocol {
@@ -387,6 +386,14 @@ fn deltas(original: &Key, reply: &Key) -> (Delta, Delta) {
         _ => Delta::NONE,
     };
     (by_address, transport)
+}
+
+/// The sum over a key's addresses. What those of IPv4 begin with among those of IPv6 adds nothing to it.
+fn addresses(key: &Key) -> Sum {
+    match key.is_v6() {
+        true => Sum::of([key.src, key.dst].map(Addr::octets).as_flattened()),
+        false => Sum::ZERO.words(key.pair().octets().map(u32::from_be_bytes)),
+    }
 }
 
 #[cfg(test)]

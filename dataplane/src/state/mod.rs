@@ -259,7 +259,7 @@ impl Shard {
     pub(crate) fn open(
         &mut self,
         translation: &Translation,
-        (hot, cold): (Hot, Cold),
+        (hot, facets): (Hot, Facets),
         hashes: Hashes,
         timers: &Timers,
     ) -> Result<FlowId, NotOpened> {
@@ -267,20 +267,19 @@ impl Shard {
             self.close(holder, timers);
         }
         if let Err(owner) = self.claim(hashes) {
-            self.forget(cold.facets, hot.phase(), timers);
+            self.forget(facets, hot.phase(), timers);
             return Err(NotOpened::Elsewhere(owner));
         }
-        match self.flows.insert((hot, cold), translation.wide(), hashes) {
-            Ok(flow) => {
+        let clock = (timers, self.now);
+        match self.flows.insert((&hot, facets), translation.wide(), hashes, clock) {
+            Ok((flow, facets)) => {
                 self.counters.opened += 1;
-                if let Some((_, cold)) = self.flows.parts_mut(flow) {
-                    self.meters.begin(&mut cold.facets, translation.original.protocol);
-                }
+                self.meters.begin(facets, translation.original.protocol);
                 Ok(flow)
             }
-            Err(cold) => {
+            Err(facets) => {
                 hashes.into_iter().for_each(|hash| self.release(hash));
-                self.forget(cold.facets, hot.phase(), timers);
+                self.forget(facets, hot.phase(), timers);
                 Err(NotOpened::Full)
             }
         }

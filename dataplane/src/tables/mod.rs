@@ -227,7 +227,7 @@ impl NatGateway {
     /// Whether connections at `address` are about to end.
     #[must_use]
     pub fn is_draining(&self, address: Addr) -> bool {
-        self.addresses.iter().any(|it| it.address == address && it.draining.is_some())
+        self.addresses.iter().any(|it| it.draining.is_some() && it.address == address)
     }
 }
 

@@ -98,7 +98,7 @@ impl Headers {
             key: packet.key,
             selector: packet.selector(),
             tcp_flags: packet.tcp_flags,
-            error: headers::ends(bytes).filter(|_| packet.kind == Kind::Error),
+            error: if packet.kind == Kind::Error { headers::ends(bytes) } else { None },
             fragment: packet.kind.is_fragment(),
             packets: u32::try_from(packet.wire().packets).unwrap_or(u32::MAX),
         }
@@ -239,11 +239,12 @@ fn open<R: Recorder>(
         });
     }
     let (translation, outer) = (walk.translation(headers, exit), walk.outer());
-    let facets = walk.passed.into_iter().filter_map(|passed| match passed {
-        Passed::Opened(facet) => Some(facet),
-        Passed::Kept(_) => None,
-    });
-    let facets = facets.collect();
+    let mut facets = Facets::new();
+    for passed in walk.passed {
+        if let Passed::Opened(facet) = passed {
+            facets.push(facet);
+        }
+    }
     if let Some(over) = over {
         shard.close(over, &tables.timers);
     }
@@ -408,18 +409,16 @@ fn succeed(flow: FlowId, passed: Passage, shard: &mut Shard, tables: &Tables) ->
 /// NAT gateway on its way goes by more than what a hit looks at, or is a translator of the RFCs.
 fn epoch_for(direction: Direction, facets: &Facets, tables: &Tables) -> u32 {
     let choices = &tables.choices;
-    let one_by_one = direction == Direction::Reply
-        && (!choices.nat_outside_refreshes || !choices.nat_outside_reset_ends);
-    let by_itself = |facet: &Facet| match (facet.lease(), facet.device) {
-        (Some(lease), Device::NatGateway(id)) => {
-            let drains = |gateway: &NatGateway| gateway.is_draining(lease.address());
-            one_by_one || tables.nat_gateways.get(id).is_some_and(drains)
-        }
-        _ => false,
+    let one_by_one = tables.strict().is_some()
+        || direction == Direction::Reply
+            && (!choices.nat_outside_refreshes || !choices.nat_outside_reset_ends);
+    let by_itself = |facet: &Facet| {
+        let Device::NatGateway(id) = facet.device else { return false };
+        let drains = |gateway: &NatGateway| {
+            facet.lease().is_some_and(|lease| gateway.is_draining(lease.address()))
+        };
+        one_by_one || tables.nat_gateways.get(id).is_some_and(drains)
     };
-    let is_strict =
-        |facet: &Facet| matches!(facet.device, Device::NatGateway(_)) && tables.strict().is_some();
-    let by_itself = |facet: &Facet| is_strict(facet) || by_itself(facet);
     if facets.iter().any(by_itself) { 0 } else { tables.epoch }
 }
 
@@ -437,9 +436,7 @@ fn commit(
     let mut hot = Hot::new(translation, phase);
     hot.set_meter(meter);
     hot.judge(Direction::Original, epoch_for(Direction::Original, &facets, tables));
-    let mut cold = Cold::new(facets);
-    cold.settle(&mut hot, &tables.timers, shard.now);
-    shard.open(translation, (hot, cold), hashes, &tables.timers).map_err(|not_opened| {
+    shard.open(translation, (hot, facets), hashes, &tables.timers).map_err(|not_opened| {
         match not_opened {
             NotOpened::Full => Denial::silent(Reason::FlowTableFull).at(meter).into(),
             NotOpened::Elsewhere(owner) => Refusal::Elsewhere(owner),
