@@ -154,6 +154,14 @@ impl Batch {
         lanes.map(|((packet, slot), outer)| (packet, slot, outer))
     }
 
+    /// The packets, and for each its slot and addresses; see [`lanes_mut`](Self::lanes_mut).
+    pub fn packets_and_lanes_mut(
+        &mut self,
+    ) -> (&mut [Packet], impl Iterator<Item = (&mut [u8; SLOT], &mut Outer)>) {
+        let packets = self.packets.get_mut(..self.len).unwrap_or_default();
+        (packets, self.slots.iter_mut().zip(&mut self.outers).take(self.len))
+    }
+
     /// The bytes of packet `index`.
     #[must_use]
     pub fn bytes(&self, index: usize) -> &[u8] {

@@ -199,11 +199,9 @@ fn consider(
             }
             hit(packet, shard, tables);
         }
-        None if packet.handed => {}
         None => {
-            if let Some(owner) = shard.owner_elsewhere(packet.hash) {
-                packet.verdict = Verdict::HandOver(owner);
-            }
+            packet.found = FlowRef::NONE;
+            shard.approach_owner(packet.hash);
         }
     }
     false

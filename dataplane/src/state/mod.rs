@@ -235,9 +235,13 @@ impl Shard {
         self.worker
     }
 
-    /// Brings what is looked up under `hash` when a flow opens into cache.
-    pub(crate) fn prefetch(&self, hash: u64) {
-        self.flows.prefetch_index(hash);
+    /// Brings what [`prefetch_owner`](Self::prefetch_owner) reads into cache.
+    pub(crate) fn approach_owner(&self, hash: u64) {
+        self.shared.directory.approach(hash);
+    }
+
+    /// Brings what [`owner_elsewhere`](Self::owner_elsewhere) reads into cache.
+    pub(crate) fn prefetch_owner(&self, hash: u64) {
         self.shared.directory.prefetch(hash);
     }
 

@@ -13,6 +13,8 @@ mod walk;
 
 use arrayvec::ArrayVec;
 
+use crate::io::SLOT;
+use crate::packet::batch::Outer;
 use crate::packet::{
     Addr, Answer, Batch, Component, Direction, Key, Kind, LinkId, Packet, Reason, Verdict,
 };
@@ -23,52 +25,87 @@ use crate::state::{
     Cold, Device, Facet, Facets, FlowId, FlowRef, Hot, MAX_FACETS, MeterId, NotOpened, Phase,
     Shard, Translation,
 };
-use crate::tables::{Choices, NatGateway, Tables};
+use crate::tables::{Choices, NatGateway, Place, Tables};
 use crate::time::Tick;
 use crate::wire::tcp::flags;
 
 pub use record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use walk::{Memory, Walk};
 
+/// So many packets are judged while what the next one meets is brought into cache.
+const AHEAD: usize = 4;
+
 /// Judges each packet that no flow answers for.
 pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     if batch.left == 0 {
         return;
     }
-    for (packet, slot, outer) in batch.lanes_mut() {
-        if !packet.is_pending() {
-            continue;
+    let (packets, lanes) = batch.packets_and_lanes_mut();
+    packets.iter().take(AHEAD).for_each(|packet| foresee(packet, shard, tables));
+    for (at, (slot, outer)) in lanes.enumerate() {
+        if let Some(next) = packets.get(at + AHEAD) {
+            foresee(next, shard, tables);
         }
-        let bytes = packet.bytes_mut(slot).unwrap_or_default();
-        match admit(&Headers::of(packet, bytes), packet.hash, shard, tables, &mut ()) {
-            Ok(admitted) => {
-                let Admitted { flow, direction, meter, .. } = admitted;
-                if packet.kind != Kind::Error {
-                    shard.count(flow, direction, packet);
-                }
-                packet.found = FlowRef::new(flow, direction);
-                packet.meter = meter;
-                *outer = admitted.outer;
-                packet.verdict = Verdict::Forward;
+        if let Some(packet) = packets.get_mut(at).filter(|packet| packet.is_pending()) {
+            judge(packet, slot, outer, shard, tables);
+        }
+    }
+}
+
+/// Brings what a packet meets first into cache.
+fn foresee(packet: &Packet, shard: &Shard, tables: &Tables) {
+    if packet.is_pending() {
+        shard.prefetch_owner(packet.hash);
+        if let Some(Place::Eni(id)) = tables.place(packet.key.link) {
+            tables.enis.prefetch(id);
+            shard.shared.tracked.prefetch(id);
+        }
+    }
+}
+
+fn judge(
+    packet: &mut Packet,
+    slot: &mut [u8; SLOT],
+    outer: &mut Outer,
+    shard: &mut Shard,
+    tables: &Tables,
+) {
+    if packet.found == FlowRef::NONE
+        && !packet.handed
+        && let Some(owner) = shard.owner_elsewhere(packet.hash)
+    {
+        packet.verdict = Verdict::HandOver(owner);
+        return;
+    }
+    let bytes = packet.bytes_mut(slot).unwrap_or_default();
+    match admit(&Headers::of(packet, bytes), packet.hash, shard, tables, &mut ()) {
+        Ok(admitted) => {
+            let Admitted { flow, direction, meter, .. } = admitted;
+            if packet.kind != Kind::Error {
+                shard.count(flow, direction, packet);
             }
-            Err(Refusal::Stateless(alone)) => {
-                (packet.meter, packet.found) = (alone.meter, FlowRef::NONE);
-                *outer = alone.outer;
-                let hot = Hot::new(&alone.translation, Phase::Other);
-                let reply = Some(alone.translation.reply);
-                rewrite::change(packet, slot, *outer, (&hot, reply), shard, tables);
-            }
-            Err(Refusal::Local(link)) => {
-                (packet.meter, packet.found) = (MeterId::NONE, FlowRef::NONE);
-                let wire = packet.wire();
-                emit::leave_by(packet, link, None, &wire, shard);
-            }
-            Err(Refusal::Elsewhere(owner)) => packet.verdict = Verdict::HandOver(owner),
-            Err(Refusal::Denied(Denial { reason, component, answer, meter })) => {
-                (packet.meter, packet.found) = (meter, FlowRef::NONE);
-                let component = component.unwrap_or_else(|| tables.component_at(packet.key.link));
-                packet.verdict = Verdict::Drop { reason, component, answer };
-            }
+            packet.found = FlowRef::new(flow, direction);
+            packet.meter = meter;
+            *outer = admitted.outer;
+            packet.verdict = Verdict::Forward;
+        }
+        Err(Refusal::Stateless(alone)) => {
+            (packet.meter, packet.found) = (alone.meter, FlowRef::NONE);
+            *outer = alone.outer;
+            let hot = Hot::new(&alone.translation, Phase::Other);
+            let reply = Some(alone.translation.reply);
+            rewrite::change(packet, slot, *outer, (&hot, reply), shard, tables);
+        }
+        Err(Refusal::Local(link)) => {
+            (packet.meter, packet.found) = (MeterId::NONE, FlowRef::NONE);
+            let wire = packet.wire();
+            emit::leave_by(packet, link, None, &wire, shard);
+        }
+        Err(Refusal::Elsewhere(owner)) => packet.verdict = Verdict::HandOver(owner),
+        Err(Refusal::Denied(Denial { reason, component, answer, meter })) => {
+            (packet.meter, packet.found) = (meter, FlowRef::NONE);
+            let component = component.unwrap_or_else(|| tables.component_at(packet.key.link));
+            packet.verdict = Verdict::Drop { reason, component, answer };
         }
     }
 }
@@ -432,10 +469,12 @@ fn commit(
 ) -> Result<FlowId, Refusal> {
     let hashes = [hash, shard.flows.hash(&translation.reply)];
     // The original key was looked up already.
-    shard.prefetch(hashes[1]);
+    shard.flows.prefetch_index(hashes[1]);
+    shard.approach_owner(hashes[1]);
     let mut hot = Hot::new(translation, phase);
     hot.set_meter(meter);
     hot.judge(Direction::Original, epoch_for(Direction::Original, &facets, tables));
+    shard.prefetch_owner(hashes[1]);
     shard.open(translation, (hot, facets), hashes, &tables.timers).map_err(|not_opened| {
         match not_opened {
             NotOpened::Full => Denial::silent(Reason::FlowTableFull).at(meter).into(),
