@@ -117,21 +117,26 @@ impl<R: Copy> Classifier<R> {
     /// The first rule that applies to a packet of `protocol` to `port` (see [`Selector::ports`])
     /// from or to `peer`.
     #[must_use]
+    #[inline]
     pub fn first(&self, protocol: u8, port: u16, peer: PeerOf<'_>) -> Option<R> {
         let ports = self.ports.get(usize::from(self.protocols[usize::from(protocol)]))?;
         let about = ports.at(port.to_be_bytes());
         let net = self.nets.at(peer.addr);
-        for at in 0..self.sets.words {
-            let mut peers = self.sets.word(net, at);
-            for group in peer.groups {
-                peers |= self.sets.word(self.groups.at(group.0.to_be_bytes()), at);
-            }
-            let both = self.sets.word(about, at) & peers;
-            if both != 0 {
-                return self.rules.get(at * 64 + both.trailing_zeros() as usize).copied();
-            }
-        }
-        None
+        let place = match peer.groups {
+            [] => self.sets.first(about, |at| self.sets.word(net, at)),
+            groups => self.first_by_groups(about, net, groups),
+        };
+        self.rules.get(place?).copied()
+    }
+
+    /// The place of the first rule that is about a packet and its peer, who has groups.
+    #[inline(never)]
+    fn first_by_groups(&self, about: u32, net: u32, groups: &[GroupId]) -> Option<usize> {
+        self.sets.first(about, |at| {
+            let by_group = |group: &GroupId| self.groups.at(group.0.to_be_bytes());
+            let sets = groups.iter().map(by_group);
+            sets.fold(self.sets.word(net, at), |peers, set| peers | self.sets.word(set, at))
+        })
     }
 
     /// Whether a rule names a group.
@@ -142,6 +147,15 @@ impl<R: Copy> Classifier<R> {
 }
 
 impl Sets {
+    /// The first rule that is in the set `about`, and in another one, by its words.
+    #[inline]
+    fn first(&self, about: u32, other: impl Fn(usize) -> u64) -> Option<usize> {
+        (0..self.words).find_map(|at| {
+            let both = self.word(about, at) & other(at);
+            (both != 0).then(|| at * 64 + both.trailing_zeros() as usize)
+        })
+    }
+
     /// Sixty-four rules of a set.
     #[inline]
     fn word(&self, set: u32, at: usize) -> u64 {
