@@ -100,12 +100,16 @@ pub(super) fn change(
                 stop(packet, (ttl, mtu), verdict, shard);
             }
         }
-    } else if !is_v6 {
+        return;
+    }
+    if !is_v6 {
         match packet.kind {
             Kind::Error => quote::translate(packet, bytes, outer, hot),
             _ => translate(packet, bytes, hot.line(packet.direction())),
         }
     }
+    let fragment = (wire.longest > usize::from(mtu)).then_some(mtu);
+    emit::leave(packet, hot, fragment, &wire, shard);
 }
 
 /// Ends a packet on its way.

@@ -13,7 +13,7 @@ use foldhash::fast::FixedState;
 use crate::io::pages::{HUGE, Pages};
 use crate::packet::{Addr, Batch, Direction, Key, Pair, Tail};
 use crate::state::chunks::{CHUNK, Chunks};
-use crate::state::flow::{Cold, Facets};
+use crate::state::flow::{Cold, Facets, clock};
 use crate::state::hot::{Hot, Line, Wide};
 use crate::state::index::Index;
 use crate::state::prefetch;
@@ -260,7 +260,7 @@ impl Flows {
     /// remember of it back where there is no room.
     pub(crate) fn insert(
         &mut self,
-        (hot, facets): (&Hot, Facets),
+        (hot, facets): (&mut Hot, Facets),
         wide: Option<Wide>,
         hashes: Hashes,
         (timers, now): (&Timers, Tick),
@@ -279,15 +279,11 @@ impl Flows {
         self.live[slot / 64] |= 1 << (slot % 64);
         self.index.insert(hashes[0], FlowRef::new(flow, Direction::Original));
         self.index.insert(hashes[1], FlowRef::new(flow, Direction::Reply));
-        let own = &mut self.hot[slot];
-        *own = *hot;
-        let cold = self.cold.entry(slot);
-        cold.facets = facets;
-        cold.settle(own, timers, now);
-        let node = self.wheel.enter(&mut self.cold, flow.0, own.deadline());
-        let cold = self.cold.entry(slot);
-        cold.node = node;
-        Ok((flow, &mut cold.facets))
+        let (idle, deadline) = clock(&facets, hot.phase(), timers, now);
+        hot.set_clock(idle, deadline);
+        self.hot[slot] = *hot;
+        let node = self.wheel.enter(&mut self.cold, flow.0, deadline);
+        Ok((flow, self.cold.entry(slot).begin(facets, deadline, node)))
     }
 
     /// Takes a flow out and gives its cold part, and what its keys hash to; `None` if it is gone

@@ -163,16 +163,26 @@ impl Index {
     /// One home more: some of the entries of an older one get it.
     #[inline(never)]
     fn grow(&mut self) {
-        let (old, more) = (self.homes.count - self.homes.round, self.homes.more());
-        self.take(old, more);
+        let new = self.homes.count;
+        let (old, more) = (new - self.homes.round, self.homes.more());
+        let (at, mut ways) = self.take(old, more);
         self.homes = more;
+        while ways != 0 {
+            let (mark, flow) = self.buckets[at].take(place(ways));
+            self.place_from(new, mark, flow);
+            ways &= ways - 1;
+        }
         self.put_back();
     }
 
     /// One home less: its entries go back to where they came from.
     fn shrink(&mut self) {
         let fewer = self.homes.fewer();
-        self.take(fewer.count, self.homes);
+        let (at, mut ways) = self.take(fewer.count, self.homes);
+        while ways != 0 {
+            self.moving.push(self.buckets[at].take(place(ways)));
+            ways &= ways - 1;
+        }
         self.homes = fewer;
         self.put_back();
         const BLOCK: usize = HUGE / size_of::<Bucket>();
@@ -187,19 +197,13 @@ impl Index {
     }
 
     /// Takes out the entries that the last of `homes` is home to, and that stand at bucket `at` or have been
-    /// displaced from there.
-    fn take(&mut self, mut at: usize, homes: Homes) {
+    /// displaced from there, but for those in a bucket that is not full: which one, and which of its places.
+    fn take(&mut self, mut at: usize, homes: Homes) -> (usize, u64) {
         loop {
-            let bucket = &mut self.buckets[at];
-            let mut ways = bucket.ways_of(homes.last());
+            let bucket = &self.buckets[at];
+            let ways = bucket.ways_of(homes.last());
             if !bucket.is_full() {
-                while ways != 0 {
-                    let way = place(ways);
-                    self.moving.push(bucket.entry(way));
-                    bucket.empty(way);
-                    ways &= ways - 1;
-                }
-                return;
+                return (at, ways);
             }
             match place(ways) {
                 way @ ..WAYS => {
@@ -234,8 +238,7 @@ impl Index {
                 .taken()
                 .find(|&way| self.is_between(self.home(bucket.halves[way]), hole, at));
             if let Some(way) = moved {
-                let (mark, flow) = bucket.entry(way);
-                self.buckets[at].empty(way);
+                let (mark, flow) = self.buckets[at].take(way);
                 self.buckets[hole].put(mark, flow);
                 if !was_full {
                     return;
@@ -254,8 +257,14 @@ impl Index {
         at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask
     }
 
+    #[inline]
     fn place(&mut self, mark: Mark, flow: u32) {
-        let mut at = self.home(mark.half);
+        self.place_from(self.home(mark.half), mark, flow);
+    }
+
+    /// Puts an entry in the first bucket from its home on that has room.
+    #[inline]
+    fn place_from(&mut self, mut at: usize, mark: Mark, flow: u32) {
         while !self.buckets[at].put(mark, flow) {
             at = self.next(at);
         }
@@ -359,6 +368,12 @@ impl Bucket {
         self.flows[way] = flow;
         self.halves[way] = mark.half;
         true
+    }
+
+    fn take(&mut self, way: usize) -> (Mark, u32) {
+        let entry = self.entry(way);
+        self.empty(way);
+        entry
     }
 
     fn empty(&mut self, way: usize) {

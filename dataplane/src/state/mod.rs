@@ -263,7 +263,7 @@ impl Shard {
     pub(crate) fn open(
         &mut self,
         translation: &Translation,
-        (hot, facets): (Hot, Facets),
+        (hot, facets): (&mut Hot, Facets),
         hashes: Hashes,
         timers: &Timers,
     ) -> Result<FlowId, NotOpened> {
@@ -275,7 +275,7 @@ impl Shard {
             return Err(NotOpened::Elsewhere(owner));
         }
         let clock = (timers, self.now);
-        match self.flows.insert((&hot, facets), translation.wide(), hashes, clock) {
+        match self.flows.insert((hot, facets), translation.wide(), hashes, clock) {
             Ok((flow, facets)) => {
                 self.counters.opened += 1;
                 self.meters.begin(facets, translation.original.protocol);

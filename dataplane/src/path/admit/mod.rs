@@ -475,7 +475,7 @@ fn commit(
     hot.set_meter(meter);
     hot.judge(Direction::Original, epoch_for(Direction::Original, &facets, tables));
     shard.prefetch_owner(hashes[1]);
-    shard.open(translation, (hot, facets), hashes, &tables.timers).map_err(|not_opened| {
+    shard.open(translation, (&mut hot, facets), hashes, &tables.timers).map_err(|not_opened| {
         match not_opened {
             NotOpened::Full => Denial::silent(Reason::FlowTableFull).at(meter).into(),
             NotOpened::Elsewhere(owner) => Refusal::Elsewhere(owner),
