@@ -153,15 +153,17 @@ impl Cold {
 
     /// Works out the flow's clock from its facets', after they or the phase have changed.
     pub(crate) fn settle(&mut self, hot: &mut Hot, timers: &Timers, now: Tick) {
-        let (idle, deadline) = clock(&self.facets, hot.phase(), timers, now);
+        let phase = hot.phase();
+        let ends = self.facets.iter().map(|facet| {
+            let idle = facet.device.idle(phase, timers);
+            (idle, facet.last.after(idle))
+        });
+        let first =
+            ends.reduce(|(idle, end), (other, another)| (idle.min(other), end.earlier(another)));
+        let alone = (timers.forwarding, now.after(timers.forwarding));
+        let (idle, deadline) = first.unwrap_or(alone);
         hot.set_clock(idle, deadline);
         self.synced = deadline;
-    }
-
-    /// Takes the memories of a new flow, whose clock is set already.
-    pub(super) fn begin(&mut self, facets: Facets, deadline: Tick, node: Node) -> &mut Facets {
-        (self.facets, self.synced, self.node) = (facets, deadline, node);
-        &mut self.facets
     }
 
     /// What the devices on the flow's way remember, in path order. Their clocks are as of the last
@@ -197,15 +199,4 @@ impl Cold {
         let [low_packets, low_bytes] = hot.counted(direction).map(u64::from);
         (packets | low_packets, bytes | low_bytes)
     }
-}
-
-/// How long a flow may be silent, and until when it may be now: as long as all devices remember it.
-pub(super) fn clock(facets: &[Facet], phase: Phase, timers: &Timers, now: Tick) -> (Span, Tick) {
-    let ends = facets.iter().map(|facet| {
-        let idle = facet.device.idle(phase, timers);
-        (idle, facet.last.after(idle))
-    });
-    let first =
-        ends.reduce(|(idle, end), (other, another)| (idle.min(other), end.earlier(another)));
-    first.unwrap_or((timers.forwarding, now.after(timers.forwarding)))
 }

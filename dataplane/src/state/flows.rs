@@ -13,10 +13,10 @@ use foldhash::fast::FixedState;
 use crate::io::pages::{HUGE, Pages};
 use crate::packet::{Addr, Batch, Direction, Key, Pair, Tail};
 use crate::state::chunks::{CHUNK, Chunks};
-use crate::state::flow::{Cold, Facets, clock};
-use crate::state::hot::{Hot, Line, Wide};
+use crate::state::flow::{Cold, Facet};
+use crate::state::hot::{Hot, Line, Translation, Wide};
 use crate::state::index::Index;
-use crate::state::prefetch;
+use crate::state::{Phase, prefetch};
 use crate::state::slots::Slots;
 use crate::state::wheel::{Node, Nodes, Wheel};
 use crate::tables::Timers;
@@ -256,21 +256,27 @@ impl Flows {
         Some((self.hot.get_mut(flow.index())?, self.cold.get_mut(flow.index())?))
     }
 
-    /// Adds a flow under both its keys, which no other has, and starts its clock; gives what devices
-    /// remember of it back where there is no room.
+    /// A slot for one more flow; `None` where there is no room.
+    pub(crate) fn vacancy(&mut self) -> Option<FlowId> {
+        if self.len() >= self.limit {
+            return None;
+        }
+        let slot = self.taken.take()?;
+        Some(FlowId(u32::try_from(slot).expect("slots are numbered below 2^31")))
+    }
+
+    /// Fills a [`vacancy`](Self::vacancy) with a flow under both its keys, which no other has, and starts
+    /// its clock.
     pub(crate) fn insert(
         &mut self,
-        (hot, facets): (&mut Hot, Facets),
-        wide: Option<Wide>,
+        flow: FlowId,
+        (translation, phase): (&Translation, Phase),
+        facets: impl IntoIterator<Item = Facet>,
         hashes: Hashes,
         (timers, now): (&Timers, Tick),
-    ) -> Result<(FlowId, &mut Facets), Facets> {
-        if self.len() >= self.limit {
-            return Err(facets);
-        }
-        let Some(slot) = self.taken.take() else { return Err(facets) };
-        let flow = FlowId(u32::try_from(slot).expect("slots are numbered below 2^31"));
-        if let Some(wide) = wide {
+    ) -> (&mut Hot, &mut Cold) {
+        let slot = flow.index();
+        if let Some(wide) = translation.wide() {
             *self.wide.entry(slot) = wide;
         }
         if slot / 64 >= self.live.len() {
@@ -279,11 +285,17 @@ impl Flows {
         self.live[slot / 64] |= 1 << (slot % 64);
         self.index.insert(hashes[0], FlowRef::new(flow, Direction::Original));
         self.index.insert(hashes[1], FlowRef::new(flow, Direction::Reply));
-        let (idle, deadline) = clock(&facets, hot.phase(), timers, now);
-        hot.set_clock(idle, deadline);
-        self.hot[slot] = *hot;
-        let node = self.wheel.enter(&mut self.cold, flow.0, deadline);
-        Ok((flow, self.cold.entry(slot).begin(facets, deadline, node)))
+        let hot = &mut self.hot[slot];
+        *hot = Hot::new(translation, phase);
+        let cold = self.cold.entry(slot);
+        for facet in facets {
+            cold.facets.push(facet);
+        }
+        cold.settle(hot, timers, now);
+        let node = self.wheel.enter(&mut self.cold, flow.0, hot.deadline());
+        let cold = self.cold.entry(slot);
+        cold.node = node;
+        (hot, cold)
     }
 
     /// Takes a flow out and gives its cold part, and what its keys hash to; `None` if it is gone

@@ -263,30 +263,28 @@ impl Shard {
     pub(crate) fn open(
         &mut self,
         translation: &Translation,
-        (hot, facets): (&mut Hot, Facets),
+        phase: Phase,
+        facets: impl IntoIterator<Item = Facet>,
         hashes: Hashes,
         timers: &Timers,
-    ) -> Result<FlowId, NotOpened> {
+    ) -> Result<(FlowId, &mut Hot, &mut Cold), NotOpened> {
         if let Some((holder, _)) = self.flows.find(hashes[1], &translation.reply) {
             self.close(holder, timers);
         }
         if let Err(owner) = self.claim(hashes) {
-            self.forget(facets, hot.phase(), timers);
+            self.forget(facets, phase, timers);
             return Err(NotOpened::Elsewhere(owner));
         }
+        let Some(flow) = self.flows.vacancy() else {
+            hashes.into_iter().for_each(|hash| self.release(hash));
+            self.forget(facets, phase, timers);
+            return Err(NotOpened::Full);
+        };
+        self.counters.opened += 1;
         let clock = (timers, self.now);
-        match self.flows.insert((hot, facets), translation.wide(), hashes, clock) {
-            Ok((flow, facets)) => {
-                self.counters.opened += 1;
-                self.meters.begin(facets, translation.original.protocol);
-                Ok(flow)
-            }
-            Err(facets) => {
-                hashes.into_iter().for_each(|hash| self.release(hash));
-                self.forget(facets, hot.phase(), timers);
-                Err(NotOpened::Full)
-            }
-        }
+        let (hot, cold) = self.flows.insert(flow, (translation, phase), facets, hashes, clock);
+        self.meters.begin(&mut cold.facets, translation.original.protocol);
+        Ok((flow, hot, cold))
     }
 
     /// Makes both keys of a flow ours, or neither if one is another worker's.

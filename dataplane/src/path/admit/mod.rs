@@ -276,12 +276,10 @@ fn open<R: Recorder>(
         });
     }
     let (translation, outer) = (walk.translation(headers, exit), walk.outer());
-    let mut facets = Facets::new();
-    for passed in walk.passed {
-        if let Passed::Opened(facet) = passed {
-            facets.push(facet);
-        }
-    }
+    let facets = walk.passed.into_iter().filter_map(|passed| match passed {
+        Passed::Opened(facet) => Some(facet),
+        Passed::Kept(_) => None,
+    });
     if let Some(over) = over {
         shard.close(over, &tables.timers);
     }
@@ -463,22 +461,21 @@ fn epoch_for(direction: Direction, facets: &Facets, tables: &Tables) -> u32 {
 fn commit(
     (translation, hash, meter): (&Translation, u64, MeterId),
     phase: Phase,
-    facets: Facets,
+    facets: impl IntoIterator<Item = Facet>,
     shard: &mut Shard,
     tables: &Tables,
 ) -> Result<FlowId, Refusal> {
     let hashes = [hash, shard.flows.hash(&translation.reply)];
     // The original key was looked up already.
     shard.flows.prefetch_index(hashes[1]);
-    shard.approach_owner(hashes[1]);
-    let mut hot = Hot::new(translation, phase);
-    hot.set_meter(meter);
-    hot.judge(Direction::Original, epoch_for(Direction::Original, &facets, tables));
     shard.prefetch_owner(hashes[1]);
-    shard.open(translation, (&mut hot, facets), hashes, &tables.timers).map_err(|not_opened| {
-        match not_opened {
-            NotOpened::Full => Denial::silent(Reason::FlowTableFull).at(meter).into(),
-            NotOpened::Elsewhere(owner) => Refusal::Elsewhere(owner),
+    match shard.open(translation, phase, facets, hashes, &tables.timers) {
+        Ok((flow, hot, cold)) => {
+            hot.set_meter(meter);
+            hot.judge(Direction::Original, epoch_for(Direction::Original, &cold.facets, tables));
+            Ok(flow)
         }
-    })
+        Err(NotOpened::Full) => Err(Denial::silent(Reason::FlowTableFull).at(meter).into()),
+        Err(NotOpened::Elsewhere(owner)) => Err(Refusal::Elsewhere(owner)),
+    }
 }
