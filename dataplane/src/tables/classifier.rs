@@ -123,7 +123,7 @@ impl<R: Copy> Classifier<R> {
         let about = ports.at(port.to_be_bytes());
         let net = self.nets.at(peer.addr);
         let place = match peer.groups {
-            [] => self.sets.first(about, |at| self.sets.word(net, at)),
+            [] => self.sets.first_in_both(about, net),
             groups => self.first_by_groups(about, net, groups),
         };
         self.rules.get(place?).copied()
@@ -132,10 +132,12 @@ impl<R: Copy> Classifier<R> {
     /// The place of the first rule that is about a packet and its peer, who has groups.
     #[inline(never)]
     fn first_by_groups(&self, about: u32, net: u32, groups: &[GroupId]) -> Option<usize> {
-        self.sets.first(about, |at| {
+        (0..self.sets.words).find_map(|at| {
             let by_group = |group: &GroupId| self.groups.at(group.0.to_be_bytes());
             let sets = groups.iter().map(by_group);
-            sets.fold(self.sets.word(net, at), |peers, set| peers | self.sets.word(set, at))
+            let net = self.sets.word(net, at);
+            let peers = sets.fold(net, |peers, set| peers | self.sets.word(set, at));
+            first(at, self.sets.word(about, at) & peers)
         })
     }
 
@@ -147,13 +149,12 @@ impl<R: Copy> Classifier<R> {
 }
 
 impl Sets {
-    /// The first rule that is in the set `about`, and in another one, by its words.
+    /// The first rule that is in both sets.
     #[inline]
-    fn first(&self, about: u32, other: impl Fn(usize) -> u64) -> Option<usize> {
-        (0..self.words).find_map(|at| {
-            let both = self.word(about, at) & other(at);
-            (both != 0).then(|| at * 64 + both.trailing_zeros() as usize)
-        })
+    fn first_in_both(&self, one: u32, other: u32) -> Option<usize> {
+        let words = |set: u32| self.bits[set as usize..][..self.words].iter();
+        let mut both = words(one).zip(words(other)).map(|(one, other)| one & other).enumerate();
+        both.find_map(|(at, word)| first(at, word))
     }
 
     /// Sixty-four rules of a set.
@@ -161,6 +162,12 @@ impl Sets {
     fn word(&self, set: u32, at: usize) -> u64 {
         self.bits[set as usize + at]
     }
+}
+
+/// The first rule of sixty-four, which are the word `at` of a set.
+#[inline]
+fn first(at: usize, word: u64) -> Option<usize> {
+    (word != 0).then(|| at * 64 + word.trailing_zeros() as usize)
 }
 
 /// Equal sets are kept once.

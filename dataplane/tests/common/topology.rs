@@ -274,7 +274,7 @@ impl Topology {
         Eni {
             link,
             subnet: SubnetId(subnet),
-            addresses: addresses(link).into(),
+            addresses: addresses(link).iter().copied().collect(),
             source_dest_check: true,
             groups: vec![GroupId(group)],
             egress: compile(&rules.egress),

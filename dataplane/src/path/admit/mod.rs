@@ -81,12 +81,12 @@ fn judge(
     match admit(&Headers::of(packet, bytes), packet.hash, shard, tables, &mut ()) {
         Ok(admitted) => {
             let Admitted { flow, direction, meter, .. } = admitted;
-            if packet.kind != Kind::Error {
-                shard.count(flow, direction, packet);
+            match packet.kind {
+                Kind::Error => *outer = admitted.outer,
+                _ => shard.count(flow, direction, packet),
             }
             packet.found = FlowRef::new(flow, direction);
             packet.meter = meter;
-            *outer = admitted.outer;
             packet.verdict = Verdict::Forward;
         }
         Err(Refusal::Stateless(alone)) => {
@@ -450,7 +450,8 @@ fn epoch_for(direction: Direction, facets: &Facets, tables: &Tables) -> u32 {
     let by_itself = |facet: &Facet| {
         let Device::NatGateway(id) = facet.device else { return false };
         let drains = |gateway: &NatGateway| {
-            facet.lease().is_some_and(|lease| gateway.is_draining(lease.address()))
+            let mut draining = gateway.addresses.iter().filter(|it| it.draining.is_some());
+            draining.any(|it| facet.lease().is_some_and(|lease| lease.address() == it.address))
         };
         one_by_one || tables.nat_gateways.get(id).is_some_and(drains)
     };
