@@ -62,7 +62,10 @@ fn stop(packet: &mut Packet, slot: &mut [u8], shard: &mut Shard, tables: &Tables
         Verdict::Held => {}
         Verdict::Ignored => shard.counters.ignored += 1,
         Verdict::Pending | Verdict::Forward | Verdict::Emit { .. } => {
-            debug_assert!(false, "admit judges every packet that recall left, and rewrite sends what goes on");
+            debug_assert!(
+                false,
+                "admit judges every packet that recall left, and rewrite sends what goes on"
+            );
         }
     }
 }

@@ -16,9 +16,9 @@ use crate::state::chunks::{CHUNK, Chunks};
 use crate::state::flow::{Cold, Facet};
 use crate::state::hot::{Hot, Line, Translation, Wide};
 use crate::state::index::Index;
-use crate::state::{Phase, prefetch};
 use crate::state::slots::Slots;
 use crate::state::wheel::{Node, Nodes, Wheel};
+use crate::state::{Phase, prefetch};
 use crate::tables::Timers;
 use crate::time::Tick;
 

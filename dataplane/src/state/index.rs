@@ -173,6 +173,12 @@ impl Index {
             ways &= ways - 1;
         }
         self.put_back();
+        // What is split next.
+        for at in [old + 1, new + 1] {
+            if let Some(bucket) = self.buckets.get(at) {
+                prefetch::read(bucket);
+            }
+        }
     }
 
     /// One home less: its entries go back to where they came from.

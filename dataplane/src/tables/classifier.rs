@@ -152,9 +152,9 @@ impl Sets {
     /// The first rule that is in both sets.
     #[inline]
     fn first_in_both(&self, one: u32, other: u32) -> Option<usize> {
-        let words = |set: u32| self.bits[set as usize..][..self.words].iter();
-        let mut both = words(one).zip(words(other)).map(|(one, other)| one & other).enumerate();
-        both.find_map(|(at, word)| first(at, word))
+        let both = |at| first(at, self.word(one, at) & self.word(other, at));
+        // Mostly there are no more rules.
+        if self.words == 1 { both(0) } else { (0..self.words).find_map(both) }
     }
 
     /// Sixty-four rules of a set.

@@ -14,7 +14,6 @@ mod walk;
 use arrayvec::ArrayVec;
 
 use crate::io::SLOT;
-use crate::packet::batch::Outer;
 use crate::packet::{
     Addr, Answer, Batch, Component, Direction, Key, Kind, LinkId, Packet, Reason, Verdict,
 };
@@ -40,14 +39,14 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     if batch.left == 0 {
         return;
     }
-    let (packets, lanes) = batch.packets_and_lanes_mut();
+    let (packets, slots) = batch.parts_mut();
     packets.iter().take(AHEAD).for_each(|packet| foresee(packet, shard, tables));
-    for (at, (slot, outer)) in lanes.enumerate() {
+    for (at, slot) in slots.iter_mut().enumerate() {
         if let Some(next) = packets.get(at + AHEAD) {
             foresee(next, shard, tables);
         }
         if let Some(packet) = packets.get_mut(at).filter(|packet| packet.is_pending()) {
-            judge(packet, slot, outer, shard, tables);
+            judge(packet, slot, shard, tables);
         }
     }
 }
@@ -63,13 +62,8 @@ fn foresee(packet: &Packet, shard: &Shard, tables: &Tables) {
     }
 }
 
-fn judge(
-    packet: &mut Packet,
-    slot: &mut [u8; SLOT],
-    outer: &mut Outer,
-    shard: &mut Shard,
-    tables: &Tables,
-) {
+/// Judges a packet, and carries it to its end if it may pass: what that takes is in cache.
+fn judge(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard, tables: &Tables) {
     if packet.found == FlowRef::NONE
         && !packet.handed
         && let Some(owner) = shard.owner_elsewhere(packet.hash)
@@ -80,21 +74,20 @@ fn judge(
     let bytes = packet.bytes_mut(slot).unwrap_or_default();
     match admit(&Headers::of(packet, bytes), packet.hash, shard, tables, &mut ()) {
         Ok(admitted) => {
-            let Admitted { flow, direction, meter, .. } = admitted;
-            match packet.kind {
-                Kind::Error => *outer = admitted.outer,
-                _ => shard.count(flow, direction, packet),
+            let Admitted { flow, direction, meter, outer } = admitted;
+            if packet.kind != Kind::Error {
+                shard.count(flow, direction, packet);
             }
             packet.found = FlowRef::new(flow, direction);
             packet.meter = meter;
             packet.verdict = Verdict::Forward;
+            rewrite::forward(packet, slot, outer, shard, tables);
         }
         Err(Refusal::Stateless(alone)) => {
             (packet.meter, packet.found) = (alone.meter, FlowRef::NONE);
-            *outer = alone.outer;
             let hot = Hot::new(&alone.translation, Phase::Other);
             let reply = Some(alone.translation.reply);
-            rewrite::change(packet, slot, *outer, (&hot, reply), shard, tables);
+            rewrite::change(packet, slot, alone.outer, (&hot, reply), shard, tables);
         }
         Err(Refusal::Local(link)) => {
             (packet.meter, packet.found) = (MeterId::NONE, FlowRef::NONE);

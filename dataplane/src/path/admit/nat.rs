@@ -117,9 +117,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let open = gateway.addresses.iter().filter(|it| it.draining.is_none());
         let mut open = open.map(|it| it.address);
         match (open.next()?, open.next()) {
-            (only, None) => {
-                self.ports.lease(self.remote(id, only), gateway.ports, self.random)
-            }
+            (only, None) => self.ports.lease(self.remote(id, only), gateway.ports, self.random),
             (first, Some(second)) => {
                 let open = [first, second].into_iter().chain(open).take(8).collect();
                 self.lease_of_any(open, id, gateway.ports)
