@@ -152,9 +152,16 @@ impl Sets {
     /// The first rule that is in both sets.
     #[inline]
     fn first_in_both(&self, one: u32, other: u32) -> Option<usize> {
-        let both = |at| first(at, self.word(one, at) & self.word(other, at));
-        // Mostly there are no more rules.
-        if self.words == 1 { both(0) } else { (0..self.words).find_map(both) }
+        if self.words > 1 {
+            return self.first_of_many_in_both(one, other);
+        }
+        let words = self.bits.get(one as usize).zip(self.bits.get(other as usize));
+        words.and_then(|(one, other)| first(0, one & other))
+    }
+
+    #[inline(never)]
+    fn first_of_many_in_both(&self, one: u32, other: u32) -> Option<usize> {
+        (0..self.words).find_map(|at| first(at, self.word(one, at) & self.word(other, at)))
     }
 
     /// Sixty-four rules of a set.

@@ -269,7 +269,7 @@ fn open<R: Recorder>(
         });
     }
     let (translation, outer) = (walk.translation(headers, exit), walk.outer());
-    let facets = walk.passed.into_iter().filter_map(|passed| match passed {
+    let mut facets = walk.passed.into_iter().filter_map(|passed| match passed {
         Passed::Opened(facet) => Some(facet),
         Passed::Kept(_) => None,
     });
@@ -277,7 +277,7 @@ fn open<R: Recorder>(
         shard.close(over, &tables.timers);
     }
     let phase = Phase::first(headers.key.protocol, headers.tcp_flags);
-    commit((&translation, hash, meter), phase, facets, shard, tables).map(|flow| Admitted {
+    commit((&translation, hash, meter), phase, &mut facets, shard, tables).map(|flow| Admitted {
         flow,
         direction: Direction::Original,
         meter,
