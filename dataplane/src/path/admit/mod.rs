@@ -3,7 +3,8 @@
 //! First packets only: a miss, a flow that was judged under other tables, a facet that has expired,
 //! an ICMP error. The packet's headers walk over the hops (`walk`) with what devices remember of
 //! the flow. Draft first, commit last: nothing is kept of a packet that a later hop drops, but that
-//! the devices which it passed have seen it.
+//! the devices which it passed have seen it. One that may pass is carried to its end at once, by the
+//! functions of the stages behind. A packet whose flow another worker owns is handed over to it.
 
 mod nat;
 mod nat64;
