@@ -13,7 +13,7 @@ use foldhash::fast::FixedState;
 use crate::io::pages::{HUGE, Pages};
 use crate::packet::{Addr, Batch, Direction, Key, Pair, Tail};
 use crate::state::chunks::{CHUNK, Chunks};
-use crate::state::flow::{Cold, Facet};
+use crate::state::flow::{Cold, Facets};
 use crate::state::hot::{Hot, Line, Translation, Wide};
 use crate::state::index::Index;
 use crate::state::slots::Slots;
@@ -271,7 +271,7 @@ impl Flows {
         &mut self,
         flow: FlowId,
         (translation, phase): (&Translation, Phase),
-        facets: impl IntoIterator<Item = Facet>,
+        facets: impl FnOnce(&mut Facets),
         hashes: Hashes,
         (timers, now): (&Timers, Tick),
     ) -> (&mut Hot, &mut Cold) {
@@ -288,9 +288,7 @@ impl Flows {
         let hot = &mut self.hot[slot];
         *hot = Hot::new(translation, phase);
         let cold = self.cold.entry(slot);
-        for facet in facets {
-            cold.facets.push(facet);
-        }
+        facets(&mut cold.facets);
         cold.settle(hot, timers, now);
         let node = self.wheel.enter(&mut self.cold, flow.0, hot.deadline());
         let cold = self.cold.entry(slot);

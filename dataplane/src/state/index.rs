@@ -406,7 +406,7 @@ const fn zeros(word: u64) -> u64 {
 #[inline]
 const fn exact_zeros(word: u64) -> u64 {
     const REST: u64 = ONES * 0x7f;
-    !((word & REST) + REST | word) & PLACES
+    !(((word & REST) + REST) | word) & PLACES
 }
 
 /// The place of the first bit; [`WAYS`] or more if there is none.

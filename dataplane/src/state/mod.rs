@@ -259,12 +259,13 @@ impl Shard {
     }
 
     /// Adds a flow, in the place of any that holds its reply key here; nobody here holds the original
-    /// one. Where it is not added, what it holds returns to where it came from.
+    /// one. `facets` puts down what devices remember; where it is not added, what that holds returns to
+    /// where it came from.
     pub(crate) fn open(
         &mut self,
         translation: &Translation,
         phase: Phase,
-        facets: impl IntoIterator<Item = Facet>,
+        facets: impl FnOnce(&mut Facets),
         hashes: Hashes,
         timers: &Timers,
     ) -> Result<(FlowId, &mut Hot, &mut Cold), NotOpened> {
@@ -272,12 +273,12 @@ impl Shard {
             self.close(holder, timers);
         }
         if let Err(owner) = self.claim(hashes) {
-            self.forget(facets, phase, timers);
+            self.forget(made(facets), phase, timers);
             return Err(NotOpened::Elsewhere(owner));
         }
         let Some(flow) = self.flows.vacancy() else {
             hashes.into_iter().for_each(|hash| self.release(hash));
-            self.forget(facets, phase, timers);
+            self.forget(made(facets), phase, timers);
             return Err(NotOpened::Full);
         };
         self.counters.opened += 1;
@@ -425,6 +426,12 @@ impl Shard {
         // No other worker can have the parked key: it has not the flow.
         let _ = self.shared.directory.claim(after, self.worker);
     }
+}
+
+fn made(facets: impl FnOnce(&mut Facets)) -> Facets {
+    let mut made = Facets::new();
+    facets(&mut made);
+    made
 }
 
 impl Ord for Resting {
