@@ -102,7 +102,7 @@ pub fn tables(profile: &Profile) -> Tables {
         |link, subnet, address, group, egress: &Arc<GroupRules>, ingress: &Arc<GroupRules>| Eni {
             link: LinkId(link),
             subnet: SubnetId(subnet),
-            addresses: vec![address],
+            addresses: std::iter::once(address).collect(),
             source_dest_check: true,
             groups: vec![GroupId(group)],
             egress: egress.clone(),

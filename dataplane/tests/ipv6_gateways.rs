@@ -75,7 +75,7 @@ impl World {
         let eni = |link: LinkId, index: u16| Eni {
             link,
             subnet: SubnetId(index),
-            addresses: vec![address(link), addr(UNIQUE_LOCAL)],
+            addresses: [address(link), addr(UNIQUE_LOCAL)].into_iter().collect(),
             source_dest_check: true,
             groups: vec![GroupId(0)],
             egress: open.clone(),

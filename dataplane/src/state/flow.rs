@@ -142,11 +142,6 @@ impl Device {
 }
 
 impl Cold {
-    /// The memories of a new flow.
-    pub(crate) fn new(facets: Facets) -> Self {
-        Self { facets, ..Self::default() }
-    }
-
     /// Brings each facet's own clock up to date with what hits have done to the flow's.
     pub(crate) fn sync(&mut self, hot: &Hot) {
         if hot.deadline() != self.synced {
@@ -160,8 +155,9 @@ impl Cold {
 
     /// Works out the flow's clock from its facets', after they or the phase have changed.
     pub(crate) fn settle(&mut self, hot: &mut Hot, timers: &Timers, now: Tick) {
+        let phase = hot.phase();
         let ends = self.facets.iter().map(|facet| {
-            let idle = facet.device.idle(hot.phase(), timers);
+            let idle = facet.device.idle(phase, timers);
             (idle, facet.last.after(idle))
         });
         let first =

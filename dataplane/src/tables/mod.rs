@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use smallvec::SmallVec;
 
 use crate::packet::{
     AclId, Addr, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, HyperplaneId,
@@ -113,6 +114,9 @@ pub enum Place {
     Service(LinkService, VpcId),
 }
 
+/// Addresses of an interface: most have one, which lies with the rest.
+pub type Addresses = SmallVec<[Addr; 1]>;
+
 /// An elastic network interface.
 #[derive(Debug)]
 pub struct Eni {
@@ -121,7 +125,7 @@ pub struct Eni {
     /// Where it lies.
     pub subnet: SubnetId,
     /// Its private addresses, the primary first.
-    pub addresses: Vec<Addr>,
+    pub addresses: Addresses,
     /// Whether packets that are neither from nor to it are refused (AWS "NAT instances").
     pub source_dest_check: bool,
     /// Its security groups, sorted.
@@ -258,12 +262,6 @@ impl NatGateway {
     pub fn has(&self, address: Addr, now: Tick) -> bool {
         let ended = |it: &NatAddress| it.draining.is_some_and(|end| end.is_due(now));
         self.addresses.iter().any(|it| it.address == address && !ended(it))
-    }
-
-    /// Whether connections at `address` are about to end.
-    #[must_use]
-    pub fn is_draining(&self, address: Addr) -> bool {
-        self.addresses.iter().any(|it| it.address == address && it.draining.is_some())
     }
 }
 

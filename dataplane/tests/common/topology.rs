@@ -305,7 +305,7 @@ impl Topology {
     fn shared_eni(&self, place: usize) -> Eni {
         Eni {
             link: LinkId(u16::MAX),
-            addresses: vec![HYPERPLANE_ADDRESSES[place].into()],
+            addresses: std::iter::once(HYPERPLANE_ADDRESSES[place].into()).collect(),
             services: Arc::default(),
             role: Role::Hyperplane(HyperplaneId(0)),
             ..self.eni(APP, 0, 1)
@@ -315,7 +315,12 @@ impl Topology {
     fn instance(&self, place: usize) -> Eni {
         let (_, link, address) = INSTANCES[place];
         let role = Role::Instance(HyperplaneId(0));
-        Eni { link, addresses: vec![address.into()], role, ..self.eni(APP, 0, 1) }
+        Eni {
+            link,
+            addresses: std::iter::once(address.into()).collect(),
+            role,
+            ..self.eni(APP, 0, 1)
+        }
     }
 
     fn eni(&self, link: LinkId, group: u16, subnet: u16) -> Eni {
@@ -334,7 +339,7 @@ impl Topology {
         Eni {
             link,
             subnet: SubnetId(subnet),
-            addresses: addresses(link).into(),
+            addresses: addresses(link).iter().copied().collect(),
             source_dest_check: true,
             groups: vec![GroupId(group)],
             egress: compile(&rules.egress),

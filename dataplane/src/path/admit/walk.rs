@@ -327,6 +327,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.acl(to, HopStage::NetworkAclIngress)
     }
 
+    #[inline(always)]
     pub(super) fn acl(&mut self, subnet: SubnetId, stage: HopStage) -> Judged<()> {
         let id: AclId = self.tables.subnet(subnet).network_acl;
         let acl = self.tables.network_acl(id);
@@ -454,8 +455,13 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     pub(super) fn deny_with<T>(&mut self, at: At, reason: Reason, answer: Answer) -> Judged<T> {
+        Err(self.denied(at, reason, answer))
+    }
+
+    #[cold]
+    fn denied(&mut self, at: At, reason: Reason, answer: Answer) -> Denial {
         self.pass(at, HopVerdict::Deny);
-        Err(Denial { reason, component: Some(at.0), answer, meter: MeterId::NONE })
+        Denial { reason, component: Some(at.0), answer, meter: MeterId::NONE }
     }
 }
 
