@@ -11,6 +11,7 @@ pub mod drops;
 pub mod exec;
 pub mod explain;
 pub mod flows;
+pub mod forward;
 pub mod log;
 pub mod man;
 pub mod metrics;
@@ -30,9 +31,12 @@ use clap::Args;
 
 use crate::api::client::Client;
 use crate::check::{LoadError, Sound};
+use crate::observe::Status;
 use crate::runtime::device::Kind;
 use crate::runtime::emulator::Options;
 use crate::runtime::instance::{Name, Paths};
+use crate::runtime::namespace::Namespace;
+use crate::runtime::rootless;
 
 /// What a command ends with: an exit status, or a failure.
 pub type Outcome = Result<u8, Failure>;
@@ -109,6 +113,24 @@ impl OfInstance {
     #[must_use]
     pub fn client(&self) -> Client {
         Client::of(&self.paths())
+    }
+
+    /// Takes the process to where the names of its namespaces are seen, and opens that of `member`. To
+    /// be called before any other thread is started.
+    ///
+    /// # Errors
+    ///
+    /// When no instance answers, or it has no such member.
+    pub fn join(&self, member: &str) -> Result<Namespace, Failure> {
+        let status: Status = self.client().get("/v1/status")?;
+        if !status.namespaces.iter().any(|it| it == member) {
+            return Err(Failure::with_status(1, &exec::not_a_member(member, &status.namespaces)));
+        }
+        let paths = self.paths();
+        if let Some(pid) = paths.process() {
+            rootless::join(pid)?;
+        }
+        Ok(Namespace::open(&paths.namespace_path(member))?)
     }
 }
 

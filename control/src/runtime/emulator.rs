@@ -370,9 +370,9 @@ pub fn members(topology: &Checked) -> impl Iterator<Item = &str> {
     interfaces.chain(hosts.map(|host| host.name.as_str()))
 }
 
-/// A descriptor for each queue of each device is soon more than the 1,024 that a process is given;
-/// it may take more (getrlimit(2)).
-fn raise_descriptor_limit() {
+/// A descriptor for each queue of each device, or two for each connection, are soon more than the 1,024
+/// that a process is given; it may take more (getrlimit(2)).
+pub(super) fn raise_descriptor_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // Where it is refused, the limit that there is will say so.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });

@@ -215,6 +215,35 @@ pub fn reconfigure(target: &Namespace, old: &Interface, new: &Interface) -> Resu
     configure(target, new)
 }
 
+/// All addresses of the namespace that the calling thread is in, those of `lo` too.
+///
+/// # Errors
+///
+/// [`Error::System`].
+pub(super) fn addresses() -> Result<Vec<IpAddr>, Error> {
+    let question = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+    let found = Netlink::open().and_then(|mut netlink| netlink.dump(question));
+    let found = found.map_err(|e| Error::new("list addresses", e))?.into_iter();
+    Ok(found.filter_map(own_address).collect())
+}
+
+/// Of two ends of a link the own one is local; where there is one only, it may stand alone.
+fn own_address(message: RouteNetlinkMessage) -> Option<IpAddr> {
+    let RouteNetlinkMessage::NewAddress(AddressMessage { attributes, .. }) = message else {
+        return None;
+    };
+    let local = attributes.iter().find_map(|it| match it {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    local.or_else(|| {
+        attributes.iter().find_map(|it| match it {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        })
+    })
+}
+
 /// Packets that [`NAME`] in `target` had to drop because nobody read them in time.
 ///
 /// # Errors

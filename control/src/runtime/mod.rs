@@ -8,6 +8,7 @@
 
 pub mod device;
 pub mod emulator;
+pub mod forward;
 pub mod instance;
 pub mod interface;
 mod mounts;
