@@ -3,6 +3,7 @@
 //!
 //! Each `read` and `write` carries a virtio-net header and one packet, or super-packet, in place.
 
+mod handle;
 mod probe;
 mod request;
 
@@ -16,6 +17,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::io::{Frame, HEADROOM, Link, Offloads};
 use crate::wire::virtio::{HEADER, VirtioNetHdr, gso};
+
+pub use handle::{Handle, Place};
 
 /// One queue of a TUN device. The device lives as long as one of its queues.
 #[derive(Debug)]
@@ -75,6 +78,9 @@ pub enum TunError {
         "the link `{0}` has left this network namespace: its queues are opened before it is moved"
     )]
     Moved(String),
+    /// It ended with its network namespace, or was deleted.
+    #[error("the link is gone, with its network namespace or because somebody deleted it")]
+    Gone,
     /// Anything else.
     #[error("{operation} failed: {source}")]
     System {

@@ -41,11 +41,16 @@ pub(super) fn set_offload(device: &OwnedFd, mask: u32) -> Result<()> {
     unsafe { ioctl(device, IntegerSetter::<SET_OFFLOAD>::new_usize(mask)) }
 }
 
-/// Whether the device is in the calling thread's network namespace.
-pub(super) fn is_here(device: &OwnedFd) -> Result<bool> {
+/// The network namespace that the device is in.
+pub(super) fn namespace(device: &OwnedFd) -> Result<OwnedFd> {
     // JUSTIFICATION: no crate offers TUNGETDEVNETNS.
     // SAFETY: `Namespace` describes TUNGETDEVNETNS as the kernel has it.
-    let there = rustix::fs::fstat(unsafe { ioctl(device, Namespace)? })?;
+    unsafe { ioctl(device, Namespace) }
+}
+
+/// Whether the device is in the calling thread's network namespace.
+pub(super) fn is_here(device: &OwnedFd) -> Result<bool> {
+    let there = rustix::fs::fstat(namespace(device)?)?;
     let here = rustix::fs::stat("/proc/thread-self/ns/net")?;
     Ok((there.st_dev, there.st_ino) == (here.st_dev, here.st_ino))
 }

@@ -1,5 +1,7 @@
 //! Opening, and what goes wrong with it; single packets.
 
+use std::os::unix::fs::MetadataExt;
+
 use super::*;
 
 #[test]
@@ -71,6 +73,30 @@ fn the_kernel_answers_an_echo_on_one_of_the_queues() {
             let Icmpv4Type::EchoReply(header) = icmp.icmp_type() else { panic!("{icmp:?}") };
             assert_eq!((header.id, icmp.payload()), (asked, &b"hello"[..]));
         }
+    });
+}
+
+#[test]
+fn a_handle_follows_its_device_until_that_ends() {
+    in_namespace(|| {
+        let tun = Tun::open("eth0", &TunOptions::default()).unwrap();
+        let handle = Handle::of(&tun).unwrap();
+        let here = || std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+        let inode = |place: &Place| rustix::fs::fstat(&place.namespace).unwrap().st_ino;
+        let place = handle.place().unwrap();
+        assert_eq!((inode(&place), &*place.name), (here(), "eth0"));
+
+        ip("link set eth0 name other");
+        let home = here();
+        in_namespace(|| {
+            assert_ne!(here(), home);
+            let place = handle.place().unwrap();
+            assert_eq!((inode(&place), &*place.name), (home, "other"));
+        });
+        assert!(!handle.is_gone());
+        ip("link delete other");
+        assert!(handle.is_gone());
+        assert!(matches!(handle.place(), Err(TunError::Gone)));
     });
 }
 
