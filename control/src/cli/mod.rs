@@ -1,11 +1,13 @@
 //! The commands, a file each. The library below prints nothing; all words to the user are here.
 
 pub mod apply;
+pub mod attach;
 pub mod bench;
 pub mod check;
 pub mod clock;
 pub mod completions;
 pub mod demo;
+pub mod detach;
 pub mod down;
 pub mod drops;
 pub mod exec;
@@ -115,8 +117,9 @@ impl OfInstance {
         Client::of(&self.paths())
     }
 
-    /// Takes the process to where the names of its namespaces are seen, and opens that of `member`. To
-    /// be called before any other thread is started.
+    /// Takes the process to where the names of its namespaces are seen, and opens the one that the
+    /// interface of `member` is in: its own, or that of what it is attached to. To be called before any
+    /// other thread is started.
     ///
     /// # Errors
     ///
@@ -130,7 +133,10 @@ impl OfInstance {
         if let Some(pid) = paths.process() {
             rootless::join(pid)?;
         }
-        Ok(Namespace::open(&paths.namespace_path(member))?)
+        let mut interfaces = status.network_interfaces.into_iter();
+        let attached = interfaces.find(|it| it.name == member).and_then(|it| it.attachment);
+        let path = attached.map_or_else(|| paths.namespace_path(member), |it| it.to.path());
+        Ok(Namespace::open(&path)?)
     }
 }
 

@@ -13,6 +13,7 @@ use dataplane::time::Tick;
 use dataplane::worker::Gone;
 use serde::{Deserialize, Serialize};
 
+use crate::attach::Attached;
 use crate::compile::Names;
 use crate::explain::words;
 use crate::runtime::emulator::{self, Emulator, members};
@@ -59,6 +60,8 @@ pub struct NetworkInterfaceStatus {
     pub name: String,
     /// Connections that its security groups track.
     pub tracked: u32,
+    /// What it is attached to; nothing while it is in the namespace of its own.
+    pub attachment: Option<Attached>,
 }
 
 /// A member's device, as it was found at the start.
@@ -162,9 +165,14 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
             gateway.ports_busiest = gateway.ports_busiest.max(leased);
         }
     });
+    let mut attachments = emulator.attachments();
     let interfaces = topology.network_interfaces.iter();
     let mut network_interfaces: Vec<NetworkInterfaceStatus> = interfaces
-        .map(|interface| NetworkInterfaceStatus { name: interface.name.clone(), tracked: 0 })
+        .map(|interface| NetworkInterfaceStatus {
+            name: interface.name.clone(),
+            tracked: 0,
+            attachment: attachments.remove(&interface.name),
+        })
         .collect();
     emulator.shared().tracked.for_each(|eni, tracked| {
         let (_, name) = names.kind_and_name(Component::Eni(eni));

@@ -3,7 +3,7 @@
 use std::io;
 
 use dataplane::io::compat::CompatTun;
-use dataplane::io::tun::{Tun, TunError, TunOptions};
+use dataplane::io::tun::{Handle, Tun, TunError, TunOptions};
 use dataplane::io::{Link, Offloads};
 
 use crate::runtime::emulator::Error;
@@ -28,6 +28,8 @@ pub struct Device {
     pub compat: bool,
     /// What it takes whole.
     pub takes: Offloads,
+    /// By which it is found when it has moved on.
+    pub handle: Handle,
 }
 
 /// How to make devices.
@@ -62,18 +64,18 @@ impl Workshop {
         interface: &Interface,
     ) -> Result<Device, Error> {
         let opened = self.staging.enter(|| self.open(name))??;
-        interface::adopt(&self.staging, name, target)?;
+        interface::adopt(&self.staging, name, target, interface::NAME)?;
         interface::configure(target, interface)?;
-        Ok(match opened {
+        let (queues, compat) = match opened {
             Opened::Rich(mut queues) => {
                 queues.iter_mut().for_each(Tun::probe);
-                let takes = queues.first().map(Link::takes).unwrap_or_default();
-                Device { queues: boxed(queues), compat: false, takes }
+                (boxed(queues), false)
             }
-            Opened::Plain(queues) => {
-                Device { queues: boxed(queues), compat: true, takes: Offloads::default() }
-            }
-        })
+            Opened::Plain(queues) => (boxed(queues), true),
+        };
+        let first = queues.first().expect("a device has a queue");
+        let (takes, handle) = (first.takes(), Handle::of(first.as_ref())?);
+        Ok(Device { queues, compat, takes, handle })
     }
 
     fn open(&self, name: &str) -> Result<Opened, Error> {

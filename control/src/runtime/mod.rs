@@ -13,7 +13,7 @@ pub mod instance;
 pub mod interface;
 mod mounts;
 pub mod namespace;
-mod netlink;
+pub(crate) mod netlink;
 pub mod process;
 pub mod rootless;
 mod seats;

@@ -8,7 +8,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -214,6 +214,13 @@ impl Namespace {
 
     fn unshared() -> Result<(), Error> {
         separate(UnshareFlags::NEWNET).map_err(|e| Error::new("make a network namespace", e))
+    }
+}
+
+impl From<OwnedFd> for Namespace {
+    /// A namespace that the kernel has given out as one.
+    fn from(descriptor: OwnedFd) -> Self {
+        Self { file: descriptor.into() }
     }
 }
 

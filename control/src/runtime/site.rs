@@ -9,11 +9,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dataplane::io::memory::{self, MemoryLink, Peer};
+use dataplane::io::tun::{Handle, TunError};
 use dataplane::io::{Link, Offloads};
 use dataplane::packet::LinkId;
 use dataplane::tables::{INTERNET_MTU, VPC_MTU};
 use dataplane::worker::Workers;
 
+use crate::attach::{self, Attached, Attachment, Target};
 use crate::endpoints::{Endpoints, HostSpec, Knowledge, Service, Surroundings};
 use crate::runtime::device::{Device, Workshop};
 use crate::runtime::emulator::Error;
@@ -33,12 +35,21 @@ pub struct DeviceStatus {
     pub takes: Offloads,
 }
 
+/// A device that stands.
+#[derive(Debug)]
+struct Standing {
+    status: DeviceStatus,
+    handle: Handle,
+    /// To whom it is given; to nobody while it is at home, in the namespace of its seat.
+    attachment: Option<Attachment>,
+}
+
 /// All that stands.
 #[derive(Debug)]
 pub(super) struct Site {
     workshop: Workshop,
     seats: BTreeMap<String, Seat>,
-    devices: BTreeMap<String, DeviceStatus>,
+    devices: BTreeMap<String, Standing>,
     /// The built-in hosts, once there has been one.
     endpoints: Option<Endpoints>,
     surroundings: Surroundings,
@@ -66,16 +77,20 @@ impl Site {
     }
 
     pub(super) fn devices(&self) -> Vec<DeviceStatus> {
-        self.devices.values().cloned().collect()
+        self.devices.values().map(|device| device.status.clone()).collect()
     }
 
     /// Packets that each member's device dropped because no worker read them in time.
     pub(super) fn overruns(&self, instance: &Instance) -> Vec<(LinkId, u64)> {
-        let members = self.seats.values().filter(|seat| self.devices.contains_key(&seat.name));
-        let overruns = members.filter_map(|seat| {
-            let namespace = Namespace::open(&instance.paths().namespace_path(&seat.name)).ok()?;
+        let overruns = self.devices.iter().filter_map(|(name, device)| {
             // A device that somebody took away has no counts.
-            Some((seat.link, interface::overrun(&namespace).ok()?))
+            let packets = if device.attachment.is_some() {
+                attach::overrun(&device.handle).ok()?
+            } else {
+                let home = Namespace::open(&instance.paths().namespace_path(name)).ok()?;
+                interface::overrun(&home).ok()?
+            };
+            Some((self.seats.get(name)?.link, packets))
         });
         overruns.filter(|&(_, packets)| packets > 0).collect()
     }
@@ -173,14 +188,25 @@ impl Site {
     ) -> Result<(), Error> {
         let target = Namespace::named(&instance.paths().namespace(&seat.name))?;
         interface::prepare(&target)?;
+        instance.write_resolv_conf(&seat.name, resolv_conf)?;
+        self.make_device(seat, &target, interface, workers)
+    }
+
+    /// Makes the device of a seat, whose namespace is there; one that it had is gone.
+    fn make_device(
+        &mut self,
+        seat: &Seat,
+        home: &Namespace,
+        interface: &Interface,
+        workers: &Workers,
+    ) -> Result<(), Error> {
         // Unique among what is born in the staging namespace and has not moved yet.
         let birth_name = format!("ht{}", seat.link.0);
-        let Device { queues, compat, takes } =
-            self.workshop.make(&birth_name, &target, interface)?;
-        instance.write_resolv_conf(&seat.name, resolv_conf)?;
+        let Device { queues, compat, takes, handle } =
+            self.workshop.make(&birth_name, home, interface)?;
         workers.attach(seat.link, queues)??;
         let status = DeviceStatus { member: seat.name.clone(), compat, takes };
-        self.devices.insert(seat.name.clone(), status);
+        self.devices.insert(seat.name.clone(), Standing { status, handle, attachment: None });
         Ok(())
     }
 
@@ -214,9 +240,16 @@ impl Site {
         else {
             return Ok(());
         };
-        let target = Namespace::open(&instance.paths().namespace_path(&new.name))?;
         if before != interface {
-            interface::reconfigure(&target, before, interface)?;
+            match self.devices.get(&new.name) {
+                Some(Standing { handle, attachment: Some(_), .. }) => {
+                    attach::change(handle, before, interface).map_err(Box::new)?;
+                }
+                _ => {
+                    let home = Namespace::open(&instance.paths().namespace_path(&new.name))?;
+                    interface::reconfigure(&home, before, interface)?;
+                }
+            }
         }
         instance.write_resolv_conf(&new.name, resolv_conf)?;
         self.seats.insert(new.name.clone(), new.clone());
@@ -226,7 +259,12 @@ impl Site {
     /// Takes a seat away, or what there is of it. Processes in its namespace live on, without a link.
     fn remove(&mut self, seat: &Seat, instance: &Instance, workers: &Workers) {
         self.seats.remove(&seat.name);
-        self.devices.remove(&seat.name);
+        if let Some(Standing { handle, attachment: Some(attachment), .. }) =
+            self.devices.remove(&seat.name)
+        {
+            tracing::info!("{} is taken from {}", seat.name, attachment.target());
+            attachment.end(&handle);
+        }
         match seat.kind {
             SeatKind::Namespace { .. } => {
                 if let Err(error) = Namespace::remove(&instance.paths().namespace(&seat.name)) {
@@ -241,6 +279,136 @@ impl Site {
         }
         // Workers that have ended hold no links.
         let _ = workers.detach(seat.link);
+    }
+}
+
+/// Interfaces that are given to what runs already.
+impl Site {
+    /// Gives the interface `name` to `target`; see [`attach::give`].
+    pub(super) fn attach(
+        &mut self,
+        name: &str,
+        target: Target,
+        replace: bool,
+        instance: &Instance,
+        workers: &Workers,
+    ) -> Result<Attached, attach::Error> {
+        self.bring_home_ended(instance, workers);
+        let device = self.device(name)?;
+        if let Some(there) = &device.attachment {
+            let (name, target) = (name.to_owned(), there.target().clone());
+            return Err(attach::Error::Attached { name, target });
+        }
+        let home = Namespace::open(&instance.paths().namespace_path(name))?;
+        let interface = self.interface(name)?;
+        match attach::give(&device.handle, &home, interface, target, replace) {
+            Ok(attachment) => {
+                let told = attachment.told(&device.handle);
+                self.devices.entry(name.to_owned()).and_modify(|device| {
+                    device.attachment = Some(attachment);
+                });
+                Ok(told)
+            }
+            Err(refused) => {
+                if !attach::is_at(&device.handle, &home) {
+                    self.replace_device(name, &home, workers)?;
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    /// Takes the interface `name` home, and returns who had it.
+    pub(super) fn detach(
+        &mut self,
+        name: &str,
+        instance: &Instance,
+        workers: &Workers,
+    ) -> Result<Target, attach::Error> {
+        let Some(attachment) = &self.device(name)?.attachment else {
+            return Err(attach::Error::NotAttached(name.to_owned()));
+        };
+        let target = attachment.target().clone();
+        self.bring_home(name, instance, workers)?;
+        Ok(target)
+    }
+
+    /// Which interfaces are given to whom.
+    pub(super) fn attachments(&self) -> BTreeMap<String, Attached> {
+        let attached = self.devices.iter().filter_map(|(name, device)| {
+            Some((name.clone(), device.attachment.as_ref()?.told(&device.handle)))
+        });
+        attached.collect()
+    }
+
+    /// Takes every interface home whose holder has ended, and returns whether some are away still.
+    pub(super) fn bring_home_ended(&mut self, instance: &Instance, workers: &Workers) -> bool {
+        let away = self.devices.iter().filter_map(|(name, device)| {
+            let attachment = device.attachment.as_ref()?;
+            Some((name.clone(), attachment.has_ended(&device.handle)))
+        });
+        let away: Vec<(String, bool)> = away.collect();
+        for (name, _) in away.iter().filter(|(_, ended)| *ended) {
+            match self.bring_home(name, instance, workers) {
+                Ok(()) => tracing::info!("{name} is detached: whoever had it has ended"),
+                Err(error) => tracing::warn!("{name} cannot be taken back: {error}"),
+            }
+        }
+        self.devices.values().any(|device| device.attachment.is_some())
+    }
+
+    /// Takes the device of `name` home, or makes another one there if it is gone.
+    fn bring_home(
+        &mut self,
+        name: &str,
+        instance: &Instance,
+        workers: &Workers,
+    ) -> Result<(), attach::Error> {
+        let home = Namespace::open(&instance.paths().namespace_path(name))?;
+        let (device, interface) = (self.device(name)?, self.interface(name)?);
+        let Some(attachment) = &device.attachment else { return Ok(()) };
+        match attachment.take_back(&device.handle, &home, interface) {
+            Err(attach::Error::Device(TunError::Gone)) => self.replace_device(name, &home, workers),
+            back => {
+                back?;
+                self.devices.entry(name.to_owned()).and_modify(|it| it.attachment = None);
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes another device for `name` at `home`; the one before is lost.
+    fn replace_device(
+        &mut self,
+        name: &str,
+        home: &Namespace,
+        workers: &Workers,
+    ) -> Result<(), attach::Error> {
+        let interface = self.interface(name)?.clone();
+        let seat = self.seats[name].clone();
+        self.devices.remove(name);
+        Ok(self.make_device(&seat, home, &interface, workers).map_err(Box::new)?)
+    }
+
+    fn device(&self, name: &str) -> Result<&Standing, attach::Error> {
+        self.devices.get(name).ok_or_else(|| attach::Error::NoDevice(name.to_owned()))
+    }
+
+    fn interface(&self, name: &str) -> Result<&Interface, attach::Error> {
+        match self.seats.get(name).map(|seat| &seat.kind) {
+            Some(SeatKind::Namespace { interface, .. }) => Ok(interface),
+            _ => Err(attach::Error::NoDevice(name.to_owned())),
+        }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        for Standing { handle, attachment, .. } in self.devices.values() {
+            if let Some(attachment) = attachment {
+                attachment.end(handle);
+            }
+        }
     }
 }
 
