@@ -109,6 +109,8 @@ impl Server {
         };
         let (stop, stopped) = oneshot::channel();
         let attached = Arc::new(Notify::new());
+        // Some may be attached since before a crash.
+        attached.notify_one();
         let tended = attach::tend(emulator.clone(), attached.clone());
         let context = Context { emulator, down: down.clone(), attached };
         let (router, open) = (router(context.clone()), open().with_state(context));

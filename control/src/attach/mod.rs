@@ -7,6 +7,7 @@
 pub mod engine;
 mod guest;
 mod routes;
+pub mod state;
 mod target;
 
 use std::os::fd::OwnedFd;
@@ -17,8 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::runtime::emulator;
 use crate::runtime::interface::{self, Interface, NAME, Place};
-use crate::runtime::namespace::{self, Namespace};
+use crate::runtime::namespace::{self, Identity, Namespace};
 
+use state::{Record, Route};
 pub use target::Target;
 use target::{Opened, has_ended};
 
@@ -100,6 +102,8 @@ pub(crate) struct Attachment {
     process: Option<OwnedFd>,
     /// Default routes of others, which come back when it goes.
     replaced: Vec<RouteMessage>,
+    /// The namespace that it is in, where its queues were opened in there, and keep that alive.
+    pinned: Option<Identity>,
 }
 
 impl Attachment {
@@ -107,9 +111,44 @@ impl Attachment {
         &self.target
     }
 
+    /// What `left` says, for a device whose home is `home`.
+    ///
+    /// # Errors
+    ///
+    /// When nobody has it any more.
+    pub(crate) fn adopted(left: &Record, home: &Namespace) -> Result<Self, Error> {
+        let Opened { namespace, process } = left.to.open(home)?;
+        Ok(Self {
+            target: left.to.clone(),
+            process,
+            replaced: left.replaced.iter().map(|route| route.0.clone()).collect(),
+            pinned: Some(namespace.identity()),
+        })
+    }
+
+    /// What is to be known of it after a crash.
+    pub(crate) fn record(
+        &self,
+        name: &str,
+        device: &Handle,
+        interface: &Interface,
+    ) -> Result<Record, Error> {
+        let (namespace, link) = whereabouts(device)?;
+        Ok(Record {
+            name: name.to_owned(),
+            to: self.target.clone(),
+            namespace: namespace.identity(),
+            link,
+            interface: interface.clone(),
+            replaced: self.replaced.iter().cloned().map(Route).collect(),
+        })
+    }
+
     /// Whether there is nobody any more who has it.
     pub(crate) fn has_ended(&self, device: &Handle) -> bool {
-        device.is_gone() || self.process.as_ref().is_some_and(has_ended)
+        device.is_gone()
+            || self.process.as_ref().is_some_and(has_ended)
+            || self.pinned.is_some_and(|pinned| Identity::at(&self.target.path()) != Some(pinned))
     }
 
     pub(crate) fn told(&self, device: &Handle) -> Attached {
@@ -146,7 +185,7 @@ pub(crate) fn give(
         return Err(Error::Ended(target));
     }
     settled?;
-    Ok(Attachment { target, process, replaced: room.defaults })
+    Ok(Attachment { target, process, replaced: room.defaults, pinned: None })
 }
 
 impl Attachment {
@@ -154,13 +193,18 @@ impl Attachment {
     ///
     /// # Errors
     ///
-    /// [`TunError::Gone`] where it went down with the namespace that it was in.
+    /// [`TunError::Gone`] where it went down with the namespace that it was in, or had to go so that
+    /// the namespace can.
     pub(crate) fn take_back(
         &self,
         device: &Handle,
         home: &Namespace,
         interface: &Interface,
     ) -> Result<(), Error> {
+        if self.pinned.is_some() {
+            self.end(device);
+            return Err(TunError::Gone.into());
+        }
         take_back(device, home, interface, &self.replaced)
     }
 

@@ -83,7 +83,8 @@ impl Target {
     }
 
     fn process(&self, pid: i32) -> Result<OwnedFd, Error> {
-        let id = Pid::from_raw(pid).filter(|_| pid > 0).ok_or(Error::NoProcess(pid))?;
+        let id = if pid > 0 { Pid::from_raw(pid) } else { None };
+        let id = id.ok_or(Error::NoProcess(pid))?;
         pidfd_open(id, PidfdFlags::empty()).map_err(|_| match self {
             Self::Container { .. } => Error::Ended(self.clone()),
             _ => Error::NoProcess(pid),
@@ -135,7 +136,6 @@ mod tests {
         assert!(matches!(open("/no/such"), Error::Namespace(namespace::Error::Missing(_))));
         assert!(matches!(open("/"), Error::Namespace(namespace::Error::NotANamespace(_))));
         assert!(matches!(open("/proc/self/ns/net"), Error::Host(_)));
-        assert!(matches!(open("/proc/1/ns/net"), Error::Host(_)));
         let own = home.enter(|| open("/proc/thread-self/ns/net"));
         assert!(matches!(own.unwrap(), Error::Host(_) | Error::AtHome(_)));
     }

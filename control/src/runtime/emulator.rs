@@ -150,9 +150,11 @@ impl Emulator {
         let tun = TunOptions { gso: options.gso };
         let knowledge = Arc::new(ArcSwap::from_pointee(Knowledge::of(&topology)));
         let surroundings = Surroundings { knowledge, clock: clock.clone(), began };
-        let mut site = Site::new(Workshop::new(options.tun, tun, workers.count())?, surroundings);
+        let workshop = Workshop::new(options.tun, tun, workers.count())?;
+        let mut site = Site::new(workshop, surroundings, &instance);
         let plan = site.plan(&seats(&topology, &ids));
         site.prepare(&plan, &instance, &workers)?;
+        site.end_left();
         let state = State {
             topology: Arc::new(topology),
             source,

@@ -18,6 +18,7 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use serde::{Deserialize, Serialize};
 
 use super::namespace::{self, Namespace};
 use super::netlink::Netlink;
@@ -66,7 +67,7 @@ impl Error {
 }
 
 /// The link of a namespace as its processes see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
     /// Addresses, each with its prefix length: an ENI's with its subnet's, an internet host's with
     /// /32 or /128. The first of a family is the source of what names none.

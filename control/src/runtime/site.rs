@@ -3,19 +3,23 @@
 //! New ones are made before new tables hold, so that a failure leaves everything as it was. Changed
 //! and gone ones are seen to after it; what fails then is left for the next plan to do.
 
+mod attached;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use dataplane::io::memory::{self, MemoryLink, Peer};
-use dataplane::io::tun::{Handle, TunError};
+use dataplane::io::tun::Handle;
 use dataplane::io::{Link, Offloads};
 use dataplane::packet::LinkId;
 use dataplane::tables::{INTERNET_MTU, VPC_MTU};
 use dataplane::worker::Workers;
 
-use crate::attach::{self, Attached, Attachment, Target};
+use crate::attach::state::{self, Record};
+use crate::attach::{self, Attachment};
 use crate::endpoints::{Endpoints, HostSpec, Knowledge, Service, Surroundings};
 use crate::runtime::device::{Device, Workshop};
 use crate::runtime::emulator::Error;
@@ -53,6 +57,10 @@ pub(super) struct Site {
     /// The built-in hosts, once there has been one.
     endpoints: Option<Endpoints>,
     surroundings: Surroundings,
+    /// Where it is kept who has been given an interface.
+    kept: PathBuf,
+    /// Interfaces that an instance of this name left where they were when it crashed.
+    left: Vec<Record>,
 }
 
 /// What a change of topology asks of the site.
@@ -71,9 +79,11 @@ impl Plan {
 }
 
 impl Site {
-    pub(super) fn new(workshop: Workshop, surroundings: Surroundings) -> Self {
+    pub(super) fn new(workshop: Workshop, surroundings: Surroundings, instance: &Instance) -> Self {
         let (seats, devices) = (BTreeMap::new(), BTreeMap::new());
-        Self { workshop, seats, devices, endpoints: None, surroundings }
+        let kept = instance.paths().attachments();
+        let left = state::load(&kept);
+        Self { workshop, seats, devices, endpoints: None, surroundings, kept, left }
     }
 
     pub(super) fn devices(&self) -> Vec<DeviceStatus> {
@@ -189,6 +199,9 @@ impl Site {
         let target = Namespace::named(&instance.paths().namespace(&seat.name))?;
         interface::prepare(&target)?;
         instance.write_resolv_conf(&seat.name, resolv_conf)?;
+        if self.adopt(seat, &target, interface, workers) {
+            return Ok(());
+        }
         self.make_device(seat, &target, interface, workers)
     }
 
@@ -253,6 +266,7 @@ impl Site {
         }
         instance.write_resolv_conf(&new.name, resolv_conf)?;
         self.seats.insert(new.name.clone(), new.clone());
+        self.keep();
         Ok(())
     }
 
@@ -264,6 +278,7 @@ impl Site {
         {
             tracing::info!("{} is taken from {}", seat.name, attachment.target());
             attachment.end(&handle);
+            self.keep();
         }
         match seat.kind {
             SeatKind::Namespace { .. } => {
@@ -279,136 +294,6 @@ impl Site {
         }
         // Workers that have ended hold no links.
         let _ = workers.detach(seat.link);
-    }
-}
-
-/// Interfaces that are given to what runs already.
-impl Site {
-    /// Gives the interface `name` to `target`; see [`attach::give`].
-    pub(super) fn attach(
-        &mut self,
-        name: &str,
-        target: Target,
-        replace: bool,
-        instance: &Instance,
-        workers: &Workers,
-    ) -> Result<Attached, attach::Error> {
-        self.bring_home_ended(instance, workers);
-        let device = self.device(name)?;
-        if let Some(there) = &device.attachment {
-            let (name, target) = (name.to_owned(), there.target().clone());
-            return Err(attach::Error::Attached { name, target });
-        }
-        let home = Namespace::open(&instance.paths().namespace_path(name))?;
-        let interface = self.interface(name)?;
-        match attach::give(&device.handle, &home, interface, target, replace) {
-            Ok(attachment) => {
-                let told = attachment.told(&device.handle);
-                self.devices.entry(name.to_owned()).and_modify(|device| {
-                    device.attachment = Some(attachment);
-                });
-                Ok(told)
-            }
-            Err(refused) => {
-                if !attach::is_at(&device.handle, &home) {
-                    self.replace_device(name, &home, workers)?;
-                }
-                Err(refused)
-            }
-        }
-    }
-
-    /// Takes the interface `name` home, and returns who had it.
-    pub(super) fn detach(
-        &mut self,
-        name: &str,
-        instance: &Instance,
-        workers: &Workers,
-    ) -> Result<Target, attach::Error> {
-        let Some(attachment) = &self.device(name)?.attachment else {
-            return Err(attach::Error::NotAttached(name.to_owned()));
-        };
-        let target = attachment.target().clone();
-        self.bring_home(name, instance, workers)?;
-        Ok(target)
-    }
-
-    /// Which interfaces are given to whom.
-    pub(super) fn attachments(&self) -> BTreeMap<String, Attached> {
-        let attached = self.devices.iter().filter_map(|(name, device)| {
-            Some((name.clone(), device.attachment.as_ref()?.told(&device.handle)))
-        });
-        attached.collect()
-    }
-
-    /// Takes every interface home whose holder has ended, and returns whether some are away still.
-    pub(super) fn bring_home_ended(&mut self, instance: &Instance, workers: &Workers) -> bool {
-        let away = self.devices.iter().filter_map(|(name, device)| {
-            let attachment = device.attachment.as_ref()?;
-            Some((name.clone(), attachment.has_ended(&device.handle)))
-        });
-        let away: Vec<(String, bool)> = away.collect();
-        for (name, _) in away.iter().filter(|(_, ended)| *ended) {
-            match self.bring_home(name, instance, workers) {
-                Ok(()) => tracing::info!("{name} is detached: whoever had it has ended"),
-                Err(error) => tracing::warn!("{name} cannot be taken back: {error}"),
-            }
-        }
-        self.devices.values().any(|device| device.attachment.is_some())
-    }
-
-    /// Takes the device of `name` home, or makes another one there if it is gone.
-    fn bring_home(
-        &mut self,
-        name: &str,
-        instance: &Instance,
-        workers: &Workers,
-    ) -> Result<(), attach::Error> {
-        let home = Namespace::open(&instance.paths().namespace_path(name))?;
-        let (device, interface) = (self.device(name)?, self.interface(name)?);
-        let Some(attachment) = &device.attachment else { return Ok(()) };
-        match attachment.take_back(&device.handle, &home, interface) {
-            Err(attach::Error::Device(TunError::Gone)) => self.replace_device(name, &home, workers),
-            back => {
-                back?;
-                self.devices.entry(name.to_owned()).and_modify(|it| it.attachment = None);
-                Ok(())
-            }
-        }
-    }
-
-    /// Makes another device for `name` at `home`; the one before is lost.
-    fn replace_device(
-        &mut self,
-        name: &str,
-        home: &Namespace,
-        workers: &Workers,
-    ) -> Result<(), attach::Error> {
-        let interface = self.interface(name)?.clone();
-        let seat = self.seats[name].clone();
-        self.devices.remove(name);
-        Ok(self.make_device(&seat, home, &interface, workers).map_err(Box::new)?)
-    }
-
-    fn device(&self, name: &str) -> Result<&Standing, attach::Error> {
-        self.devices.get(name).ok_or_else(|| attach::Error::NoDevice(name.to_owned()))
-    }
-
-    fn interface(&self, name: &str) -> Result<&Interface, attach::Error> {
-        match self.seats.get(name).map(|seat| &seat.kind) {
-            Some(SeatKind::Namespace { interface, .. }) => Ok(interface),
-            _ => Err(attach::Error::NoDevice(name.to_owned())),
-        }
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        for Standing { handle, attachment, .. } in self.devices.values() {
-            if let Some(attachment) = attachment {
-                attachment.end(handle);
-            }
-        }
     }
 }
 

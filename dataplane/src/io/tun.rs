@@ -108,6 +108,26 @@ impl Tun {
         Self::attach(name, *options, libc::IFF_TUN_EXCL)
     }
 
+    /// Opens the first queue of the device `name` again, which outlived its queues in the calling
+    /// thread's network namespace (see [`Handle::persist`]).
+    ///
+    /// # Errors
+    ///
+    /// [`TunError::Gone`] where there is none, [`TunError::NameTaken`] where it has another owner,
+    /// [`TunError::TooPlain`] where it is of the plain kind; else see [`TunError`].
+    pub fn reopen(name: &str, options: &TunOptions) -> Result<Self, TunError> {
+        let tun = Self::attach(name, *options, 0)?;
+        // One that did not exist was made by this, and goes with it.
+        if Handle::of(&tun)
+            .map_err(|source| TunError::System { operation: "dup", source })?
+            .is_persistent()?
+        {
+            Ok(tun)
+        } else {
+            Err(TunError::Gone)
+        }
+    }
+
     /// Opens one more queue of the same device, for another worker. The calling thread must be in
     /// the device's network namespace.
     ///

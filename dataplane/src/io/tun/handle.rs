@@ -49,6 +49,26 @@ impl Handle {
         Ok(Place { namespace, name })
     }
 
+    /// Makes the device stay when its last queue is closed, by the end of this process too, until its
+    /// network namespace ends; or not any more.
+    ///
+    /// # Errors
+    ///
+    /// [`TunError::Gone`].
+    pub fn persist(&self, stays: bool) -> Result<(), TunError> {
+        request::set_persistent(&self.device, stays).map_err(gone_or("TUNSETPERSIST"))
+    }
+
+    /// Whether it stays so.
+    ///
+    /// # Errors
+    ///
+    /// [`TunError::Gone`].
+    pub fn is_persistent(&self) -> Result<bool, TunError> {
+        let (_, flags) = request::describe(&self.device).map_err(gone_or("TUNGETIFF"))?;
+        Ok(flags & libc::IFF_PERSIST != 0)
+    }
+
     /// Whether the device is gone, with its network namespace or because somebody deleted it.
     #[must_use]
     pub fn is_gone(&self) -> bool {

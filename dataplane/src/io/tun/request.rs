@@ -41,6 +41,13 @@ pub(super) fn set_offload(device: &OwnedFd, mask: u32) -> Result<()> {
     unsafe { ioctl(device, IntegerSetter::<SET_OFFLOAD>::new_usize(mask)) }
 }
 
+/// States whether the device stays without a queue that is open.
+pub(super) fn set_persistent(device: &OwnedFd, stays: bool) -> Result<()> {
+    // JUSTIFICATION: no crate offers TUNSETPERSIST for a device that it did not open.
+    // SAFETY: TUNSETPERSIST takes its argument by value and touches no memory.
+    unsafe { ioctl(device, IntegerSetter::<SET_PERSISTENT>::new_usize(stays.into())) }
+}
+
 /// The network namespace that the device is in.
 pub(super) fn namespace(device: &OwnedFd) -> Result<OwnedFd> {
     // JUSTIFICATION: no crate offers TUNGETDEVNETNS.
@@ -57,6 +64,7 @@ pub(super) fn is_here(device: &OwnedFd) -> Result<bool> {
 
 const SET_INTERFACE: Opcode = opcode(libc::TUNSETIFF);
 const GET_INTERFACE: Opcode = opcode(libc::TUNGETIFF);
+const SET_PERSISTENT: Opcode = opcode(libc::TUNSETPERSIST);
 const SET_HEADER_LENGTH: Opcode = opcode(libc::TUNSETVNETHDRSZ);
 const SET_OFFLOAD: Opcode = opcode(libc::TUNSETOFFLOAD);
 const GET_NAMESPACE: Opcode = opcode(libc::TUNGETDEVNETNS);

@@ -101,6 +101,35 @@ fn a_handle_follows_its_device_until_that_ends() {
 }
 
 #[test]
+fn a_persistent_device_is_opened_again_with_all_that_it_had() {
+    in_namespace(|| {
+        let options = TunOptions::default();
+        assert!(matches!(Tun::reopen("eth0", &options), Err(TunError::Gone)));
+        let tun = up("eth0", "10.0.0.1/24", &options);
+        assert!(
+            matches!(Tun::reopen("eth0", &options), Err(TunError::Gone)),
+            "in use, and not to stay"
+        );
+        let second = tun.another_queue().unwrap();
+        let handle = Handle::of(&tun).unwrap();
+        assert!(!handle.is_persistent().unwrap());
+        handle.persist(true).unwrap();
+        drop((tun, second, handle));
+
+        let mut tun = Tun::reopen("eth0", &options).unwrap();
+        let _second = tun.another_queue().unwrap();
+        let socket = UdpSocket::bind("10.0.0.1:4000").unwrap();
+        socket.send_to(b"over", "10.0.0.2:53").unwrap();
+        let mut slot = vec![0; SLOT];
+        assert_eq!(next(&mut tun, &mut slot).len, 32);
+        let handle = Handle::of(&tun).unwrap();
+        handle.persist(false).unwrap();
+        drop((tun, _second, handle));
+        assert!(matches!(Tun::reopen("eth0", &options), Err(TunError::Gone)));
+    });
+}
+
+#[test]
 fn tells_apart_why_a_device_cannot_be_opened() {
     let open = |name: &str| Tun::open(name, &TunOptions::default());
     in_namespace(move || {
