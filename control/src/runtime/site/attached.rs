@@ -48,7 +48,7 @@ impl Site {
             }
             Err(refused) => {
                 if !attach::is_at(&device.handle, &home) {
-                    self.replace_device(name, &home, workers)?;
+                    self.replace_device(name, &home, instance, workers)?;
                 }
                 Err(refused)
             }
@@ -110,7 +110,7 @@ impl Site {
         let Some(attachment) = &device.attachment else { return Ok(()) };
         match attachment.take_back(&device.handle, &home, interface) {
             Err(attach::Error::Device(TunError::Gone)) => {
-                self.replace_device(name, &home, workers)?;
+                self.replace_device(name, &home, instance, workers)?;
             }
             back => {
                 back?;
@@ -127,12 +127,18 @@ impl Site {
         &mut self,
         name: &str,
         home: &Namespace,
+        instance: &Instance,
         workers: &Workers,
     ) -> Result<(), attach::Error> {
         let interface = self.interface(name)?.clone();
         let seat = self.seats[name].clone();
         self.devices.remove(name);
-        Ok(self.make_device(&seat, home, &interface, workers).map_err(Box::new)?)
+        let made = self.make_device(&seat, home, &interface, workers);
+        if made.is_err() {
+            // Then the next topology finds nothing here, and makes all of it.
+            self.remove(&seat, instance, workers);
+        }
+        Ok(made.map_err(Box::new)?)
     }
 
     fn device(&self, name: &str) -> Result<&Standing, attach::Error> {
