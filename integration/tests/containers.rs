@@ -37,6 +37,11 @@ fn a_container_without_network_gets_the_interface() {
     let id = docker.says(&["container", "ls", "--quiet", "--filter", "name=web"]);
     let _ = attach(&up, id.trim()).success();
     assert_eq!(seen_as(&docker, "web"), "198.51.100.10");
+    // A crash in between is nothing to it.
+    up.kill();
+    let up = Up::start(&host, &topology("nat-gateway.yaml"), "containers", &[]);
+    assert!(is_attached(&up));
+    assert_eq!(seen_as(&docker, "web"), "198.51.100.10");
     let _ = docker.says(&["restart", "--time", "0", "web"]);
     wait_until("it is at home", 10, || !is_attached(&up));
     let seen = up.says("app", &["curl", "-s", "-m", "5", "http://203.0.113.80/"]);
