@@ -159,7 +159,7 @@ fn it_ends_with_the_instance() {
     let host = Host::start();
     let before = Snapshot::of(&host);
     let up = up(&host, "ends");
-    let forward = Forward::start(&up, "0", "app:80");
+    let forward = Forward::start(&up, "0", "app:7007");
     up.down();
     let told = "hypertun: instance ends has ended\n";
     wait_until("it is told", 5, || forward.complaints() == told);
