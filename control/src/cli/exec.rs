@@ -5,9 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 
 use crate::cli::{Failure, OfInstance, Outcome};
-use crate::observe::Status;
-use crate::runtime::namespace::Namespace;
-use crate::runtime::{process, rootless};
+use crate::runtime::process;
 
 /// Run a command (default: a shell) in the network namespace of an interface or internet host
 #[derive(Debug, Args)]
@@ -32,18 +30,8 @@ impl Exec {
     ///
     /// When it was not started: status 125, 126 or 127 as a shell has it.
     pub fn run(self) -> Outcome {
-        let failed = |failure: Failure| failure.status(125);
-        let paths = self.instance.paths();
-        let status: Status =
-            self.instance.client().get("/v1/status").map_err(|e| failed(e.into()))?;
-        let member = member(&self.member, &status.namespaces)
-            .map_err(|error| Failure::with_status(125, &error))?;
-        if let Some(pid) = paths.process() {
-            rootless::join(pid).map_err(|e| failed(e.into()))?;
-        }
-        let namespace =
-            Namespace::open(&paths.namespace_path(member)).map_err(|e| failed(e.into()))?;
-        let resolv_conf = paths.resolv_conf(member);
+        let (namespace, member) = self.instance.join(&self.member).map_err(|it| it.status(125))?;
+        let resolv_conf = self.instance.paths().resolv_conf(&member);
         let place = process::Place { namespace: &namespace, resolv_conf: &resolv_conf };
         let command = if self.command.is_empty() { vec![shell()] } else { self.command };
         let error = process::exec(place, &command);

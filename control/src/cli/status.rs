@@ -51,6 +51,15 @@ impl Status {
         for (what, value) in rows {
             say!("{what:<11} {value}");
         }
+        let attached = status.network_interfaces.into_iter().filter_map(|interface| {
+            let attachment = interface.attachment?;
+            Some([interface.name, attachment.to.to_string(), attachment.interface])
+        });
+        let attached: Vec<_> = attached.collect();
+        if !attached.is_empty() {
+            say!("");
+            table::print(["NETWORK INTERFACE", "ATTACHED TO", "AS"], &attached)?;
+        }
         if !status.devices.is_empty() {
             say!("");
             let rows: Vec<_> = status

@@ -15,6 +15,7 @@ use dataplane::time::Tick;
 use dataplane::worker::Gone;
 use serde::{Deserialize, Serialize};
 
+use crate::attach::Attached;
 use crate::check::PROVIDER;
 use crate::compile::Names;
 use crate::explain::words;
@@ -68,6 +69,8 @@ pub struct NetworkInterfaceStatus {
     pub name: String,
     /// Connections that its security groups track.
     pub tracked: u32,
+    /// What it is attached to; nothing while it is in the namespace of its own.
+    pub attachment: Option<Attached>,
 }
 
 /// A member's device, as it was found at the start.
@@ -173,9 +176,14 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
             gateway.ports_busiest = gateway.ports_busiest.max(leased);
         }
     });
+    let mut attachments = emulator.attachments();
     let interfaces = topology.network_interfaces.iter().filter(|it| it.is_seat());
     let mut network_interfaces: Vec<NetworkInterfaceStatus> = interfaces
-        .map(|interface| NetworkInterfaceStatus { name: interface.name.clone(), tracked: 0 })
+        .map(|interface| NetworkInterfaceStatus {
+            name: interface.name.clone(),
+            tracked: 0,
+            attachment: attachments.remove(&interface.name),
+        })
         .collect();
     emulator.shared().tracked.for_each(|eni, tracked| {
         let (_, name) = names.kind_and_name(Component::Eni(eni));

@@ -1,6 +1,6 @@
 //! A topology that runs: workers, tables, clock, and the seats around them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,7 @@ use dataplane::time::{Clock, Reading};
 use dataplane::worker::{Gone, Setup, Workers};
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
+use crate::attach::{self, Attached, Target};
 use crate::check::{self, Checked, Creating, Draining, Running, Sound, SubnetIndex, Topology};
 use crate::compile::{self, Compiled, FIRST_EPOCH, Names, Passing, TooMany};
 use crate::diagnostic::Report;
@@ -68,6 +69,9 @@ pub enum Error {
     /// Its files.
     #[error(transparent)]
     Instance(#[from] instance::Error),
+    /// An interface that is attached to something.
+    #[error(transparent)]
+    Attach(#[from] Box<attach::Error>),
     /// A worker ended meanwhile.
     #[error(transparent)]
     Worker(#[from] Gone),
@@ -149,9 +153,11 @@ impl Emulator {
         let tun = TunOptions { gso: options.gso };
         let knowledge = Arc::new(ArcSwap::from_pointee(Knowledge::of(&topology)));
         let surroundings = Surroundings { knowledge, clock: clock.clone(), began };
-        let mut site = Site::new(Workshop::new(options.tun, tun, workers.count())?, surroundings);
+        let workshop = Workshop::new(options.tun, tun, workers.count())?;
+        let mut site = Site::new(workshop, surroundings, &instance);
         let plan = site.plan(&seats(&topology, &ids));
         site.prepare(&plan, &instance, &workers)?;
+        site.end_left();
         let state = State {
             topology: Arc::new(topology),
             source,
@@ -218,6 +224,54 @@ impl Emulator {
             self.workers.ask(move |shard, tables| shard.forget_links(&vacated, &tables.timers))?;
         }
         if failed.is_empty() { Ok(changes) } else { Err(Error::Partly(failed)) }
+    }
+
+    /// Gives the network interface `name` to something that runs already. Where another link holds the
+    /// default route there, that goes if `replace`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be given: then all is as it was.
+    pub fn attach(
+        &self,
+        name: &str,
+        target: Target,
+        replace: bool,
+    ) -> Result<Attached, attach::Error> {
+        let mut state = self.interface(name)?;
+        state.site.attach(name, target, replace, &self.instance, &self.workers)
+    }
+
+    /// Takes the network interface `name` back, and returns from whom.
+    ///
+    /// # Errors
+    ///
+    /// When nobody has it, or the kernel refuses.
+    pub fn detach(&self, name: &str) -> Result<Target, attach::Error> {
+        let mut state = self.interface(name)?;
+        state.site.detach(name, &self.instance, &self.workers)
+    }
+
+    /// Which network interfaces are given to whom.
+    #[must_use]
+    pub fn attachments(&self) -> BTreeMap<String, Attached> {
+        self.state().site.attachments()
+    }
+
+    /// Takes back the network interfaces of whoever has ended, and returns whether some are away still.
+    pub fn take_back_from_ended(&self) -> bool {
+        self.state().site.bring_home_ended(&self.instance, &self.workers)
+    }
+
+    /// What holds the network interface `name`.
+    fn interface(&self, name: &str) -> Result<MutexGuard<'_, State>, attach::Error> {
+        let state = self.state();
+        let mut interfaces = state.topology.network_interfaces.iter().map(|it| it.name.clone());
+        if interfaces.clone().any(|it| it == name) {
+            return Ok(state);
+        }
+        let interfaces = interfaces.by_ref().collect();
+        Err(attach::Error::NoInterface { name: name.to_owned(), interfaces })
     }
 
     /// The instance's name and files.
@@ -399,9 +453,9 @@ pub fn members(topology: &Checked) -> impl Iterator<Item = &str> {
     interfaces.chain(hosts.map(|host| host.name.as_str()))
 }
 
-/// A descriptor for each queue of each device is soon more than the 1,024 that a process is given;
-/// it may take more (getrlimit(2)).
-fn raise_descriptor_limit() {
+/// A descriptor for each queue of each device, or two for each connection, are soon more than the 1,024
+/// that a process is given; it may take more (getrlimit(2)).
+pub(super) fn raise_descriptor_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // Where it is refused, the limit that there is will say so.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
