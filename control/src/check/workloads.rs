@@ -159,7 +159,12 @@ impl<'m> Check<'m, '_> {
         }
         for (name, function) in model.lambda_functions.iter() {
             let way = function.vpc_config.as_ref().and_then(|it| {
-                self.way(it.place, it.subnets.as_ref()?, it.security_groups.as_ref())
+                let groups = it.security_groups.as_ref();
+                if let Some(none) = groups.filter(|it| it.is_empty()) {
+                    let fault = Fault::error(none.place, "no security groups");
+                    self.faults.push(fault.help("name at least one: a function has no default"));
+                }
+                self.way(it.place, it.subnets.as_ref()?, groups)
             });
             all.push((name, function.place, WorkloadKind::Lambda, function.instances, way));
         }
@@ -370,6 +375,11 @@ impl<'m> Check<'m, '_> {
                 }
             }
             known.push(subnet);
+        }
+        if let Some((home, _)) = home {
+            for group in groups.iter().flat_map(|it| &it.value) {
+                let _ = self.group(group, Some(home));
+            }
         }
         (!known.is_empty()).then_some(Way { place, subnets: known, groups })
     }
