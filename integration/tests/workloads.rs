@@ -313,6 +313,29 @@ fn functions_share_an_address_a_subnet_and_a_public_subnet_gives_none() {
 }
 
 #[test]
+fn a_function_that_is_idle_for_14_days_has_to_wait() {
+    let host = Host::start();
+    let file = File::copy("lambda-in-a-vpc.yaml", "workloads-14-days");
+    file.write(&[BY_HTTP]);
+    let up = Up::start(&host, file.path(), "days", &[]);
+    let _who = who(&up, "db");
+    let state = || {
+        let status = up.json("status");
+        let workloads = status["workloads"].as_array().unwrap().clone();
+        workloads.into_iter().find(|it| it["name"] == "orders").unwrap()["state"].clone()
+    };
+    let url = "http://10.0.1.20/";
+    let seen = curl(&up, "orders/0", url);
+    assert_eq!(state(), "Active");
+    up.advance("1209601s");
+    assert_eq!(state(), "Inactive");
+    silent(&up, "orders/0", url, "HYPERPLANE_ENI_PENDING");
+    assert_eq!(state(), "Pending");
+    up.advance("180s");
+    assert_eq!(curl(&up, "orders/0", url), seen);
+}
+
+#[test]
 fn what_the_examples_of_mistakes_say_is_so() {
     let host = Host::start();
     for (example, reason) in [
