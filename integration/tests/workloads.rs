@@ -102,8 +102,8 @@ fn nobody_gets_in_whatever_the_groups_say() {
         silent(&up, "db", &format!("http://{ENI}/"), "NAT_UNSOLICITED");
         // Nor do they hear of each other, or of themselves.
         let web = up.says("web", &["hostname", "-I"]);
-        for address in [ENI, web.trim()] {
-            let said = tried(&up, "jobs", &format!("http://{address}/"));
+        for (member, address) in [("jobs", ENI), ("jobs", web.trim()), ("hello", web.trim())] {
+            let said = tried(&up, member, &format!("http://{address}/"));
             assert_eq!(said.status, 28, "curl: operation timed out: {said:?}");
         }
     }

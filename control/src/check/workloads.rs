@@ -187,11 +187,7 @@ impl<'m> Check<'m, '_> {
                     Some(self.hyperplane(kind, way, subnet, &mut planned, &mut implied))
                 });
                 let instance = format!("{name}/{number}");
-                implied.network_interfaces.add(
-                    instance.clone(),
-                    place,
-                    interface(INSTANCES, place),
-                );
+                implied.network_interfaces.add(instance.clone(), place, instance_interface(place));
                 instances.push((instance, hyperplane));
             }
             planned.workloads.push((name.clone(), kind, instances));
@@ -447,6 +443,9 @@ fn provider(model: &mut model::Topology, place: Place) {
     model.route_tables.add(PUBLIC.to_owned(), place, route(&internet));
     model.subnets.add(INSTANCES.to_owned(), place, subnet(INSTANCES_BLOCK, INSTANCES));
     model.subnets.add(PUBLIC.to_owned(), place, subnet(PUBLIC_BLOCK, PUBLIC));
+    // Nobody gets in to an instance, from another one either: `default` would let its members.
+    let group = model::SecurityGroup { place, vpc: name(PROVIDER), ..Default::default() };
+    model.security_groups.add(INSTANCES.to_owned(), place, group);
     let gateway = model::NatGateway {
         place,
         subnet: name(PUBLIC),
@@ -454,6 +453,13 @@ fn provider(model: &mut model::Topology, place: Place) {
         ..Default::default()
     };
     model.nat_gateways.add(PROVIDER.to_owned(), place, gateway);
+}
+
+/// That of an instance.
+fn instance_interface(place: Place) -> model::NetworkInterface {
+    let groups = vec![At { place, value: INSTANCES.to_owned() }];
+    let security_groups = Some(At { place, value: groups });
+    model::NetworkInterface { security_groups, ..interface(INSTANCES, place) }
 }
 
 fn interface(subnet: &str, place: Place) -> model::NetworkInterface {
