@@ -25,7 +25,7 @@ profile: {{{profile}}}
 type Change = fn(&mut Profile);
 
 /// Every key, with another value than its default, and what that changes.
-const KEYS: [(&str, &str, Change); 22] = [
+const KEYS: [(&str, &str, Change); 25] = [
     ("platform", "nitro-v6", |it| {
         it.platform = Platform::NitroV6;
         it.timers.tracking_tcp_established = Span::seconds(350);
@@ -54,6 +54,9 @@ const KEYS: [(&str, &str, Change); 22] = [
         it.choices.tracking_icmp_errors = IcmpErrors::Documented;
     }),
     ("tracking_connections", "83", |it| it.choices.tracking_connections = Some(83)),
+    ("app_runner_refuses_public_subnets", "true", |it| it.refuses_public_subnets = true),
+    ("apprunner_idle_reclaim", "true", |it| it.app_runner_reclaims = true),
+    ("hyperplane_eni_creation", "120", |it| it.hyperplane_creation = Span::seconds(120)),
     ("link_local_packets_per_second", "1024", |it| {
         it.choices.link_local_packets = Some(1024);
     }),

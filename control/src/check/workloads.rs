@@ -159,7 +159,12 @@ impl<'m> Check<'m, '_> {
         }
         for (name, function) in model.lambda_functions.iter() {
             let way = function.vpc_config.as_ref().and_then(|it| {
-                self.way(it.place, it.subnets.as_ref()?, it.security_groups.as_ref())
+                let groups = it.security_groups.as_ref();
+                if let Some(none) = groups.filter(|it| it.is_empty()) {
+                    let fault = Fault::error(none.place, "no security groups");
+                    self.faults.push(fault.help("name at least one: a function has no default"));
+                }
+                self.way(it.place, it.subnets.as_ref()?, groups)
             });
             all.push((name, function.place, WorkloadKind::Lambda, function.instances, way));
         }
@@ -182,11 +187,7 @@ impl<'m> Check<'m, '_> {
                     Some(self.hyperplane(kind, way, subnet, &mut planned, &mut implied))
                 });
                 let instance = format!("{name}/{number}");
-                implied.network_interfaces.add(
-                    instance.clone(),
-                    place,
-                    interface(INSTANCES, place),
-                );
+                implied.network_interfaces.add(instance.clone(), place, instance_interface(place));
                 instances.push((instance, hyperplane));
             }
             planned.workloads.push((name.clone(), kind, instances));
@@ -371,6 +372,11 @@ impl<'m> Check<'m, '_> {
             }
             known.push(subnet);
         }
+        if let Some((home, _)) = home {
+            for group in groups.iter().flat_map(|it| &it.value) {
+                let _ = self.group(group, Some(home));
+            }
+        }
         (!known.is_empty()).then_some(Way { place, subnets: known, groups })
     }
 
@@ -437,6 +443,9 @@ fn provider(model: &mut model::Topology, place: Place) {
     model.route_tables.add(PUBLIC.to_owned(), place, route(&internet));
     model.subnets.add(INSTANCES.to_owned(), place, subnet(INSTANCES_BLOCK, INSTANCES));
     model.subnets.add(PUBLIC.to_owned(), place, subnet(PUBLIC_BLOCK, PUBLIC));
+    // Nobody gets in to an instance, from another one either: `default` would let its members.
+    let group = model::SecurityGroup { place, vpc: name(PROVIDER), ..Default::default() };
+    model.security_groups.add(INSTANCES.to_owned(), place, group);
     let gateway = model::NatGateway {
         place,
         subnet: name(PUBLIC),
@@ -444,6 +453,13 @@ fn provider(model: &mut model::Topology, place: Place) {
         ..Default::default()
     };
     model.nat_gateways.add(PROVIDER.to_owned(), place, gateway);
+}
+
+/// That of an instance.
+fn instance_interface(place: Place) -> model::NetworkInterface {
+    let groups = vec![At { place, value: INSTANCES.to_owned() }];
+    let security_groups = Some(At { place, value: groups });
+    model::NetworkInterface { security_groups, ..interface(INSTANCES, place) }
 }
 
 fn interface(subnet: &str, place: Place) -> model::NetworkInterface {

@@ -204,6 +204,7 @@ mod tests {
             "several-at-once",
             "unknown-keys",
             "unknown-services",
+            "workloads",
             "wrong-types",
         ];
         assert_eq!(refused, expected);
