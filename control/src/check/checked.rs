@@ -14,8 +14,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use crate::check::dns::{Dhcp, DhcpOptions, PrivateHostedZone, ZoneRecords};
 pub use crate::check::nat64::{Nat64, Nat64Mapping, Nat64Pool, Nat64Static};
 pub use crate::check::profile::Profile;
+pub use crate::check::provider::PROVIDER;
 use crate::check::ruled::{NetworkAcl, PrefixList, SecurityGroup};
-pub use crate::check::workloads::{Hyperplane, PROVIDER, Role, Workload, WorkloadKind};
+pub use crate::check::workloads::{Hyperplane, Role, Workload, WorkloadKind};
 pub use crate::endpoints::{MetadataOptions, Service};
 
 /// A topology that [`check`](super::check) found nothing wrong with.

@@ -21,6 +21,7 @@ mod names;
 mod nat64;
 mod nat_gateways;
 mod profile;
+mod provider;
 mod records;
 mod routes;
 mod ruled;

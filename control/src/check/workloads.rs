@@ -7,27 +7,13 @@
 //! Rules: AWS App Runner Developer Guide, "Enabling VPC access for outgoing traffic"; AWS Lambda Developer Guide,
 //! "Giving Lambda functions access to resources in an Amazon VPC".
 
-use std::net::Ipv4Addr;
-
 use dataplane::shared::Reclaim;
 use indexmap::IndexMap;
 
+use crate::check::provider::{instance_interface, provider};
 use crate::check::{Check, HyperplaneIndex, NetworkInterfaceIndex, Profile, SubnetIndex, Topology};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At, EgressWord, shortened};
-
-/// The VPC of workloads: no name of the file has a colon.
-pub const PROVIDER: &str = "aws:provider";
-
-/// Its blocks; interfaces of workloads have addresses of the second.
-const PROVIDER_BLOCK: &str = "100.64.0.0/16";
-const INSTANCES_BLOCK: &str = "100.64.0.0/17";
-const PUBLIC_BLOCK: &str = "100.64.128.0/24";
-const INSTANCES: &str = "aws:instances";
-const PUBLIC: &str = "aws:public";
-
-/// Under which address workloads come to the internet by themselves.
-const PUBLIC_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 
 /// How many Hyperplane ENIs there may be beside the first. Each has an address of its subnet ready, which nobody else
 /// gets.
@@ -405,64 +391,7 @@ const fn article(kind: WorkloadKind) -> &'static str {
     }
 }
 
-/// Adds the VPC of workloads: their interfaces reach the internet by a NAT gateway.
-fn provider(model: &mut model::Topology, place: Place) {
-    fn at<T>(place: Place, value: T) -> Option<At<T>> {
-        Some(At { place, value })
-    }
-    let name = |name: &str| at(place, name.to_owned());
-    let block = |block: &str| block.parse().expect("a block of ours");
-    let route = |target: &str| model::RouteTable {
-        place,
-        vpc: name(PROVIDER),
-        routes: at(
-            place,
-            vec![model::Route {
-                place,
-                destination: at(place, crate::check::EVERYWHERE),
-                target: name(target),
-            }],
-        ),
-        ..Default::default()
-    };
-    let subnet = |cidr: &str, table: &str| model::Subnet {
-        place,
-        vpc: name(PROVIDER),
-        cidr_block: at(place, Some(block(cidr))),
-        route_table: name(table),
-        ..Default::default()
-    };
-    let vpc =
-        model::Vpc { place, cidr_block: at(place, block(PROVIDER_BLOCK)), ..Default::default() };
-    model.vpcs.add(PROVIDER.to_owned(), place, vpc);
-    let gateway = model::InternetGateway { place, vpc: name(PROVIDER), ..Default::default() };
-    model.internet_gateways.add(PROVIDER.to_owned(), place, gateway);
-    let nat = format!("nat_gateway/{PROVIDER}");
-    model.route_tables.add(INSTANCES.to_owned(), place, route(&nat));
-    let internet = format!("internet_gateway/{PROVIDER}");
-    model.route_tables.add(PUBLIC.to_owned(), place, route(&internet));
-    model.subnets.add(INSTANCES.to_owned(), place, subnet(INSTANCES_BLOCK, INSTANCES));
-    model.subnets.add(PUBLIC.to_owned(), place, subnet(PUBLIC_BLOCK, PUBLIC));
-    // Nobody gets in to an instance, from another one either: `default` would let its members.
-    let group = model::SecurityGroup { place, vpc: name(PROVIDER), ..Default::default() };
-    model.security_groups.add(INSTANCES.to_owned(), place, group);
-    let gateway = model::NatGateway {
-        place,
-        subnet: name(PUBLIC),
-        public_ips: at(place, vec![At { place, value: PUBLIC_ADDRESS }]),
-        ..Default::default()
-    };
-    model.nat_gateways.add(PROVIDER.to_owned(), place, gateway);
-}
-
-/// That of an instance.
-fn instance_interface(place: Place) -> model::NetworkInterface {
-    let groups = vec![At { place, value: INSTANCES.to_owned() }];
-    let security_groups = Some(At { place, value: groups });
-    model::NetworkInterface { security_groups, ..interface(INSTANCES, place) }
-}
-
-fn interface(subnet: &str, place: Place) -> model::NetworkInterface {
+pub(super) fn interface(subnet: &str, place: Place) -> model::NetworkInterface {
     let subnet = Some(At { place, value: subnet.to_owned() });
     model::NetworkInterface { place, subnet, ..Default::default() }
 }
