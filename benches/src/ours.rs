@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn packets_go_where_the_profile_says() {
-        for path in [Path::Nat44, Path::Ip4, Path::Ip6, Path::Nat64] {
+        for path in [Path::Nat44, Path::Ip4, Path::Ip6, Path::Nat64, Path::Hyperplane] {
             let profile = Profile::of(path, 16, 63);
             let sessions: Vec<u32> = (0..profile.sessions()).collect();
             let mut ours = Instance::of(&profile).worker(0, 2000);
@@ -239,6 +239,10 @@ mod tests {
                         Path::Nat44 | Path::Nat64 => {
                             assert_eq!(arrived.src.0, topology::NAT_PUBLIC);
                             assert_eq!(arrived.dst.0, topology::REMOTE);
+                        }
+                        Path::Hyperplane => {
+                            assert_eq!(arrived.src.0, topology::HYPERPLANE_ENI);
+                            assert_eq!(arrived.dst.0, sent.dst.0);
                         }
                         Path::Ip4 | Path::Ip6 => assert_eq!(arrived, sent),
                     }

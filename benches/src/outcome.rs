@@ -216,6 +216,7 @@ pub fn measure(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Outcome, Cheat
     let mut profiles: Vec<Profile> = sizes.iter().copied().chain(without_nat).collect();
     let typical = sizes[1.min(sizes.len() - 1)];
     profiles.extend([typical, typical.without_nat()].map(Profile::in_ipv6));
+    profiles.push(typical.by_hyperplane());
     profiles.retain(named);
     let names: Vec<String> = profiles.iter().map(Profile::name).collect();
     // The most flows first: nothing was freed yet that they could occupy unseen.

@@ -3,7 +3,7 @@
 //! Named in the manner of FD.io CSIT: `nat44-h1024-p63-s64512` are 1024 hosts with 63 ports each,
 //! so 64512 sessions, through a NAT gateway. `ip4-…` are the same between interfaces of one VPC:
 //! security groups at both ends, no translation. `ip6-…` are those in IPv6, and `nat64-…` lead from IPv6 to the
-//! internet of IPv4.
+//! internet of IPv4. `hyperplane-…` come from workloads outside the VPC.
 
 use std::fmt;
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub enum Path {
     Ip6,
     /// As [`Path::Nat44`], from IPv6 to IPv4.
     Nat64,
+    /// From workloads outside the VPC into it, by a Hyperplane ENI.
+    Hyperplane,
 }
 
 /// How long packets are, from the IP header on.
@@ -83,12 +85,18 @@ impl Profile {
         Self { path: Path::Ip4, ..self }
     }
 
-    /// The same conversations in IPv6, or from IPv6.
+    /// The same conversations into a VPC, by a Hyperplane ENI: at most 64,512, one destination's ports.
+    #[must_use]
+    pub const fn by_hyperplane(self) -> Self {
+        Self { path: Path::Hyperplane, ..self }
+    }
+
+    /// The same conversations in IPv6, or from IPv6; none goes by a Hyperplane ENI.
     #[must_use]
     pub const fn in_ipv6(self) -> Self {
         let path = match self.path {
             Path::Nat44 | Path::Nat64 => Path::Nat64,
-            Path::Ip4 | Path::Ip6 => Path::Ip6,
+            Path::Ip4 | Path::Ip6 | Path::Hyperplane => Path::Ip6,
         };
         Self { path, ..self }
     }
@@ -98,7 +106,7 @@ impl Profile {
     pub const fn in_ipv4(self) -> Self {
         let path = match self.path {
             Path::Nat44 | Path::Nat64 => Path::Nat44,
-            Path::Ip4 | Path::Ip6 => Path::Ip4,
+            Path::Ip4 | Path::Ip6 | Path::Hyperplane => Path::Ip4,
         };
         Self { path, ..self }
     }
@@ -117,6 +125,7 @@ impl Profile {
             Path::Ip4 => "ip4",
             Path::Ip6 => "ip6",
             Path::Nat64 => "nat64",
+            Path::Hyperplane => "hyperplane",
         };
         format!("{path}-h{}-p{}-s{}", self.hosts, self.ports, self.sessions())
     }

@@ -2,25 +2,27 @@
 //!
 //! ```text
 //! private  10.1.0.0/16…  clients, each with a group that lets TCP out and nothing in
-//! public   10.0.0.0/24   NAT gateway 10.0.0.220 <-> 198.51.100.10, server of `ip4` 10.0.0.10
+//! public   10.0.0.0/24   NAT gateway 10.0.0.220 <-> 198.51.100.10, server of `ip4` and `hyperplane` 10.0.0.10,
+//!                        Hyperplane ENI 10.0.0.4
 //! internet               server of `nat44` 203.0.113.80
 //! ```
 //!
 //! In IPv6 clients are in 2001:db8:1::/64, and the server of `ip6` is 2001:db8::10; a route of 64:ff9b::/96 leads from
-//! there to the NAT gateway.
+//! there to the NAT gateway. The clients of `hyperplane` are workloads'
+//! instances, whose own VPC this one is as well.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use dataplane::packet::{
-    AclId, Addr, EniId, GroupId, HostId, InternetGatewayId, LinkId, LinkService, NatGatewayId,
-    RouteTableId, SubnetId, VpcId,
+    AclId, Addr, EniId, GroupId, HostId, HyperplaneId, InternetGatewayId, LinkId, LinkService,
+    NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 use dataplane::shared::PortRange;
 use dataplane::tables::{
-    AclRule, AddrMap, Classifier, Eni, GroupRule, GroupRules, Holder, Host, InternetGateway,
-    NatAddress, NatGateway, NetworkAcl, Peer, Place, Public, RouteTable, Selector, Subnet, Tables,
-    Target, Terms, Vpc,
+    AclRule, AddrMap, Classifier, Eni, GroupRule, GroupRules, Holder, Host, Hyperplane,
+    InternetGateway, NatAddress, NatGateway, NetworkAcl, Peer, Place, Public, Role, RouteTable,
+    Selector, Subnet, Tables, Target, Terms, Vpc,
 };
 use dataplane::wire::protocol;
 use dataplane::wire::rfc6052::Prefix;
@@ -40,6 +42,9 @@ const PRIVATE: u16 = 1;
 const CLIENTS: u16 = 0;
 const SERVERS: u16 = 1;
 
+/// What a server in the VPC sees of workloads outside.
+pub const HYPERPLANE_ENI: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
+
 /// The server on the internet.
 pub const REMOTE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 80);
 
@@ -47,7 +52,7 @@ pub const REMOTE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 80);
 #[must_use]
 pub fn client(path: Path, host: u16) -> IpAddr {
     match path {
-        Path::Nat44 | Path::Ip4 => {
+        Path::Nat44 | Path::Ip4 | Path::Hyperplane => {
             let first = u32::from(Ipv4Addr::new(10, 1, 0, 0));
             Ipv4Addr::from(first + u32::from(host)).into()
         }
@@ -66,7 +71,7 @@ pub const fn client_link(host: u16) -> u16 {
 pub fn server(path: Path) -> IpAddr {
     match path {
         Path::Nat44 => REMOTE.into(),
-        Path::Ip4 => Ipv4Addr::new(10, 0, 0, 10).into(),
+        Path::Ip4 | Path::Hyperplane => Ipv4Addr::new(10, 0, 0, 10).into(),
         Path::Ip6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10).into(),
         Path::Nat64 => Prefix::WELL_KNOWN.embed(REMOTE).into(),
     }
@@ -80,7 +85,7 @@ pub fn tables(profile: &Profile) -> Tables {
     let inner_server = |path| Addr::from(server(path));
     let server = match path {
         Path::Nat44 | Path::Nat64 => REMOTE.into(),
-        Path::Ip4 | Path::Ip6 => inner_server(path),
+        Path::Ip4 | Path::Ip6 | Path::Hyperplane => inner_server(path),
     };
     let (nat, nat_public) = (Addr::v4(NAT_PRIVATE), Addr::v4(NAT_PUBLIC));
     let (gateway, nat_gateway) = (InternetGatewayId(0), NatGatewayId(0));
@@ -89,7 +94,7 @@ pub fn tables(profile: &Profile) -> Tables {
     let server_eni = EniId(profile.hosts);
     let at_server = match path {
         Path::Nat44 | Path::Nat64 => Place::Host(HostId(0)),
-        Path::Ip4 | Path::Ip6 => Place::Eni(server_eni),
+        Path::Ip4 | Path::Ip6 | Path::Hyperplane => Place::Eni(server_eni),
     };
     let places = (0..profile.hosts).map(|host| Place::Eni(EniId(host)));
     let holders = clients().map(|(host, address)| (address, Holder::Eni(EniId(host))));
@@ -102,16 +107,28 @@ pub fn tables(profile: &Profile) -> Tables {
         |link, subnet, address, group, egress: &Arc<GroupRules>, ingress: &Arc<GroupRules>| Eni {
             link: LinkId(link),
             subnet: SubnetId(subnet),
-            addresses: vec![address],
+            addresses: std::iter::once(address).collect(),
             source_dest_check: true,
             groups: vec![GroupId(group)],
             egress: egress.clone(),
             ingress: ingress.clone(),
             services: services.clone(),
-            endpoint: None,
+            role: Role::Interface,
         };
-    let client_eni =
-        |(host, address)| eni(client_link(host), PRIVATE, address, CLIENTS, &anywhere, &nothing);
+    let role = match path {
+        Path::Hyperplane => Role::Instance(HyperplaneId(0)),
+        _ => Role::Interface,
+    };
+    let client_eni = |(host, address)| Eni {
+        role,
+        ..eni(client_link(host), PRIVATE, address, CLIENTS, &anywhere, &nothing)
+    };
+    // Behind the server's; no link leads to it.
+    let (shared_id, shared) = (EniId(profile.hosts + 1), Addr::v4(HYPERPLANE_ENI));
+    let shared_eni = Eni {
+        role: Role::Hyperplane(HyperplaneId(0)),
+        ..eni(u16::MAX, PUBLIC, shared, CLIENTS, &anywhere, &nothing)
+    };
     let server_eni = eni(SERVER_LINK, PUBLIC, server, SERVERS, &nothing, &from_clients);
 
     let subnet = |third: u8, index: u16| Subnet {
@@ -130,7 +147,7 @@ pub fn tables(profile: &Profile) -> Tables {
     Tables {
         epoch: 1,
         links: std::iter::once(at_server).chain(places).collect(),
-        enis: clients().map(client_eni).chain([server_eni]).collect(),
+        enis: clients().map(client_eni).chain([server_eni, shared_eni]).collect(),
         subnets: vec![subnet(0, PUBLIC), subnet(1, PRIVATE)].into(),
         route_tables: vec![
             routes(Target::InternetGateway(gateway)),
@@ -142,6 +159,7 @@ pub fn tables(profile: &Profile) -> Tables {
             holders: holders
                 .chain([
                     (nat, Holder::NatGateway(nat_gateway)),
+                    (shared, Holder::Eni(shared_id)),
                     (inner_server(Path::Ip4), Holder::Eni(EniId(profile.hosts))),
                     (inner_server(Path::Ip6), Holder::Eni(EniId(profile.hosts))),
                 ])
@@ -149,6 +167,16 @@ pub fn tables(profile: &Profile) -> Tables {
             services: [None; 3],
         }]
         .into(),
+        hyperplanes: vec![Hyperplane {
+            enis: vec![shared_id],
+            ports: PortRange::HYPERPLANE,
+            // Of the VPC of the benches, more than AWS has: sessions are opened beside those that are known.
+            connections: u32::MAX,
+            ready: None,
+            reclaim: None,
+        }]
+        .into(),
+        provider: Some(VpcId(0)),
         internet_gateways: vec![InternetGateway {
             vpc: VpcId(0),
             public: [(nat, nat_public)].into_iter().collect(),
@@ -194,11 +222,16 @@ fn allow_all() -> NetworkAcl {
 }
 
 /// What each ENI reaches at its link, as a VPC has it; no packet goes there.
-fn services() -> AddrMap<LinkService> {
+fn services() -> AddrMap<(LinkService, VpcId)> {
     let at = |host: u8| Addr::v4(Ipv4Addr::new(169, 254, 169, host));
     let resolver = [Addr::v4(Ipv4Addr::new(10, 0, 0, 2)), at(253)];
-    let resolver = resolver.map(|it| (it, LinkService::Resolver)).into_iter();
-    resolver.chain([(at(254), LinkService::Metadata), (at(123), LinkService::TimeSync)]).collect()
+    let resolver = resolver.map(|it| (it, (LinkService::Resolver, VpcId(0)))).into_iter();
+    resolver
+        .chain(
+            [(at(254), LinkService::Metadata), (at(123), LinkService::TimeSync)]
+                .map(|(it, service)| (it, (service, VpcId(0)))),
+        )
+        .collect()
 }
 
 fn all() -> IpNet {

@@ -17,7 +17,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::check::{Checked, Endpoint};
-use crate::compile::{self, Compiled, FIRST_EPOCH, Names, TooMany};
+use crate::compile::{self, Compiled, FIRST_EPOCH, Names, Passing, TooMany};
 use ends::Ends;
 
 /// What is asked.
@@ -152,7 +152,8 @@ const DELIVERED: &str = "delivered";
 /// When a name or an address means nothing here.
 pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error> {
     let mut names = Names::default();
-    let Compiled { tables, ids } = compile::compile(topology, &[], &mut names, FIRST_EPOCH)?;
+    let Compiled { tables, ids } =
+        compile::compile(topology, Passing::default(), &mut names, FIRST_EPOCH)?;
     let ends = ends::find(topology, &question.from, &question.to)?;
     let Ends { from, source, to, expected, resolved } = ends;
     let link_of = |endpoint| match endpoint {

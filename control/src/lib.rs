@@ -1,6 +1,7 @@
 //! The control side of hypertun: a topology file in, tables and a running instance out.
 
 pub mod api;
+pub mod attach;
 pub mod check;
 pub mod cli;
 pub mod compile;

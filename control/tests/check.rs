@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use control::check::{
     self, Checked, Draining, Endpoint, NatAddress, Peer, RouteTarget, Running, Service, Traffic,
 };
-use control::compile::{self, FIRST_EPOCH, Names};
+use control::compile::{self, FIRST_EPOCH, Names, Passing};
 use dataplane::packet::EniId;
 use dataplane::state::{Device, Phase};
 
@@ -283,7 +283,10 @@ network_interfaces:
 profile: {{{profile}}}
 "
         ));
-        compile::compile(&topology, &[], &mut Names::default(), FIRST_EPOCH).unwrap().tables.timers
+        compile::compile(&topology, Passing::default(), &mut Names::default(), FIRST_EPOCH)
+            .unwrap()
+            .tables
+            .timers
     };
     for (profile, tcp) in [("", 432_000), ("platform: nitro", 432_000), ("platform: nitro-v6", 350)]
     {

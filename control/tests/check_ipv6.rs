@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use control::check::{self, Checked, Peer, RouteTarget, Running, Traffic};
-use control::compile::{self, FIRST_EPOCH, Names};
+use control::compile::{self, FIRST_EPOCH, Names, Passing};
 use dataplane::packet::{Addr, EgressOnlyInternetGatewayId, InternetGatewayId, VpcId};
 use dataplane::tables::{Gateway, Public, Tables, Target};
 
@@ -12,7 +12,8 @@ fn checked(text: &str) -> Checked {
 }
 
 fn tables(topology: &Checked) -> Tables {
-    let compiled = compile::compile(topology, &[], &mut Names::default(), FIRST_EPOCH);
+    let compiled =
+        compile::compile(topology, Passing::default(), &mut Names::default(), FIRST_EPOCH);
     compiled.expect("few things are named").tables
 }
 

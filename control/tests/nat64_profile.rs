@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::check::{self, Checked};
-use control::compile::{self, Compiled, FIRST_EPOCH, Names};
+use control::compile::{self, Compiled, FIRST_EPOCH, Names, Passing};
 use control::explain::{self, Question};
 use dataplane::packet::{Addr, Answer, Key, LinkId, Reason};
 use dataplane::path::admit::{Headers, Refusal, admit};
@@ -52,7 +52,8 @@ impl World {
         let topology = checked(&text("stateful.yaml", replaced));
         let mut names = Names::default();
         let Compiled { tables, ids } =
-            compile::compile(&topology, &[], &mut names, FIRST_EPOCH).expect("a few ids");
+            compile::compile(&topology, Passing::default(), &mut names, FIRST_EPOCH)
+                .expect("a few ids");
         let (six, four) = (ids.eni_links[0], ids.host_links[0]);
         let shard = Shard::new(WorkerId(0), Arc::new(Shared::default()), 64, 1);
         Self { tables, shard, six, four }

@@ -1,7 +1,7 @@
 //! Does each key of `profile` set what it names, in the tables too, and nothing else?
 
 use control::check::{self, Checked, Profile, profile_keys};
-use control::compile::{self, FIRST_EPOCH, Names};
+use control::compile::{self, FIRST_EPOCH, Names, Passing};
 use control::model::{Platform, PortRange};
 use dataplane::packet::{EniId, NatGatewayId};
 use dataplane::state::{Device, Phase};
@@ -25,7 +25,7 @@ profile: {{{profile}}}
 type Change = fn(&mut Profile);
 
 /// Every key, with another value than its default, and what that changes.
-const KEYS: [(&str, &str, Change); 22] = [
+const KEYS: [(&str, &str, Change); 25] = [
     ("platform", "nitro-v6", |it| {
         it.platform = Platform::NitroV6;
         it.timers.tracking_tcp_established = Span::seconds(350);
@@ -54,6 +54,9 @@ const KEYS: [(&str, &str, Change); 22] = [
         it.choices.tracking_icmp_errors = IcmpErrors::Documented;
     }),
     ("tracking_connections", "83", |it| it.choices.tracking_connections = Some(83)),
+    ("app_runner_refuses_public_subnets", "true", |it| it.refuses_public_subnets = true),
+    ("apprunner_idle_reclaim", "true", |it| it.app_runner_reclaims = true),
+    ("hyperplane_eni_creation", "120", |it| it.hyperplane_creation = Span::seconds(120)),
     ("link_local_packets_per_second", "1024", |it| {
         it.choices.link_local_packets = Some(1024);
     }),
@@ -71,7 +74,8 @@ fn each_key_sets_what_it_names() {
         let topology = checked(&format!("{name}: {value}"));
         assert_eq!(topology.profile, expected, "{name}");
 
-        let compiled = compile::compile(&topology, &[], &mut Names::default(), FIRST_EPOCH);
+        let compiled =
+            compile::compile(&topology, Passing::default(), &mut Names::default(), FIRST_EPOCH);
         let tables = compiled.unwrap().tables;
         let enis = tables.timers.enis.clone();
         assert_eq!(tables.timers, Timers { enis, ..expected.timers }, "{name}");

@@ -93,8 +93,7 @@ fn interfaces_of_an_endpoint_get_addresses_last_and_keep_them() {
     let text = text.replace("private_ip: 10.0.1.20", "security_groups: [app]");
     let before = checked(&text);
     let of = |topology: &Checked| -> Vec<String> {
-        let interfaces = topology.vpc_endpoints[0].interfaces().iter();
-        interfaces.map(|it| it.private_ip.to_string()).collect()
+        topology.vpc_endpoints[0].places(topology).map(|(_, it)| it.to_string()).collect()
     };
     assert_eq!(of(&before), ["10.0.1.5", "10.0.2.4"], "`stranger` comes first");
     let more =

@@ -19,7 +19,7 @@ use common::topology::{APP, INTERNET, NAT_A, NAT_PRIVATE, Topology, address};
 use crossbeam::queue::ArrayQueue;
 use dataplane::packet::{Addr, Batch, Key, LinkId, Verdict};
 use dataplane::path::PATH;
-use dataplane::shared::{Lease, PortPools, PortRange, Remote, Shared, WorkerId};
+use dataplane::shared::{Lease, Lender, PortPools, PortRange, Remote, Shared, WorkerId};
 use dataplane::state::Shard;
 use dataplane::wire::virtio::VirtioNetHdr;
 use shuttle::thread;
@@ -137,7 +137,7 @@ fn a_pool_never_gives_a_port_twice_nor_one_too_many() {
         let in_use = Arc::new(AtomicUsize::new(0));
         let range = PortRange { first: 1024, last: 1027, limit: 3 };
         let remote = Remote {
-            gateway: NAT_A,
+            lender: Lender::NatGateway(NAT_A),
             address: Addr::v4(NAT_PRIVATE),
             remote: Addr::v4(address(INTERNET)),
             remote_port: 80,

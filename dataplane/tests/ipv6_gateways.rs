@@ -23,7 +23,8 @@ use dataplane::shared::{Shared, WorkerId};
 use dataplane::state::{Device, Shard};
 use dataplane::tables::{
     AclRule, Classifier, Eni, Gateway, GroupRule, GroupRules, Holder, Host, InternetGateway,
-    NetworkAcl, Peer, Place, Public, RouteTable, Selector, Subnet, Tables, Target, Terms, Vpc,
+    NetworkAcl, Peer, Place, Public, Role, RouteTable, Selector, Subnet, Tables, Target, Terms,
+    Vpc,
 };
 use dataplane::wire::protocol::{ICMPV6, TCP, UDP};
 use dataplane::wire::tcp::flags::{ACK, SYN};
@@ -74,13 +75,13 @@ impl World {
         let eni = |link: LinkId, index: u16| Eni {
             link,
             subnet: SubnetId(index),
-            addresses: vec![address(link), addr(UNIQUE_LOCAL)],
+            addresses: [address(link), addr(UNIQUE_LOCAL)].into_iter().collect(),
             source_dest_check: true,
             groups: vec![GroupId(0)],
             egress: open.clone(),
             ingress: open.clone(),
             services: Arc::default(),
-            endpoint: None,
+            role: Role::Interface,
         };
         let subnet = |index: u16| Subnet {
             vpc,

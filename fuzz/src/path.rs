@@ -324,11 +324,11 @@ fn without(full: Tables, [db, other, nat_b]: [bool; 3]) -> Tables {
     ];
     let gone = gone.map(|(gone, who)| gone.then_some(who));
     let is_here = |addr: &Addr| !gone.contains(&Some(*addr));
-    // Behind the senders is a service, which stays.
+    // Behind the senders are a service and those who send by Hyperplane ENIs, which stay.
     let stays = |at: usize| SENDERS.get(at).is_none_or(|it| is_here(&Addr::v4(it.2)));
-    let links = (0..=SENDERS.len()).filter(|&at| stays(at));
+    let links = (0..SENDERS.len() + 3).filter(|&at| stays(at));
     let links = Column::by_id(links.map(|at| (at, *full.links.at(at))));
-    let enis = (0..3_usize).map(|at| (at, full.enis.at(at)));
+    let enis = (0..7_usize).map(|at| (at, full.enis.at(at)));
     let enis = enis.filter(|(_, eni)| eni.addresses.iter().all(is_here)).map(|(at, eni)| {
         let (addresses, groups) = (eni.addresses.clone(), eni.groups.clone());
         let (egress, ingress) = (eni.egress.clone(), eni.ingress.clone());
@@ -360,7 +360,11 @@ fn without(full: Tables, [db, other, nat_b]: [bool; 3]) -> Tables {
         enis,
         hosts,
         nat_gateways,
-        vpcs: vec![Vpc { holders, services: full.vpcs.at(0_usize).services }].into(),
+        vpcs: vec![
+            Vpc { holders, services: full.vpcs.at(0_usize).services },
+            Vpc { holders: full.vpcs.at(1_usize).holders.clone(), services: [None; 3] },
+        ]
+        .into(),
         internet_gateways: vec![igw].into(),
         internet,
         ..full

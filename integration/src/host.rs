@@ -63,6 +63,12 @@ impl Host {
         Self { unshare, init }
     }
 
+    /// The process that holds it up, by which no other host goes.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.unshare.id()
+    }
+
     /// A command on this host.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {

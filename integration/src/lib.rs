@@ -10,6 +10,7 @@
 
 pub mod agent;
 mod conversation;
+pub mod docker;
 mod file;
 mod host;
 mod programs;
@@ -19,6 +20,7 @@ mod up;
 
 pub use agent::Agent;
 pub use conversation::Conversation;
+pub use docker::Docker;
 pub use file::File;
 pub use host::{Host, Output, only_child, output, signal, status, wait_until};
 pub use programs::{copy_floor, hypertun, peer, topologies, topology};

@@ -40,7 +40,7 @@ fn a_namespace_has_lo_and_eth0_and_nothing_else() {
             "10.0.1.0/24 dev eth0 proto kernel scope link src 10.0.1.10"
         ]
     );
-    assert_eq!(ask("app", "cat /etc/resolv.conf"), ["nameserver 10.0.0.2"]);
+    assert_eq!(ask("app", "cat /etc/resolv.conf"), ["nameserver 10.0.0.2", "search ec2.internal"]);
 
     assert_eq!(ask("partner.example", "cat /sys/class/net/eth0/mtu"), ["1500"]);
     assert_eq!(

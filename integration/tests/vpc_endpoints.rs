@@ -102,6 +102,30 @@ fn an_interface_endpoint_serves_a_vpc_that_has_only_local_routes() {
 }
 
 #[test]
+fn workloads_without_a_way_out_reach_services_by_endpoints() {
+    let host = Host::start();
+    let up = Up::start(&host, &topology("app-runner-connector-endpoints.yaml"), "workloads", &[]);
+    let status = up.json("status");
+    let secrets = &status["vpc_endpoints"][1];
+    // S3 sees who sends into the VPC; Secrets Manager the endpoint.
+    assert_eq!(up.says("web", &curl(S3)), "10.0.1.4\n", "{status}");
+    assert_eq!(secrets["private_ips"][0], "10.0.1.5", "{status}");
+    for member in ["web", "orders"] {
+        assert_eq!(up.says(member, &curl(SECRETS)), "10.0.1.5\n", "{member}");
+    }
+    let tried = |member: &str, url: &str| {
+        output(up.exec(member, "curl").args(["-sS", "-m", "2", url])).status
+    };
+    for (member, url) in [("orders", S3), ("web", "http://203.0.113.80/")] {
+        assert_eq!(tried(member, url), 28, "{member} to {url}: curl's time is over");
+    }
+    assert_eq!(
+        up.dropped("NO_ROUTE_TO_DESTINATION"),
+        up.json("status")["packets_dropped"].as_u64().unwrap_or(0)
+    );
+}
+
+#[test]
 fn d8_s3_by_dns64_and_nat64_passes_the_nat_gateway_whatever_endpoint_there_is() {
     let host = Host::start();
     let up = Up::start(&host, &topology("s3-by-nat64.yaml"), "d8", &[]);

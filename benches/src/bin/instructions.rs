@@ -20,7 +20,7 @@ const KNOWN: Profile = Profile::NAT44[0];
 type Case = fn() -> Result<(), Cheated>;
 
 /// What can be counted: a name, and the turns.
-const CASES: [(&str, Case); 14] = [
+const CASES: [(&str, Case); 15] = [
     ("floor-64b", || floor(KNOWN)),
     ("hit-nat44-64b", || hits(KNOWN)),
     ("hit-nat44-imix", || hits(Profile { size: Size::Imix, ..KNOWN })),
@@ -29,6 +29,7 @@ const CASES: [(&str, Case); 14] = [
     ("hit-ip6-64b", || hits(KNOWN.without_nat().in_ipv6())),
     ("hit-nat64-64b", || hits(KNOWN.in_ipv6())),
     ("hit-nat64-64b-reply", || replies(KNOWN.in_ipv6())),
+    ("hit-hyperplane-64b", || hits(KNOWN.by_hyperplane())),
     ("first-packet-nat44", || first_packets(Path::Nat44)),
     ("first-packet-ip4", || first_packets(Path::Ip4)),
     ("decision-1-rule", || decisions(&Rules::one())),

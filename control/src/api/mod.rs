@@ -2,6 +2,7 @@
 //!
 //! One thread, one current-thread runtime; whatever waits for a worker waits on a thread of its own.
 
+mod attach;
 pub mod client;
 mod clock;
 
@@ -22,13 +23,14 @@ use dataplane::worker::Gone;
 use rustix::event::{EventfdFlags, eventfd};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::check;
 use crate::observe;
 use crate::observe::metrics::{Metrics, OPENMETRICS};
 use crate::runtime::emulator::Emulator;
 
+pub use attach::{Attach, Detach, Detached};
 pub use clock::{Advance, ClockReading, Scale};
 
 /// How many flows to list.
@@ -106,7 +108,11 @@ impl Server {
             (listener, scraped.transpose().map_err(failed)?)
         };
         let (stop, stopped) = oneshot::channel();
-        let context = Context { emulator, down: down.clone() };
+        let attached = Arc::new(Notify::new());
+        // Some may be attached since before a crash.
+        attached.notify_one();
+        let tended = attach::tend(emulator.clone(), attached.clone());
+        let context = Context { emulator, down: down.clone(), attached };
         let (router, open) = (router(context.clone()), open().with_state(context));
         let thread = std::thread::Builder::new().name("api".to_owned()).spawn(move || {
             runtime.block_on(async {
@@ -114,6 +120,7 @@ impl Server {
                     // Only ever ends with an error that concerns no request.
                     _ = axum::serve(listener, router) => {}
                     () = serve_if(scraped, open) => {}
+                    () = tended => {}
                     _ = stopped => {}
                 }
             });
@@ -142,6 +149,8 @@ impl Drop for Server {
 struct Context {
     emulator: Arc<Emulator>,
     down: Arc<OwnedFd>,
+    /// Told when an interface is attached.
+    attached: Arc<Notify>,
 }
 
 /// The largest topology file, with room for what JSON makes of its letters.
@@ -172,6 +181,8 @@ fn router(context: Context) -> Router {
         .route("/v1/clock/resume", post(clock::resume))
         .route("/v1/clock/scale", post(clock::scale))
         .route("/v1/apply", post(apply).layer(DefaultBodyLimit::max(LARGEST_BODY)))
+        .route("/v1/attach", post(attach::attach))
+        .route("/v1/detach", post(attach::detach))
         .route("/v1/down", post(down))
         .with_state(context)
 }

@@ -1,7 +1,7 @@
 //! Which address does everything have, and has nothing else the same?
 //!
 //! Of IPv4; those of IPv6 are in `ipv6_addresses`. Declared addresses are claimed first. Then NAT gateways and network interfaces without one keep what they
-//! have where a topology runs already; the others get theirs in file order, and interface endpoints after them: the lowest free one of their
+//! have where a topology runs already; the others get theirs in file order: the lowest free one of their
 //! subnet, the next free one of 198.51.100.0/24 (RFC 5737) in public.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -43,8 +43,6 @@ pub(super) struct Addresses {
     pub(super) network_interfaces: Vec<Pair>,
     /// Those of network interfaces.
     pub(super) ipv6: Vec<Vec<Ipv6Addr>>,
-    /// Those of the network interfaces of each endpoint, by its subnets.
-    pub(super) vpc_endpoints: Vec<Vec<Option<Ipv4Addr>>>,
     /// Those of AWS's services.
     pub(super) services: Vec<Option<Ipv4Addr>>,
 }
@@ -81,8 +79,6 @@ impl Check<'_, '_> {
             };
             addresses.network_interfaces.push((inside, outside));
         }
-        let endpoints = self.homes.endpoint_subnets.iter();
-        addresses.vpc_endpoints = endpoints.map(|subnets| vec![None; subnets.len()]).collect();
         addresses.services = self.services(&mut public);
         if let Some(running) = self.running {
             self.keep(running, &mut addresses, &mut private, &mut public);
@@ -147,27 +143,6 @@ impl Check<'_, '_> {
                 *outside = public_ip.filter(|it| public.take(*it, interface.place));
             }
         }
-        self.keep_endpoints(running, addresses, private);
-    }
-
-    /// The same of the network interfaces of endpoints.
-    fn keep_endpoints(
-        &self,
-        running: Running<'_>,
-        addresses: &mut Addresses,
-        private: &mut [Private],
-    ) {
-        for (index, (name, endpoint)) in self.model.vpc_endpoints.iter().enumerate() {
-            let held = running.topology.vpc_endpoints.iter().find(|it| it.name == *name);
-            let Some(held) = held else { continue };
-            let subnets = self.homes.endpoint_subnets[index].iter();
-            for (&subnet, own) in subnets.zip(&mut addresses.vpc_endpoints[index]) {
-                *own = held.interfaces().iter().find_map(|it| {
-                    let held = (running.topology[it.subnet].name.as_str(), it.private_ip);
-                    self.keep_private(held, endpoint.place, subnet, private)
-                });
-            }
-        }
     }
 
     fn keep_private(
@@ -229,14 +204,6 @@ impl Check<'_, '_> {
             }
             if outside.is_none() && self.wants_public(interface, subnet) {
                 *outside = self.free_public(name, interface.place, &mut pool, public);
-            }
-        }
-        for (index, (name, endpoint)) in self.model.vpc_endpoints.iter().enumerate() {
-            let homes = self.homes.endpoint_subnets[index].clone();
-            for (subnet, own) in homes.into_iter().zip(&mut addresses.vpc_endpoints[index]) {
-                if own.is_none() {
-                    *own = self.free_private(name, endpoint.place, subnet, &mut subnets, private);
-                }
             }
         }
     }

@@ -15,7 +15,10 @@ pub use crate::check::aws::{AwsService, SERVICES};
 pub use crate::check::dns::{Dhcp, DhcpOptions, PrivateHostedZone, ZoneRecords};
 pub use crate::check::nat64::{Nat64, Nat64Mapping, Nat64Pool, Nat64Static};
 pub use crate::check::profile::Profile;
-pub use crate::check::vpc_endpoints::{EndpointInterface, EndpointKind, VpcEndpoint};
+pub use crate::check::provider::PROVIDER;
+use crate::check::ruled::{NetworkAcl, PrefixList, SecurityGroup};
+pub use crate::check::vpc_endpoints::{EndpointKind, VpcEndpoint};
+pub use crate::check::workloads::{Hyperplane, Role, Workload, WorkloadKind};
 pub use crate::endpoints::{MetadataOptions, Service};
 
 /// A topology that [`check`](super::check) found nothing wrong with.
@@ -64,8 +67,12 @@ pub struct Topology {
     pub dhcp_options: Vec<DhcpOptions>,
     /// The private hosted zones.
     pub private_hosted_zones: Vec<PrivateHostedZone>,
-    /// The network interfaces.
+    /// The network interfaces: declared ones, then those of workloads and of VPC endpoints.
     pub network_interfaces: Vec<NetworkInterface>,
+    /// The Hyperplane ENIs that workloads share.
+    pub hyperplanes: Vec<Hyperplane>,
+    /// The workloads.
+    pub workloads: Vec<Workload>,
     /// The VPC endpoints.
     pub vpc_endpoints: Vec<VpcEndpoint>,
     /// The hosts of the simulated internet: declared ones, then the public sides of AWS's services.
@@ -113,6 +120,10 @@ indices! {
     DhcpOptionsIndex, DhcpOptions, dhcp_options;
     /// A place in [`Topology::network_interfaces`].
     NetworkInterfaceIndex, NetworkInterface, network_interfaces;
+    /// A place in [`Topology::hyperplanes`].
+    HyperplaneIndex, Hyperplane, hyperplanes;
+    /// A place in [`Topology::vpc_endpoints`].
+    VpcEndpointIndex, VpcEndpoint, vpc_endpoints;
     /// A place in [`Topology::internet_hosts`].
     InternetHostIndex, InternetHost, internet_hosts;
 }
@@ -291,129 +302,6 @@ pub struct NatAddress {
     pub public_ip: Option<Ipv4Addr>,
 }
 
-/// A security group: stateful rules of what is allowed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecurityGroup {
-    /// Its key in the file, or `default`.
-    pub name: String,
-    /// `sg-` and 17 hexadecimal digits, unless the file sets another.
-    pub id: String,
-    /// The VPC that it belongs to.
-    pub vpc: VpcIndex,
-    /// What may come in; a rule's index is its place in the file's list.
-    pub ingress: Vec<GroupRule>,
-    /// What may go out; a rule's index is its place in the file's list.
-    pub egress: Vec<GroupRule>,
-    /// Whether it is the `default` group that a VPC has undeclared.
-    pub implicit: bool,
-}
-
-/// One rule of a security group: what it matches is allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupRule {
-    /// Which packets, by protocol and ports.
-    pub traffic: Traffic,
-    /// From or to whom.
-    pub peer: Peer,
-}
-
-/// The other side of a security group's rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Peer {
-    /// Addresses of a block; canonical.
-    Cidr(IpNet),
-    /// Private addresses of the interfaces that bear this group; of the same VPC.
-    Group(SecurityGroupIndex),
-    /// Addresses of any entry of a prefix list.
-    PrefixList(PrefixListIndex),
-}
-
-/// Which packets a rule speaks of, by protocol and what that protocol offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Traffic {
-    /// Every protocol.
-    All,
-    /// TCP to these destination ports.
-    Tcp(Ports),
-    /// UDP to these destination ports.
-    Udp(Ports),
-    /// ICMP.
-    Icmp {
-        /// The ICMP type; none: any.
-        icmp_type: Option<u8>,
-        /// The ICMP code, set only with a type; none: any.
-        icmp_code: Option<u8>,
-    },
-    /// ICMPv6.
-    Icmpv6 {
-        /// The type; none: any.
-        icmp_type: Option<u8>,
-        /// The code, set only with a type; none: any.
-        icmp_code: Option<u8>,
-    },
-    /// A protocol by its number (never 1, 6, 17 or 58), whatever it carries.
-    Other(u8),
-}
-
-/// A range of transport ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ports {
-    /// The lowest port.
-    pub first: u16,
-    /// The highest port, included; never below `first`.
-    pub last: u16,
-}
-
-/// A network ACL: stateless rules at a subnet's border. What no rule matches is denied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NetworkAcl {
-    /// Its key in the file, or `default`.
-    pub name: String,
-    /// `acl-` and 17 hexadecimal digits, unless the file sets another.
-    pub id: String,
-    /// The VPC that it belongs to.
-    pub vpc: VpcIndex,
-    /// On entering the subnet; ascending by number, no number twice.
-    pub ingress: Vec<AclRule>,
-    /// On leaving the subnet; ascending by number, no number twice.
-    pub egress: Vec<AclRule>,
-    /// Whether it is the `default` ACL that a VPC has undeclared.
-    pub implicit: bool,
-}
-
-/// One numbered rule of a network ACL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AclRule {
-    /// 1 to 32766; the lowest that matches decides.
-    pub number: u16,
-    /// What becomes of a packet that it matches.
-    pub action: AclAction,
-    /// Which packets, by protocol and ports.
-    pub traffic: Traffic,
-    /// Source (ingress) or destination (egress); canonical.
-    pub cidr: IpNet,
-}
-
-/// What a network ACL's rule does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AclAction {
-    /// Lets the packet pass.
-    Allow,
-    /// Drops the packet without an answer.
-    Deny,
-}
-
-/// A prefix list, managed by the customer or by AWS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrefixList {
-    /// Its key in the file, or such as `com.amazonaws.us-east-1.s3`.
-    pub name: String,
-    /// `pl-` and 17 hexadecimal digits, unless the file sets another.
-    pub id: String,
-    /// Its blocks in file order; canonical, none twice, all of one family.
-    pub entries: Vec<IpNet>,
-}
-
 /// An elastic network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkInterface {
@@ -438,9 +326,17 @@ pub struct NetworkInterface {
     pub connection_tracking: ConnectionTracking,
     /// How the instance metadata service answers it.
     pub metadata: MetadataOptions,
+    /// What it is to those who send by it.
+    pub role: Role,
 }
 
 impl NetworkInterface {
+    /// Whether processes sit on it, in a namespace: not on one that workloads share.
+    #[must_use]
+    pub const fn is_seat(&self) -> bool {
+        !matches!(self.role, Role::Hyperplane(_))
+    }
+
     /// Its own addresses, that of IPv4 first; at least one.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let ipv6 = self.ipv6_addresses.iter().copied().map(IpAddr::V6);
@@ -473,10 +369,25 @@ pub enum Endpoint {
 }
 
 impl Topology {
+    /// The VPC whose resolver an interface asks: its own, or for a workload outside the VPCs that which it sends into.
+    #[must_use]
+    pub fn resolving_vpc(&self, interface: &NetworkInterface) -> VpcIndex {
+        let subnet = match interface.role {
+            Role::Instance(Some(hyperplane)) => self[hyperplane].subnet,
+            _ => interface.subnet,
+        };
+        self[subnet].vpc
+    }
+
     /// What `name` stands for in `--from`, `--to`, `--in` and the like, if anything.
     #[must_use]
     pub fn endpoint(&self, name: &str) -> Option<Endpoint> {
-        let interface = self.network_interfaces.iter().position(|it| it.name == name);
+        // A workload's name stands for its first instance.
+        let first = format!("{name}/0");
+        let named = |it: &NetworkInterface| {
+            (it.name == name || it.name == first) && !matches!(it.role, Role::Hyperplane(_))
+        };
+        let interface = self.network_interfaces.iter().position(named);
         let host = || self.internet_hosts.iter().position(|it| it.name == name);
         interface
             .map(|index| Endpoint::NetworkInterface(NetworkInterfaceIndex(index)))

@@ -27,6 +27,15 @@ pub struct Draining {
     pub until: Duration,
 }
 
+/// Hyperplane ENIs that `apply` has added, and that are not there yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Creating {
+    /// Their name.
+    pub hyperplane: String,
+    /// Emulated time at which they are there.
+    pub until: Duration,
+}
+
 /// What has an address in both topologies, by section and name, and not the same one.
 #[must_use]
 pub fn readdressed(old: &Topology, new: &Topology) -> Vec<String> {
@@ -38,7 +47,6 @@ pub fn readdressed(old: &Topology, new: &Topology) -> Vec<String> {
     };
     let mut things = moved(&nat_gateways(old), nat_gateways(new), "nat_gateways");
     things.extend(moved(&network_interfaces(old), network_interfaces(new), "network_interfaces"));
-    things.extend(moved(&vpc_endpoints(old), vpc_endpoints(new), "vpc_endpoints"));
     things.sort_unstable();
     things
 }
@@ -74,14 +82,6 @@ pub(super) fn network_interfaces(running: &Topology) -> HeldBy<'_> {
         let addresses = it.private_ip.map(|inside| (inside, it.public_ip)).into_iter().collect();
         let (subnet, ipv6) = (&running[it.subnet].name, it.ipv6_addresses.as_slice());
         (it.name.as_str(), Held { subnet, addresses, ipv6 })
-    });
-    held.collect()
-}
-
-fn vpc_endpoints(running: &Topology) -> HeldBy<'_> {
-    let held = running.vpc_endpoints.iter().map(|it| {
-        let addresses = it.interfaces().iter().map(|it| (it.private_ip, None)).collect();
-        (it.name.as_str(), Held { subnet: "", addresses, ipv6: &[] })
     });
     held.collect()
 }

@@ -9,7 +9,7 @@ use dataplane::time::Span;
 use crate::check::addresses::Addresses;
 use crate::check::ids::id;
 use crate::check::{
-    Check, InternetHost, MetadataOptions, NetworkInterface, SecurityGroupIndex, Service,
+    Check, InternetHost, MetadataOptions, NetworkInterface, Role, SecurityGroupIndex, Service,
     SubnetIndex, VpcIndex,
 };
 use crate::diagnostic::{Fault, Place};
@@ -52,6 +52,7 @@ impl Check<'_, '_> {
                 source_dest_check: interface.source_dest_check.is_none_or(|it| it.value),
                 connection_tracking,
                 metadata,
+                role: Role::Interface,
             });
         }
         interfaces

@@ -22,11 +22,14 @@ mod names;
 mod nat64;
 mod nat_gateways;
 mod profile;
+mod provider;
 mod records;
 mod routes;
+mod ruled;
 mod summary;
 mod traffic;
 mod vpc_endpoints;
+mod workloads;
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -40,12 +43,13 @@ use names::{Homes, Words};
 
 pub use checked::*;
 pub use groups::{EVERYWHERE, EVERYWHERE_IPV6};
-pub use held::{Draining, Running, readdressed};
+pub use held::{Creating, Draining, Running, readdressed};
 pub(crate) use ids::id;
 pub use ids::instance_id;
 pub use ipv6_blocks::is_global;
 pub use profile::{ProfileKey, profile_keys};
 pub use routes::NAT64;
+pub use ruled::*;
 
 /// The largest topology file, in bytes: some 600,000 rules.
 pub const LARGEST_FILE: u64 = 64 << 20;
@@ -150,11 +154,14 @@ fn check(
     model: &model::Topology,
     faults: &mut Faults,
 ) -> Option<Checked> {
+    let mut declared = Check::new(running, model, faults);
+    declared.names();
+    declared.limits();
+    let (with_implied, workloads) = declared.workloads();
+    let model = with_implied.as_ref().unwrap_or(model);
     let mut check = Check::new(running, model, faults);
-    check.names();
-    check.limits();
     let addresses = check.addresses();
-    let topology = Topology {
+    let mut topology = Topology {
         region: check.region().to_owned(),
         vpcs: check.vpcs(),
         internet_gateways: check.internet_gateways(),
@@ -169,9 +176,12 @@ fn check(
         private_hosted_zones: check.private_hosted_zones(),
         network_interfaces: check.network_interfaces(&addresses),
         vpc_endpoints: check.vpc_endpoints(&addresses),
+        hyperplanes: Vec::new(),
+        workloads: Vec::new(),
         internet_hosts: check.internet_hosts(&addresses),
         profile: check.profile(),
     };
+    workloads.settle(&mut topology);
     check.ids(&topology);
     check.dns64(&topology);
     debug_assert!(

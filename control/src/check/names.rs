@@ -75,6 +75,9 @@ macro_rules! each_kind {
         $do!(private_hosted_zones, "a private hosted zone");
         $do!(prefix_lists, "a prefix list");
         $do!(network_interfaces, "a network interface");
+        $do!(app_runner_vpc_connectors, "a VPC connector");
+        $do!(app_runner_services, "an App Runner service");
+        $do!(lambda_functions, "a Lambda function");
         $do!(vpc_endpoints, "a VPC endpoint");
     };
 }

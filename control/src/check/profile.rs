@@ -26,6 +26,12 @@ pub struct Profile {
     pub nat_ports: PortRange,
     /// The most connections at once from one address of a NAT gateway to one destination.
     pub nat_connections: u32,
+    /// Whether a VPC connector may not have public subnets.
+    pub refuses_public_subnets: bool,
+    /// Whether Hyperplane ENIs of App Runner are taken away when nobody uses them.
+    pub app_runner_reclaims: bool,
+    /// How long it takes to make a Hyperplane ENI.
+    pub hyperplane_creation: Span,
     /// The translator that stands in the place of every NAT gateway.
     pub nat64: Option<Nat64>,
 }
@@ -39,6 +45,9 @@ impl Default for Profile {
             choices: Choices::default(),
             nat_ports: PortRange { first, last },
             nat_connections: limit,
+            refuses_public_subnets: false,
+            app_runner_reclaims: false,
+            hyperplane_creation: Span::seconds(180),
             nat64: None,
         }
     }
@@ -152,6 +161,15 @@ keys! {
     tracking_connections (1..=4_294_967_295) sets choices.tracking_connections,
         "the most connections that an interface tracks at once",
         "there is a limit, undocumented, by instance type";
+    app_runner_refuses_public_subnets sets refuses_public_subnets,
+        "whether `check` refuses a VPC connector of subnets that lead to an internet gateway, rather than that packets are dropped there",
+        "accounts differ: a service is not made, or has no internet";
+    apprunner_idle_reclaim sets app_runner_reclaims,
+        "whether Hyperplane ENIs of App Runner that nobody uses for 14 days are taken away, as those of Lambda are",
+        "undocumented for App Runner";
+    hyperplane_eni_creation (120..=300) sets hyperplane_creation,
+        "seconds until a Hyperplane ENI is there that `apply` adds",
+        "\"Enabling VPC access for outgoing traffic\": 2 to 5 minutes";
     link_local_packets_per_second (1..=4_294_967_295) sets choices.link_local_packets,
         "the most packets a second of real time that an interface sends to the VPC resolver, the instance metadata service and Time Sync together",
         "\"Amazon DNS quotas\": 1024, which is not imposed here unless written";

@@ -1,13 +1,19 @@
 //! What does a topology hold, in a few lines?
 
-use crate::check::{Topology, VpcIndex};
+use crate::check::{PROVIDER, Topology, VpcIndex};
 
 impl Topology {
     /// A line for each VPC and one for the internet: names, blocks, and how many there are of what.
     #[must_use]
     pub fn summary(&self) -> Vec<String> {
-        let mut lines: Vec<_> =
-            (0..self.vpcs.len()).map(|index| self.vpc_line(VpcIndex(index))).collect();
+        let mut lines: Vec<_> = (0..self.vpcs.len())
+            .map(VpcIndex)
+            .filter(|&it| self[it].name != PROVIDER)
+            .map(|it| self.vpc_line(it))
+            .collect();
+        for workload in &self.workloads {
+            lines.push(workload.line());
+        }
         let declared = self.internet_hosts.iter().filter(|host| !host.implicit);
         let names: Vec<_> = declared.map(|host| host.name.as_str()).collect();
         if !names.is_empty() {
@@ -36,8 +42,15 @@ impl Topology {
             (self.security_groups.iter().filter(|it| here(it.vpc)).count(), "security group"),
             (self.network_acls.iter().filter(|it| here(it.vpc)).count(), "network ACL"),
             (
-                self.network_interfaces.iter().filter(|it| here(self[it.subnet].vpc)).count(),
+                self.network_interfaces
+                    .iter()
+                    .filter(|it| it.is_seat() && here(self[it.subnet].vpc))
+                    .count(),
                 "network interface",
+            ),
+            (
+                self.hyperplanes.iter().filter(|it| here(self[it.subnet].vpc)).count(),
+                "Hyperplane ENI",
             ),
             (self.vpc_endpoints.iter().filter(|it| here(it.vpc)).count(), "VPC endpoint"),
         ];

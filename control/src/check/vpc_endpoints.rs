@@ -8,9 +8,10 @@ use std::net::Ipv4Addr;
 use crate::check::addresses::Addresses;
 use crate::check::ids::id;
 use crate::check::names::offer;
+use crate::check::workloads::interface;
 use crate::check::{
-    AwsService, Check, InternetHostIndex, PrefixListIndex, RouteTableIndex, SERVICES,
-    SecurityGroupIndex, SubnetIndex, VpcIndex,
+    AwsService, Check, InternetHostIndex, NetworkInterfaceIndex, PrefixListIndex, RouteTableIndex,
+    SERVICES, SubnetIndex, Topology, VpcIndex,
 };
 use crate::diagnostic::{Fault, Place};
 use crate::endpoints::resolver::names::endpoint_name;
@@ -31,6 +32,9 @@ pub struct VpcEndpoint {
     pub host: InternetHostIndex,
     /// How it leads there.
     pub kind: EndpointKind,
+    /// Its network interfaces: of an interface endpoint at least one, each in another zone and with an address of IPv4;
+    /// none of a gateway endpoint.
+    pub interfaces: Vec<NetworkInterfaceIndex>,
 }
 
 /// How a VPC endpoint leads to its service.
@@ -46,22 +50,9 @@ pub enum EndpointKind {
     },
     /// By network interfaces.
     Interface {
-        /// At least one, each in another zone.
-        interfaces: Vec<EndpointInterface>,
-        /// Of each of them, of the same VPC: 1 to 16, none twice.
-        security_groups: Vec<SecurityGroupIndex>,
         /// Whether the service's public names lead there in its VPC, which then has both DNS attributes.
         private_dns: bool,
     },
-}
-
-/// A network interface of an interface endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EndpointInterface {
-    /// Where it lies.
-    pub subnet: SubnetIndex,
-    /// Its address.
-    pub private_ip: Ipv4Addr,
 }
 
 impl VpcEndpoint {
@@ -71,13 +62,13 @@ impl VpcEndpoint {
         endpoint_name(region, self, zone)
     }
 
-    /// Its network interfaces; none of a gateway endpoint.
-    #[must_use]
-    pub fn interfaces(&self) -> &[EndpointInterface] {
-        match &self.kind {
-            EndpointKind::Gateway { .. } => &[],
-            EndpointKind::Interface { interfaces, .. } => interfaces,
-        }
+    /// Where its network interfaces lie, and their addresses.
+    pub fn places<'t>(
+        &self,
+        topology: &'t Topology,
+    ) -> impl Iterator<Item = (SubnetIndex, Ipv4Addr)> + use<'t, '_> {
+        let interfaces = self.interfaces.iter().map(|&it| &topology[it]);
+        interfaces.filter_map(|it| Some((it.subnet, it.private_ip?)))
     }
 }
 
@@ -99,7 +90,7 @@ impl Check<'_, '_> {
             let host = service.and_then(|it| self.service_host(it, name, endpoint, addresses));
             let kind = match endpoint.vpc_endpoint_type.map(|it| it.value) {
                 Some(EndpointKindWord::Interface) => {
-                    self.interface_endpoint(index, endpoint, service, addresses, &mut taken)
+                    Some(self.interface_endpoint(index, endpoint, service, &mut taken))
                 }
                 _ => self.gateway_endpoint(name, endpoint, (home, service), &mut taken),
             };
@@ -108,7 +99,9 @@ impl Check<'_, '_> {
                 continue;
             };
             let id = id("vpce", name, endpoint.id.as_ref());
-            endpoints.push(VpcEndpoint { name: name.clone(), id, vpc, service, host, kind });
+            let interfaces = Vec::new();
+            let name = name.clone();
+            endpoints.push(VpcEndpoint { name, id, vpc, service, host, kind, interfaces });
         }
         endpoints
     }
@@ -231,9 +224,8 @@ impl Check<'_, '_> {
         index: usize,
         endpoint: &At<model::VpcEndpoint>,
         service: Option<&'static AwsService>,
-        addresses: &Addresses,
         taken: &mut Taken,
-    ) -> Option<EndpointKind> {
+    ) -> EndpointKind {
         let home = self.homes.vpc_endpoints[index];
         if let Some(tables) = &endpoint.route_tables {
             let fault = Fault::error(tables.place, "`route_tables` of an interface endpoint");
@@ -247,23 +239,38 @@ impl Check<'_, '_> {
             self.faults.push(fault.help("name one in each zone that is to have it, in `subnets`"));
         }
         self.one_subnet_a_zone(index, endpoint);
-        let groups = match &endpoint.security_groups {
-            Some(groups) => self.groups_of(groups, home),
-            None => home.and_then(|vpc| self.words.groups[vpc.0]).into_iter().collect(),
-        };
         let private_dns = endpoint.private_dns_enabled.filter(|it| it.value);
         if let (Some(asked), Some(vpc), Some(service)) = (private_dns, home, service) {
             self.private_dns(asked.place, vpc, service, taken);
         }
-        let subnets = self.homes.endpoint_subnets[index].iter();
-        let interfaces = subnets.zip(&addresses.vpc_endpoints[index]).map(|(subnet, address)| {
-            Some(EndpointInterface { subnet: (*subnet)?, private_ip: (*address)? })
+        EndpointKind::Interface { private_dns: private_dns.is_some() }
+    }
+
+    /// The network interfaces of each interface endpoint, which are declared by its being there: one a subnet, of IPv4.
+    pub(super) fn endpoint_interfaces(
+        &self,
+    ) -> Vec<(String, Vec<(String, model::NetworkInterface)>)> {
+        let of_interfaces = |endpoint: &model::VpcEndpoint| {
+            endpoint.vpc_endpoint_type.is_some_and(|it| it.value == EndpointKindWord::Interface)
+        };
+        let endpoints = self.model.vpc_endpoints.iter().enumerate();
+        let endpoints = endpoints.filter(|(_, (_, endpoint))| of_interfaces(endpoint));
+        let endpoints = endpoints.map(|(index, (name, endpoint))| {
+            let written = endpoint.subnets.iter().flat_map(|it| &it.value);
+            let subnets = written.zip(&self.homes.endpoint_subnets[index]);
+            let interfaces = subnets.filter_map(|(written, &subnet)| {
+                let subnet = subnet.filter(|&it| !self.is_native(Some(it)))?;
+                let (subnet, _) = self.subnet_of(Some(subnet))?;
+                let interface = model::NetworkInterface {
+                    security_groups: endpoint.security_groups.clone(),
+                    ipv6_addresses: Some(At { place: written.place, value: Vec::new() }),
+                    ..interface(subnet, written.place)
+                };
+                Some((format!("vpce/{name}/{subnet}"), interface))
+            });
+            (name.clone(), interfaces.collect())
         });
-        Some(EndpointKind::Interface {
-            interfaces: interfaces.collect::<Option<Vec<_>>>().filter(|it| !it.is_empty())?,
-            security_groups: groups,
-            private_dns: private_dns.is_some(),
-        })
+        endpoints.collect()
     }
 
     /// AWS takes one subnet of a zone (`DuplicateSubnetsInSameZone`), and IPv4 where the endpoint has that.

@@ -5,7 +5,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use crate::api::client;
+use crate::attach::state;
+use crate::cli::say::say;
 use crate::cli::{Failure, OfInstance, Outcome};
+use crate::runtime::instance::{Instance, Paths};
+use crate::runtime::rootless;
 
 /// End a running instance, and take down all that it made
 #[derive(Debug, Args)]
@@ -25,8 +30,13 @@ impl Down {
     ///
     /// When no instance answers, or it does not end.
     pub fn run(self) -> Outcome {
-        self.instance.client().post("/v1/down", &())?;
         let paths = self.instance.paths();
+        match self.instance.client().post("/v1/down", &()) {
+            Err(client::Error::NotRunning { .. }) if paths.attachments().exists() => {
+                return self.clear_up(&paths);
+            }
+            answer => drop(answer?),
+        }
         let deadline = Instant::now() + PATIENCE;
         while paths.is_held() {
             if Instant::now() > deadline {
@@ -35,6 +45,16 @@ impl Down {
             }
             sleep(Duration::from_millis(10));
         }
+        Ok(0)
+    }
+
+    /// Takes back what an instance that has crashed gave away.
+    fn clear_up(&self, paths: &Paths) -> Outcome {
+        rootless::obtain_rights()?;
+        let _instance = Instance::start(&self.instance.instance)?;
+        let interfaces = state::end_all(&paths.attachments())?;
+        let name = paths.name();
+        say!("instance {name} had crashed: {interfaces} attached interfaces taken back");
         Ok(0)
     }
 }

@@ -5,9 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 
 use crate::cli::{Failure, OfInstance, Outcome};
-use crate::observe::Status;
-use crate::runtime::namespace::Namespace;
-use crate::runtime::{process, rootless};
+use crate::runtime::process;
 
 /// Run a command (default: a shell) in the network namespace of an interface or internet host
 #[derive(Debug, Args)]
@@ -32,19 +30,8 @@ impl Exec {
     ///
     /// When it was not started: status 125, 126 or 127 as a shell has it.
     pub fn run(self) -> Outcome {
-        let failed = |failure: Failure| failure.status(125);
-        let paths = self.instance.paths();
-        let status: Status =
-            self.instance.client().get("/v1/status").map_err(|e| failed(e.into()))?;
-        if !status.namespaces.contains(&self.member) {
-            return Err(Failure::with_status(125, &not_a_member(&self.member, &status.namespaces)));
-        }
-        if let Some(pid) = paths.process() {
-            rootless::join(pid).map_err(|e| failed(e.into()))?;
-        }
-        let namespace =
-            Namespace::open(&paths.namespace_path(&self.member)).map_err(|e| failed(e.into()))?;
-        let resolv_conf = paths.resolv_conf(&self.member);
+        let (namespace, member) = self.instance.join(&self.member).map_err(|it| it.status(125))?;
+        let resolv_conf = self.instance.paths().resolv_conf(&member);
         let place = process::Place { namespace: &namespace, resolv_conf: &resolv_conf };
         let command = if self.command.is_empty() { vec![shell()] } else { self.command };
         let error = process::exec(place, &command);
@@ -52,10 +39,17 @@ impl Exec {
     }
 }
 
+/// Who of `members`, which have namespaces, is meant by `name`: a workload's own stands for its first instance.
+///
+/// # Errors
+///
 /// The sentence for a name that has no namespace.
-#[must_use]
-pub fn not_a_member(member: &str, members: &[String]) -> String {
-    format!("`{member}` has no network namespace; these have: {}", members.join(", "))
+pub fn member<'m>(name: &str, members: &'m [String]) -> Result<&'m str, String> {
+    let first = format!("{name}/0");
+    let found = members.iter().find(|it| *it == name || **it == first);
+    found.map(String::as_str).ok_or_else(|| {
+        format!("`{name}` has no network namespace; these have: {}", members.join(", "))
+    })
 }
 
 fn shell() -> OsString {

@@ -1,16 +1,19 @@
 //! The commands, a file each. The library below prints nothing; all words to the user are here.
 
 pub mod apply;
+pub mod attach;
 pub mod bench;
 pub mod check;
 pub mod clock;
 pub mod completions;
 pub mod demo;
+pub mod detach;
 pub mod down;
 pub mod drops;
 pub mod exec;
 pub mod explain;
 pub mod flows;
+pub mod forward;
 pub mod log;
 pub mod man;
 pub mod metrics;
@@ -30,9 +33,12 @@ use clap::Args;
 
 use crate::api::client::Client;
 use crate::check::{LoadError, Sound};
+use crate::observe::Status;
 use crate::runtime::device::Kind;
 use crate::runtime::emulator::Options;
 use crate::runtime::instance::{Name, Paths};
+use crate::runtime::namespace::Namespace;
+use crate::runtime::rootless;
 
 /// What a command ends with: an exit status, or a failure.
 pub type Outcome = Result<u8, Failure>;
@@ -109,6 +115,27 @@ impl OfInstance {
     #[must_use]
     pub fn client(&self) -> Client {
         Client::of(&self.paths())
+    }
+
+    /// Takes the process to where the names of its namespaces are seen, and opens the one that the
+    /// interface of the member `name` is in: its own, or that of what it is attached to; with the member's
+    /// whole name. To be called before any other thread is started.
+    ///
+    /// # Errors
+    ///
+    /// When no instance answers, or it has no such member.
+    pub fn join(&self, name: &str) -> Result<(Namespace, String), Failure> {
+        let status: Status = self.client().get("/v1/status")?;
+        let member = exec::member(name, &status.namespaces);
+        let member = member.map_err(|error| Failure::with_status(1, &error))?.to_owned();
+        let paths = self.paths();
+        if let Some(pid) = paths.process() {
+            rootless::join(pid)?;
+        }
+        let mut interfaces = status.network_interfaces.into_iter();
+        let attached = interfaces.find(|it| it.name == member).and_then(|it| it.attachment);
+        let path = attached.map_or_else(|| paths.namespace_path(&member), |it| it.to.path());
+        Ok((Namespace::open(&path)?, member))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::exec::not_a_member;
+use crate::cli::exec::member;
 use crate::cli::{Failure, HowToRun, Outcome, load, worker_failed};
 use crate::runtime::emulator::{Emulator, members};
 use crate::runtime::instance::{Instance, Name};
@@ -49,17 +49,16 @@ impl Run {
 
     fn bring_up_and_run(self) -> Outcome {
         let sound = load(&self.file)?;
-        if !members(&sound.topology).any(|member| member == self.member) {
-            let known: Vec<String> = members(&sound.topology).map(str::to_owned).collect();
-            return Err(Failure::with_status(125, &not_a_member(&self.member, &known)));
-        }
+        let known: Vec<String> = members(&sound.topology).map(str::to_owned).collect();
+        let member =
+            member(&self.member, &known).map_err(|error| Failure::with_status(125, &error))?;
         rootless::obtain_rights()?;
         let mut signals = Signals::catch()?;
         let instance = Instance::start(&Name::private("run"))?;
         let emulator = Emulator::start(instance, sound, self.how.options())?;
         let paths = emulator.instance().paths();
-        let namespace = Namespace::open(&paths.namespace_path(&self.member))?;
-        let resolv_conf = paths.resolv_conf(&self.member);
+        let namespace = Namespace::open(&paths.namespace_path(member))?;
+        let resolv_conf = paths.resolv_conf(member);
         let place = process::Place { namespace: &namespace, resolv_conf: &resolv_conf };
         let status = process::run(place, &self.command, self.timeout, &mut signals);
         if emulator.has_failed() {

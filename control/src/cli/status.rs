@@ -52,6 +52,15 @@ impl Status {
         for (what, value) in rows {
             say!("{what:<11} {value}");
         }
+        let attached = status.network_interfaces.into_iter().filter_map(|interface| {
+            let attachment = interface.attachment?;
+            Some([interface.name, attachment.to.to_string(), attachment.interface])
+        });
+        let attached: Vec<_> = attached.collect();
+        if !attached.is_empty() {
+            say!("");
+            table::print(["NETWORK INTERFACE", "ATTACHED TO", "AS"], &attached)?;
+        }
         if !status.devices.is_empty() {
             say!("");
             let rows: Vec<_> = status
@@ -60,6 +69,30 @@ impl Status {
                 .map(|device| [device.name, device.kind, device.offloads.join(", ")])
                 .collect();
             table::print(["DEVICE OF", "KIND", "OFFLOADS"], &rows)?;
+        }
+        if !status.workloads.is_empty() {
+            say!("");
+            let rows: Vec<_> = status
+                .workloads
+                .into_iter()
+                .map(|it| {
+                    let ways = match it.hyperplane_enis.as_slice() {
+                        [] => "-".to_owned(),
+                        ways => ways.join(", "),
+                    };
+                    [it.name, it.kind, it.state, it.instances.to_string(), ways]
+                })
+                .collect();
+            table::print(["WORKLOAD", "KIND", "STATE", "INSTANCES", "HYPERPLANE ENIS"], &rows)?;
+        }
+        if !status.hyperplane_enis.is_empty() {
+            say!("");
+            let rows: Vec<_> = status
+                .hyperplane_enis
+                .into_iter()
+                .map(|it| [it.name, it.id, it.state, it.private_ip, it.connections.to_string()])
+                .collect();
+            table::print(["HYPERPLANE ENI", "ID", "STATE", "PRIVATE IP", "CONNECTIONS"], &rows)?;
         }
         if !status.nat_gateways.is_empty() {
             say!("");

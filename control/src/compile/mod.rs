@@ -14,12 +14,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use dataplane::packet::{Addr, GroupId, LinkService};
 use dataplane::shared::PortRange;
 use dataplane::tables::{
-    AddrMap, Column, Eni, Gateway, Holder, Host, InternetGateway, NatAddress, NatGateway,
-    NetworkAcl, Place, Public, RouteTable, Subnet, Tables, Target, Timers, Vpc,
+    AddrMap, Column, Eni, Gateway, Holder, Host, Hyperplane, InternetGateway, NatAddress,
+    NatGateway, NetworkAcl, Place, Public, Role, RouteTable, Subnet, Tables, Target, Timers, Vpc,
 };
 use dataplane::time::Tick;
 
-use crate::check::{self, Checked, Draining, RouteTarget, SubnetIndex, Topology, VpcIndex};
+use crate::check::{
+    self, Checked, Creating, Draining, RouteTarget, SubnetIndex, Topology, VpcIndex,
+};
 
 pub use names::{Ids, Names, TooMany};
 use rules::{GroupCompiler, acl};
@@ -34,29 +36,40 @@ pub struct Compiled {
     pub ids: Ids,
 }
 
+/// The most connections of a Hyperplane ENI (AWS "Giving Lambda functions access to resources in an Amazon VPC").
+const HYPERPLANE_CONNECTIONS: u32 = 65_000;
+
+/// What a running instance has beside its topology, for a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Passing<'a> {
+    /// Addresses of NAT gateways that were taken away.
+    pub draining: &'a [Draining],
+    /// Hyperplane ENIs that are being made.
+    pub creating: &'a [Creating],
+}
+
 /// The epoch of an instance's first tables.
 pub const FIRST_EPOCH: u32 = 1;
 
-/// Compiles a topology into the tables of `epoch`, by the names given before and new ones; `draining`
-/// are addresses that the running instance has beside those of the topology.
+/// Compiles a topology into the tables of `epoch`, by the names given before and new ones.
 ///
 /// # Errors
 ///
 /// When ids have run out.
 pub fn compile(
     topology: &Checked,
-    draining: &[Draining],
+    passing: Passing<'_>,
     names: &mut Names,
     epoch: u32,
 ) -> Result<Compiled, TooMany> {
     let ids = names.assign(topology)?;
-    let tables = Compiler { topology, draining, ids: &ids }.tables(epoch);
+    let tables = Compiler { topology, passing, ids: &ids }.tables(epoch);
     Ok(Compiled { tables, ids })
 }
 
 struct Compiler<'a> {
     topology: &'a Topology,
-    draining: &'a [Draining],
+    passing: Passing<'a>,
     ids: &'a Ids,
 }
 
@@ -93,6 +106,15 @@ impl Compiler<'_> {
                 }),
             ),
             vpc_endpoints: self.vpc_endpoints(),
+            hyperplanes: column(
+                &ids.hyperplanes,
+                topology.hyperplanes.iter().map(|it| self.hyperplane(it)),
+            ),
+            provider: topology
+                .vpcs
+                .iter()
+                .position(|it| it.name == check::PROVIDER)
+                .map(|at| ids.vpcs[at]),
             internet: self.internet(),
             timers: self.timers(),
             choices: topology.profile.choices,
@@ -130,13 +152,27 @@ impl Compiler<'_> {
                 groups,
                 egress,
                 ingress,
-                services: reach.of(topology, interface),
-                endpoint: None,
+                services: reach.of(topology, &ids.vpcs, interface),
+                role: match interface.role {
+                    check::Role::Interface | check::Role::Instance(None) => Role::Interface,
+                    check::Role::Instance(Some(it)) => Role::Instance(ids.hyperplanes[it.0]),
+                    check::Role::Hyperplane(it) => Role::Hyperplane(ids.hyperplanes[it.0]),
+                    check::Role::VpcEndpoint(it) => Role::VpcEndpoint(ids.vpc_endpoints[it.0]),
+                },
             }
         });
-        let enis: Vec<Eni> = enis.collect();
-        let enis = ids.enis.iter().copied().zip(enis);
-        Column::by_id(enis.chain(self.endpoint_enis(&mut rules)).map(|(id, eni)| (id.into(), eni)))
+        column(&ids.enis, enis)
+    }
+
+    fn hyperplane(&self, hyperplane: &check::Hyperplane) -> Hyperplane {
+        let ready = self.passing.creating.iter().find(|it| it.hyperplane == hyperplane.name);
+        Hyperplane {
+            enis: hyperplane.enis.iter().map(|it| self.ids.enis[it.0]).collect(),
+            ports: PortRange::HYPERPLANE,
+            connections: HYPERPLANE_CONNECTIONS,
+            ready: ready.map(|it| Tick::at(it.until)),
+            reclaim: hyperplane.reclaim(&self.topology.profile),
+        }
     }
 
     fn timers(&self) -> Timers {
@@ -182,7 +218,7 @@ impl Compiler<'_> {
 
     fn draining_of(&self, gateway: &crate::check::NatGateway) -> impl Iterator<Item = &Draining> {
         let name = gateway.name.as_str();
-        self.draining.iter().filter(move |it| it.gateway == name)
+        self.passing.draining.iter().filter(move |it| it.gateway == name)
     }
 
     /// Each gateway that is there, and each of its addresses, those that drain included.
@@ -228,11 +264,6 @@ impl Compiler<'_> {
         for (interface, &eni) in topology.network_interfaces.iter().zip(&ids.enis) {
             for address in interface.addresses() {
                 hold(interface.subnet, address, Holder::Eni(eni));
-            }
-        }
-        for (endpoint, enis) in topology.vpc_endpoints.iter().zip(&ids.endpoint_enis) {
-            for (interface, &eni) in endpoint.interfaces().iter().zip(enis) {
-                hold(interface.subnet, interface.private_ip.into(), Holder::Eni(eni));
             }
         }
         for (index, subnet, address) in self.nat_addresses() {

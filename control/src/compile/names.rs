@@ -4,14 +4,17 @@
 //! name ever gets it: what is remembered of a flow stays true.
 
 use dataplane::packet::{
-    AclId, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId,
-    LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
+    AclId, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, HyperplaneId,
+    InternetGatewayId, LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 use indexmap::IndexMap;
 
 use super::services;
 
-use crate::check::{InternetHost, Topology, VpcIndex};
+use crate::check::{InternetHost, Role, Topology, VpcIndex};
+
+/// What the keys of Hyperplane ENIs begin with among those of interfaces.
+const SHARED: &str = "hyperplane\n";
 
 /// More things of one kind than the data plane can tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +37,7 @@ pub struct Names {
     internet_gateways: Kind,
     egress_only_internet_gateways: Kind,
     internet_hosts: Kind,
+    hyperplanes: Kind,
 }
 
 /// The ids of one topology's things, by their places in it.
@@ -56,8 +60,7 @@ pub struct Ids {
     pub(super) egress_only_internet_gateways: Vec<EgressOnlyInternetGatewayId>,
     pub(super) internet_hosts: Vec<HostId>,
     pub(super) vpc_endpoints: Vec<NatGatewayId>,
-    /// Of the network interfaces of each.
-    pub(super) endpoint_enis: Vec<Vec<EniId>>,
+    pub(super) hyperplanes: Vec<HyperplaneId>,
 }
 
 impl Names {
@@ -114,29 +117,27 @@ impl Names {
             service_links.push([resolver?, metadata?, time_sync?]);
         }
         let interfaces = topology.network_interfaces.iter();
-        let enis = interfaces.map(|it| self.enis.index(&it.name, it.name.clone()).map(EniId));
+        let enis = interfaces.map(|it| {
+            let key = match it.role {
+                Role::Hyperplane(_) => format!("{SHARED}{}", it.name),
+                _ => it.name.clone(),
+            };
+            self.enis.index(&it.name, key).map(EniId)
+        });
         let enis = enis.collect::<Option<_>>().ok_or(TooMany("network_interfaces"))?;
         let nat_gateways: Vec<NatGatewayId> = assign!(nat_gateways, NatGatewayId);
         for (gateway, id) in topology.nat_gateways.iter().zip(&nat_gateways) {
             self.nat_gateway_ids.resize(self.nat_gateways.0.len(), String::new());
             self.nat_gateway_ids[id.index()].clone_from(&gateway.id);
         }
-        let (mut vpc_endpoints, mut endpoint_enis) = (Vec::new(), Vec::new());
-        for endpoint in &topology.vpc_endpoints {
-            // Numbered among NAT gateways, and no name has a colon.
+        // Numbered among NAT gateways, and no name has a colon.
+        let vpc_endpoints = topology.vpc_endpoints.iter().map(|endpoint| {
             let key = format!("vpc-endpoint:{}", endpoint.name);
-            let id = self.nat_gateways.index(&endpoint.name, key).map(NatGatewayId);
-            vpc_endpoints.push(id.ok_or(TooMany("vpc_endpoints"))?);
-            let interfaces = endpoint.interfaces().iter().map(|interface| {
-                let name = format!("{}/{}", endpoint.name, topology[interface.subnet].name);
-                self.enis.index(&name, name.clone()).map(EniId)
-            });
-            let interfaces: Option<Vec<_>> = interfaces.collect();
-            endpoint_enis.push(interfaces.ok_or(TooMany("network_interfaces"))?);
-        }
+            self.nat_gateways.index(&endpoint.name, key).map(NatGatewayId)
+        });
+        let vpc_endpoints = vpc_endpoints.collect::<Option<_>>().ok_or(TooMany("vpc_endpoints"))?;
         Ok(Ids {
             vpc_endpoints,
-            endpoint_enis,
             eni_links,
             host_links,
             service_links,
@@ -153,6 +154,7 @@ impl Names {
                 EgressOnlyInternetGatewayId
             ),
             internet_hosts: assign!(internet_hosts, HostId),
+            hyperplanes: assign!(hyperplanes, HyperplaneId),
         })
     }
 
@@ -167,6 +169,9 @@ impl Names {
     #[must_use]
     pub fn kind_and_name(&self, component: Component) -> (&'static str, &str) {
         let (kind, names, at) = match component {
+            Component::Eni(id) if self.enis.key(id.index()).starts_with(SHARED) => {
+                ("hyperplane-eni", &self.enis, id.index())
+            }
             Component::Eni(id) => ("eni", &self.enis, id.index()),
             Component::Subnet(id) => ("subnet", &self.subnets, id.index()),
             Component::RouteTable(id) => ("route-table", &self.route_tables, id.index()),
@@ -203,6 +208,16 @@ impl Names {
         })
     }
 
+    /// What the data plane calls a Hyperplane ENI.
+    #[must_use]
+    pub fn hyperplane_eni(&self, name: &str) -> Option<EniId> {
+        self.enis
+            .0
+            .get_index_of(&format!("{SHARED}{name}"))
+            .and_then(|at| u16::try_from(at).ok())
+            .map(EniId)
+    }
+
     /// Who sits at a link.
     #[must_use]
     pub fn link(&self, link: LinkId) -> &str {
@@ -221,6 +236,10 @@ impl Kind {
         entry.or_insert_with(|| name.to_owned());
         // The last one stands for what has no name any more.
         u16::try_from(index).ok().filter(|&index| index < u16::MAX)
+    }
+
+    fn key(&self, index: usize) -> &str {
+        self.0.get_index(index).map_or("", |(key, _)| key)
     }
 
     fn name(&self, index: usize) -> &str {

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use dataplane::packet::{Addr, LinkService};
+use dataplane::packet::{Addr, LinkService, VpcId};
 use dataplane::tables::AddrMap;
 
-use crate::check::{NetworkInterface, Topology, Vpc, VpcIndex};
+use crate::check::{NetworkInterface, Role, Topology, Vpc, VpcIndex};
 
 /// Where it answers beside its place in the VPC's block.
 pub(crate) const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 253));
@@ -53,20 +53,27 @@ pub(crate) const fn kind(service: LinkService) -> &'static str {
 
 /// What each interface reaches; those that reach the same share it.
 #[derive(Default)]
-pub(super) struct Reach(HashMap<(VpcIndex, bool), Arc<AddrMap<LinkService>>>);
+pub(super) struct Reach(HashMap<(VpcIndex, bool, bool), Services>);
+
+/// Where an interface reaches which service, and of which VPC.
+type Services = Arc<AddrMap<(LinkService, VpcId)>>;
 
 impl Reach {
     pub(super) fn of(
         &mut self,
         topology: &Topology,
+        ids: &[VpcId],
         interface: &NetworkInterface,
-    ) -> Arc<AddrMap<LinkService>> {
-        let vpc = topology[interface.subnet].vpc;
+    ) -> Services {
+        // A workload outside the VPCs asks the resolver of that which it sends into, and nobody else.
+        let is_workload = matches!(interface.role, Role::Instance(_));
+        let vpc = topology.resolving_vpc(interface);
         let metadata_by_ipv6 = interface.metadata.ipv6;
-        let reach = self.0.entry((vpc, metadata_by_ipv6)).or_insert_with(|| {
-            let all = LinkService::ALL.into_iter().flat_map(|service| {
+        let reach = self.0.entry((vpc, is_workload, metadata_by_ipv6)).or_insert_with(|| {
+            let offered = |service: &LinkService| !is_workload || *service == LinkService::Resolver;
+            let all = LinkService::ALL.into_iter().filter(offered).flat_map(|service| {
                 let addresses = addresses(&topology[vpc], service).into_iter();
-                addresses.map(move |address| (address, service))
+                addresses.map(move |address| (address, (service, ids[vpc.0])))
             });
             let reached = all.filter(|(address, _)| metadata_by_ipv6 || *address != IPV6_METADATA);
             Arc::new(reached.map(|(address, service)| (Addr::from(address), service)).collect())

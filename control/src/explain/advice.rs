@@ -156,6 +156,10 @@ pub(super) fn advice(
                 .to_owned()
         }
         Reason::Multicast => "send to a unicast address: a VPC delivers no other".to_owned(),
+        Reason::NatUnsolicited if kind == "hyperplane-eni" => {
+            "let the workload begin: nobody gets in by a Hyperplane ENI, whatever its groups say"
+                .to_owned()
+        }
         Reason::NatUnsolicited => {
             "a NAT gateway answers nobody, and lets nothing in but answers: let the inside \
             begin, or give the receiver a `public_ip` and send to that"
@@ -207,6 +211,13 @@ pub(super) fn advice(
         Reason::Nat64Destination => "ask for the IPv4 address of a host: what stands in the last 32 bits is nobody's".to_owned(),
         Reason::Untranslatable => "use TCP, UDP with a checksum, or echoes: nothing else changes its family".to_owned(),
         Reason::Malformed => "look at the sender: its packet contradicts itself".to_owned(),
+        Reason::HyperplanePending => {
+            "wait: a Hyperplane ENI takes 2 to 5 minutes of emulated time (`hypertun clock advance 5m`)".to_owned()
+        }
+        Reason::HyperplaneIdle => {
+            "send keepalives more often than every 350 s, or connect anew: nobody is told that a connection was forgotten"
+                .to_owned()
+        }
         Reason::FlowTableFull
         | Reason::WorkerOverrun
         | Reason::HandOverFull

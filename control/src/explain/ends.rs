@@ -76,7 +76,8 @@ pub(super) fn family(address: IpAddr) -> &'static str {
 
 fn endpoint(topology: &Topology, name: &str) -> Result<Endpoint, Error> {
     topology.endpoint(name).ok_or_else(|| {
-        let interfaces = topology.network_interfaces.iter().map(|it| it.name.as_str());
+        let interfaces = topology.network_interfaces.iter().filter(|it| it.is_seat());
+        let interfaces = interfaces.map(|it| it.name.as_str());
         let hosts = topology.internet_hosts.iter().filter(|host| !host.implicit);
         let hosts = hosts.map(|host| host.name.as_str());
         let known: Vec<&str> = interfaces.chain(hosts).collect();

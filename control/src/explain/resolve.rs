@@ -31,7 +31,7 @@ pub(super) fn resolve(
     sender: &NetworkInterface,
     text: &str,
 ) -> Result<Option<Resolved>, Error> {
-    let at = topology[sender.subnet].vpc;
+    let at = topology.resolving_vpc(sender);
     let vpc = &topology[at];
     let Some(name) = domain(text).filter(|_| vpc.dns_support) else { return Ok(None) };
     let view = View::of(topology, at);

@@ -71,6 +71,7 @@ pub(super) fn detail(
     let device = match kind {
         "nat-gateway" => format!("NAT gateway {name}"),
         "network-acl" => format!("network ACL {name}"),
+        "hyperplane-eni" => format!("Hyperplane ENI {name}"),
         "vpc-endpoint" => format!("VPC endpoint {name}"),
         // Of several, which allow together.
         "eni" if reason == Reason::GroupMismatch => format!("the security groups of {name}"),

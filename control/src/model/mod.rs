@@ -14,6 +14,7 @@ mod rules;
 mod schema;
 mod tree;
 mod values;
+mod workloads;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -39,6 +40,9 @@ pub use schema::schema;
 pub use values::{
     Action, Connectivity, EndpointKindWord, IcmpErrorsWord, NatGatewayState, Platform, PortRange,
     ServiceWord, Uplink,
+};
+pub use workloads::{
+    AppRunnerService, AppRunnerVpcConnector, EgressWord, IpAddressWord, LambdaFunction, VpcConfig,
 };
 
 /// Reads `text` and notes what is wrong with its shape; none if there is nothing to look at.
@@ -72,6 +76,12 @@ record! {
         entries dhcp_options: DhcpOptions,
         /// The private hosted zones.
         entries private_hosted_zones: PrivateHostedZone,
+        /// The VPC connectors of App Runner.
+        entries app_runner_vpc_connectors: AppRunnerVpcConnector,
+        /// The App Runner services.
+        entries app_runner_services: AppRunnerService,
+        /// The Lambda functions.
+        entries lambda_functions: LambdaFunction,
         /// The prefix lists: blocks by name.
         entries prefix_lists: Vec<At<IpNet>>,
         /// The network interfaces.
@@ -83,7 +93,7 @@ record! {
         /// What AWS leaves open or varies by platform.
         optional profile: Profile,
     }
-    later "app_runner_vpc_connectors" "app_runner_services" "ecs_services" "lambda_functions"
+    later "ecs_services"
         "load_balancers" "vpc_peering_connections" "flow_logs" "faults"
 }
 
@@ -336,6 +346,14 @@ record! {
         /// The most packets a second that an interface sends to the resolver, the metadata service and Time Sync; no limit
         /// by default.
         optional link_local_packets_per_second: u32,
+        /// Whether a VPC connector may not have subnets that lead to an internet gateway; false by default.
+        optional app_runner_refuses_public_subnets: bool,
+        /// Availability zones where App Runner has no VPC connectors; none by default.
+        optional app_runner_unsupported_zones: Vec<At<String>>,
+        /// Whether Hyperplane ENIs of App Runner that nobody uses for 14 days are taken away, as Lambda's are; false by default.
+        optional apprunner_idle_reclaim: bool,
+        /// How long it takes to make a Hyperplane ENI that `apply` adds, 120 to 300; 180 by default.
+        optional hyperplane_eni_creation: u32,
         /// Makes every NAT gateway a plain translator of the RFCs, for conformance suites; AWS's NAT64 by default.
         optional nat64: Nat64,
     }

@@ -66,6 +66,13 @@ impl<T> Deref for Entries<T> {
     }
 }
 
+impl<T> Entries<T> {
+    /// Adds what the file does not say, but what follows from it; whether the name was free.
+    pub(crate) fn add(&mut self, name: String, place: Place, value: T) -> bool {
+        self.0.insert(name, At { place, value }).is_none()
+    }
+}
+
 impl<T: Read + Default> Read for Entries<T> {
     fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
         if node.is_null() {

@@ -205,6 +205,7 @@ mod tests {
             "unknown-keys",
             "unknown-services",
             "vpc-endpoints",
+            "workloads",
             "wrong-types",
         ];
         assert_eq!(refused, expected);

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use dataplane::packet::NatGatewayId;
+use dataplane::shared::Lender;
 use dataplane::state::{Count, Counters, GatewayMetrics, MeterReading, gateway_metrics};
 use dataplane::time::Period;
 use dataplane::worker::Gone;
@@ -21,6 +22,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
+use crate::check::PROVIDER;
 use crate::observe;
 use crate::runtime::emulator::Emulator;
 
@@ -145,11 +147,14 @@ fn gateways(emulator: &Emulator, readings: &[(NatGatewayId, MeterReading)]) -> V
     let mut ports: HashMap<NatGatewayId, u64> = HashMap::new();
     let shared = emulator.shared();
     shared.ports.for_each(|remote, leased| {
-        *ports.entry(remote.gateway).or_default() += u64::from(leased);
+        if let Lender::NatGateway(gateway) = remote.lender {
+            *ports.entry(gateway).or_default() += u64::from(leased);
+        }
     });
     let period = Period::of(emulator.clock().elapsed());
     let each = |value: &dyn Fn(NatGatewayId, &GatewayMetrics) -> Value| -> Vec<(Labels, Value)> {
-        let gateways = names.nat_gateways().map(|(gateway, name, id)| {
+        let shown = names.nat_gateways().filter(|(_, name, _)| *name != PROVIDER);
+        let gateways = shown.map(|(gateway, name, id)| {
             let counted = counted.get(&gateway).copied().unwrap_or_default();
             let labels = [("nat_gateway_id", id.to_owned()), ("nat_gateway", name.to_owned())];
             (labels.to_vec(), value(gateway, &counted))

@@ -2,23 +2,29 @@
 
 pub mod bill;
 pub mod metrics;
+mod workloads;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 use dataplane::io::Offloads;
 use dataplane::packet::{Component, Direction, Reason};
+use dataplane::shared::Lender;
 use dataplane::state::{Device, Facet, Flows, Shard, gateway_metrics};
 use dataplane::tables::Tables;
 use dataplane::time::Tick;
 use dataplane::worker::Gone;
 use serde::{Deserialize, Serialize};
 
+use crate::attach::Attached;
 use crate::check::EndpointKind;
+use crate::check::PROVIDER;
 use crate::compile::Names;
 use crate::explain::words;
 use crate::runtime::emulator::{self, Emulator, members};
 use bill::{Bill, Prices};
+
+pub use workloads::{HyperplaneEniStatus, WorkloadStatus};
 
 /// A running instance in short.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +59,10 @@ pub struct Status {
     pub vpc_endpoints: Vec<VpcEndpointStatus>,
     /// The network interfaces.
     pub network_interfaces: Vec<NetworkInterfaceStatus>,
+    /// The workloads outside the VPCs.
+    pub workloads: Vec<WorkloadStatus>,
+    /// The Hyperplane ENIs by which they send into VPCs.
+    pub hyperplane_enis: Vec<HyperplaneEniStatus>,
     /// The devices.
     pub devices: Vec<DeviceStatus>,
 }
@@ -64,6 +74,8 @@ pub struct NetworkInterfaceStatus {
     pub name: String,
     /// Connections that its security groups track.
     pub tracked: u32,
+    /// What it is attached to; nothing while it is in the namespace of its own.
+    pub attachment: Option<Attached>,
 }
 
 /// A member's device, as it was found at the start.
@@ -179,6 +191,7 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
     let mut nat_gateways: Vec<NatGatewayStatus> = topology
         .nat_gateways
         .iter()
+        .filter(|gateway| gateway.name != PROVIDER)
         .map(|gateway| NatGatewayStatus {
             name: gateway.name.clone(),
             private_ips: gateway.addresses.iter().map(|it| it.private_ip.to_string()).collect(),
@@ -195,7 +208,7 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         .collect();
     let vpc_endpoints = topology.vpc_endpoints.iter().map(|endpoint| {
         let component = format!("vpc-endpoint:{}", endpoint.name);
-        let interfaces = endpoint.interfaces();
+        let addresses: Vec<_> = endpoint.places(&topology).map(|(_, it)| it.to_string()).collect();
         let (kind, price) = match endpoint.kind {
             EndpointKind::Gateway { .. } => ("Gateway", prices.gateway_endpoint),
             EndpointKind::Interface { .. } => ("Interface", prices.interface_endpoint),
@@ -205,23 +218,28 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
             id: endpoint.id.clone(),
             vpc_endpoint_type: kind.to_owned(),
             service: endpoint.service.prefix_list_name(&topology.region),
-            private_ips: interfaces.iter().map(|it| it.private_ip.to_string()).collect(),
-            dns_name: (!interfaces.is_empty()).then(|| endpoint.dns_name(&topology.region, None)),
-            bill: price.bill(there(&component), interfaces.len().max(1), received(&component)),
+            dns_name: (!addresses.is_empty()).then(|| endpoint.dns_name(&topology.region, None)),
+            bill: price.bill(there(&component), addresses.len().max(1), received(&component)),
+            private_ips: addresses,
         }
     });
     let vpc_endpoints = vpc_endpoints.collect();
     emulator.shared().ports.for_each(|remote, leased| {
-        let Component::NatGateway(_) = names.meter(remote.gateway) else { return };
-        let (_, name) = names.kind_and_name(Component::NatGateway(remote.gateway));
+        let Lender::NatGateway(id) = remote.lender else { return };
+        let (_, name) = names.kind_and_name(Component::NatGateway(id));
         if let Some(gateway) = nat_gateways.iter_mut().find(|gateway| gateway.name == name) {
             gateway.ports += u64::from(leased);
             gateway.ports_busiest = gateway.ports_busiest.max(leased);
         }
     });
-    let interfaces = topology.network_interfaces.iter();
+    let mut attachments = emulator.attachments();
+    let interfaces = topology.network_interfaces.iter().filter(|it| it.is_seat());
     let mut network_interfaces: Vec<NetworkInterfaceStatus> = interfaces
-        .map(|interface| NetworkInterfaceStatus { name: interface.name.clone(), tracked: 0 })
+        .map(|interface| NetworkInterfaceStatus {
+            name: interface.name.clone(),
+            tracked: 0,
+            attachment: attachments.remove(&interface.name),
+        })
         .collect();
     emulator.shared().tracked.for_each(|eni, tracked| {
         let (_, name) = names.kind_and_name(Component::Eni(eni));
@@ -245,6 +263,8 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
         nat_gateways,
         vpc_endpoints,
         network_interfaces,
+        workloads: workloads::workloads(emulator, &topology, &names),
+        hyperplane_enis: workloads::hyperplane_enis(emulator, &topology, &names),
         devices: emulator.devices().iter().map(device).collect(),
     })
 }
@@ -347,7 +367,7 @@ fn flow(
     let memories = memories.filter(|(facet, _)| counts(facet));
     let facets = memories.map(|(facet, forgets)| FacetOfFlow {
         component: names.component(match facet.device {
-            Device::Eni(id) => Component::Eni(id),
+            Device::Eni(id) | Device::Hyperplane(id) => Component::Eni(id),
             Device::NatGateway(id) => Component::NatGateway(id),
             Device::EgressOnlyInternetGateway(id) => Component::EgressOnlyInternetGateway(id),
             Device::GatewayEndpoint(id) | Device::InterfaceEndpoint(id) => {

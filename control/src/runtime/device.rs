@@ -3,7 +3,7 @@
 use std::io;
 
 use dataplane::io::compat::CompatTun;
-use dataplane::io::tun::{Tun, TunError, TunOptions};
+use dataplane::io::tun::{Handle, Tun, TunError, TunOptions};
 use dataplane::io::{Link, Offloads};
 
 use crate::runtime::emulator::Error;
@@ -28,6 +28,23 @@ pub struct Device {
     pub compat: bool,
     /// What it takes whole.
     pub takes: Offloads,
+    /// By which it is found when it has moved on.
+    pub handle: Handle,
+}
+
+impl Device {
+    fn of(opened: Opened) -> Result<Self, Error> {
+        let (queues, compat) = match opened {
+            Opened::Rich(mut queues) => {
+                queues.iter_mut().for_each(Tun::probe);
+                (boxed(queues), false)
+            }
+            Opened::Plain(queues) => (boxed(queues), true),
+        };
+        let first = queues.first().expect("a device has a queue");
+        let (takes, handle) = (first.takes(), Handle::of(first.as_ref())?);
+        Ok(Self { queues, compat, takes, handle })
+    }
 }
 
 /// How to make devices.
@@ -62,18 +79,20 @@ impl Workshop {
         interface: &Interface,
     ) -> Result<Device, Error> {
         let opened = self.staging.enter(|| self.open(name))??;
-        interface::adopt(&self.staging, name, target)?;
+        interface::adopt(&self.staging, name, target, interface::NAME)?;
         interface::configure(target, interface)?;
-        Ok(match opened {
-            Opened::Rich(mut queues) => {
-                queues.iter_mut().for_each(Tun::probe);
-                let takes = queues.first().map(Link::takes).unwrap_or_default();
-                Device { queues: boxed(queues), compat: false, takes }
-            }
-            Opened::Plain(queues) => {
-                Device { queues: boxed(queues), compat: true, takes: Offloads::default() }
-            }
-        })
+        Device::of(opened)
+    }
+
+    /// Opens the device `name` in `place` again, which is persistent and has outlived whoever had it.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it is another's.
+    pub fn reopen(&self, name: &str, place: &Namespace) -> Result<Device, Error> {
+        let device = Device::of(place.enter(|| self.open_again(name))??)?;
+        // A plain one that did not exist was made by opening it.
+        if device.handle.is_persistent()? { Ok(device) } else { Err(TunError::Gone.into()) }
     }
 
     fn open(&self, name: &str) -> Result<Opened, Error> {
@@ -85,6 +104,20 @@ impl Workshop {
                 other => return Ok(Opened::Rich(other?)),
             }
         }
+        self.open_plain(name)
+    }
+
+    fn open_again(&self, name: &str) -> Result<Opened, Error> {
+        if self.kind == Kind::Auto {
+            match Tun::reopen(name, &self.options) {
+                Err(TunError::TooPlain) => {}
+                first => return Ok(Opened::Rich(self.with_others(first?)?)),
+            }
+        }
+        self.open_plain(name)
+    }
+
+    fn open_plain(&self, name: &str) -> Result<Opened, Error> {
         let first = CompatTun::open(name)?;
         let senders = (1..self.queues).map(|_| first.sender());
         let senders: Vec<CompatTun> = senders.collect::<io::Result<_>>()?;
@@ -93,7 +126,10 @@ impl Workshop {
 
     /// All queues before the move: opened after it, they would be another device's.
     fn open_rich(&self, name: &str) -> Result<Vec<Tun>, TunError> {
-        let first = Tun::open(name, &self.options)?;
+        self.with_others(Tun::open(name, &self.options)?)
+    }
+
+    fn with_others(&self, first: Tun) -> Result<Vec<Tun>, TunError> {
         let others = (1..self.queues).map(|_| first.another_queue());
         let others: Vec<Tun> = others.collect::<Result<_, _>>()?;
         Ok(std::iter::once(first).chain(others).collect())

@@ -1,6 +1,6 @@
 //! A topology that runs: workers, tables, clock, and the seats around them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +16,9 @@ use dataplane::time::{Clock, Reading};
 use dataplane::worker::{Gone, Setup, Workers};
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
-use crate::check::{self, Checked, Draining, Running, Sound, SubnetIndex, Topology};
-use crate::compile::{self, Compiled, FIRST_EPOCH, Names, TooMany};
+use crate::attach::{self, Attached, Target};
+use crate::check::{self, Checked, Creating, Draining, Running, Sound, SubnetIndex, Topology};
+use crate::compile::{self, Compiled, FIRST_EPOCH, Names, Passing, TooMany};
 use crate::diagnostic::Report;
 use crate::endpoints::{Knowledge, Surroundings};
 use crate::model::{self, Change};
@@ -68,6 +69,9 @@ pub enum Error {
     /// Its files.
     #[error(transparent)]
     Instance(#[from] instance::Error),
+    /// An interface that is attached to something.
+    #[error(transparent)]
+    Attach(#[from] Box<attach::Error>),
     /// A worker ended meanwhile.
     #[error(transparent)]
     Worker(#[from] Gone),
@@ -111,6 +115,8 @@ struct State {
     epoch: u32,
     /// Addresses of NAT gateways that the topology does not have any more.
     draining: Vec<Draining>,
+    /// Hyperplane ENIs that are not there yet.
+    creating: Vec<Creating>,
     /// Since when, in emulated time, there is what costs by the hour, by `kind:name`.
     since: HashMap<String, Duration>,
     site: Site,
@@ -126,7 +132,8 @@ impl Emulator {
         let Sound { topology, source, .. } = sound;
         raise_descriptor_limit();
         let mut names = Names::default();
-        let Compiled { tables, ids } = compile::compile(&topology, &[], &mut names, FIRST_EPOCH)?;
+        let Compiled { tables, ids } =
+            compile::compile(&topology, Passing::default(), &mut names, FIRST_EPOCH)?;
         let published = Published::new(tables);
         let shared = Arc::new(Shared::for_workers(options.workers));
         let (clock, began) = (Arc::new(Clock::start()), SystemTime::now());
@@ -148,16 +155,19 @@ impl Emulator {
         let tun = TunOptions { gso: options.gso };
         let knowledge = Arc::new(ArcSwap::from_pointee(Knowledge::of(&topology)));
         let surroundings = Surroundings { knowledge, clock: clock.clone(), began };
-        let mut site = Site::new(Workshop::new(options.tun, tun, workers.count())?, surroundings);
+        let workshop = Workshop::new(options.tun, tun, workers.count())?;
+        let mut site = Site::new(workshop, surroundings, &instance);
         let plan = site.plan(&seats(&topology, &ids));
         site.prepare(&plan, &instance, &workers)?;
         let since = costly(&topology).map(|it| (it, Duration::ZERO)).collect();
+        site.end_left();
         let state = State {
             topology: Arc::new(topology),
             source,
             names: Arc::new(names),
             epoch: FIRST_EPOCH,
             draining: Vec::new(),
+            creating: Vec::new(),
             since,
             site,
         };
@@ -198,7 +208,9 @@ impl Emulator {
         let mut names = (*state.names).clone();
         let epoch = state.epoch.checked_add(1).unwrap_or(FIRST_EPOCH);
         let draining = drain(&state, &topology, now);
-        let Compiled { tables, ids } = compile::compile(&topology, &draining, &mut names, epoch)?;
+        let creating = create(&state, &topology, now);
+        let passing = Passing { draining: &draining, creating: &creating };
+        let Compiled { tables, ids } = compile::compile(&topology, passing, &mut names, epoch)?;
         let plan = state.site.plan(&seats(&topology, &ids));
         state.site.prepare(&plan, &self.instance, &self.workers)?;
         state.site.know(Knowledge::of(&topology));
@@ -211,6 +223,7 @@ impl Emulator {
         state.source = source;
         state.epoch = epoch;
         state.draining = draining;
+        state.creating = creating;
         let failed = state.site.finish(&plan, &self.instance, &self.workers);
         let vacated = plan.vacated();
         if !vacated.is_empty() {
@@ -218,6 +231,54 @@ impl Emulator {
             self.workers.ask(move |shard, tables| shard.forget_links(&vacated, &tables.timers))?;
         }
         if failed.is_empty() { Ok(changes) } else { Err(Error::Partly(failed)) }
+    }
+
+    /// Gives the network interface `name` to something that runs already. Where another link holds the
+    /// default route there, that goes if `replace`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be given: then all is as it was.
+    pub fn attach(
+        &self,
+        name: &str,
+        target: Target,
+        replace: bool,
+    ) -> Result<Attached, attach::Error> {
+        let mut state = self.interface(name)?;
+        state.site.attach(name, target, replace, &self.instance, &self.workers)
+    }
+
+    /// Takes the network interface `name` back, and returns from whom.
+    ///
+    /// # Errors
+    ///
+    /// When nobody has it, or the kernel refuses.
+    pub fn detach(&self, name: &str) -> Result<Target, attach::Error> {
+        let mut state = self.interface(name)?;
+        state.site.detach(name, &self.instance, &self.workers)
+    }
+
+    /// Which network interfaces are given to whom.
+    #[must_use]
+    pub fn attachments(&self) -> BTreeMap<String, Attached> {
+        self.state().site.attachments()
+    }
+
+    /// Takes back the network interfaces of whoever has ended, and returns whether some are away still.
+    pub fn take_back_from_ended(&self) -> bool {
+        self.state().site.bring_home_ended(&self.instance, &self.workers)
+    }
+
+    /// What holds the network interface `name`.
+    fn interface(&self, name: &str) -> Result<MutexGuard<'_, State>, attach::Error> {
+        let state = self.state();
+        let mut interfaces = state.topology.network_interfaces.iter().map(|it| it.name.clone());
+        if interfaces.clone().any(|it| it == name) {
+            return Ok(state);
+        }
+        let interfaces = interfaces.by_ref().collect();
+        Err(attach::Error::NoInterface { name: name.to_owned(), interfaces })
     }
 
     /// The instance's name and files.
@@ -242,6 +303,15 @@ impl Emulator {
     #[must_use]
     pub fn names(&self) -> Arc<Names> {
         self.state().names.clone()
+    }
+
+    /// The names of the Hyperplane ENIs that are still being made.
+    #[must_use]
+    pub fn creating(&self) -> Vec<String> {
+        let now = self.clock.elapsed();
+        let state = self.state();
+        let left = state.creating.iter().filter(|it| it.until > now);
+        left.map(|it| it.hyperplane.clone()).collect()
     }
 
     /// What workers share.
@@ -354,10 +424,6 @@ fn drain(state: &State, new: &Topology, now: Duration) -> Vec<Draining> {
             public.extend(address.public_ip);
         }
     }
-    for endpoint in &new.vpc_endpoints {
-        let interfaces = endpoint.interfaces().iter();
-        private.extend(interfaces.map(|it| (vpc(new, it.subnet), it.private_ip)));
-    }
     for interface in &new.network_interfaces {
         private.extend(interface.private_ip.map(|address| (vpc(new, interface.subnet), address)));
         public.extend(interface.public_ip);
@@ -380,6 +446,18 @@ fn drain(state: &State, new: &Topology, now: Duration) -> Vec<Draining> {
     state.draining.iter().cloned().chain(goes).filter(stays).collect()
 }
 
+/// The Hyperplane ENIs that are being made under `new`: those that were and still have to, and those that the running
+/// topology has not.
+fn create(state: &State, new: &Topology, now: Duration) -> Vec<Creating> {
+    let is_new = |name: &str| !state.topology.hyperplanes.iter().any(|it| it.name == name);
+    let span = Duration::from_millis(new.profile.hyperplane_creation.millis().into());
+    let created = new.hyperplanes.iter().filter(|it| is_new(&it.name));
+    let created = created.map(|it| Creating { hyperplane: it.name.clone(), until: now + span });
+    let is_there = |it: &Creating| new.hyperplanes.iter().any(|new| new.name == it.hyperplane);
+    let left = state.creating.iter().filter(|it| it.until > now && is_there(it)).cloned();
+    left.chain(created).collect()
+}
+
 /// What AWS charges for by the hour, as `kind:name`.
 fn costly(topology: &Topology) -> impl Iterator<Item = String> {
     let gateways = topology.nat_gateways.iter().filter(|it| !it.deleted);
@@ -390,14 +468,15 @@ fn costly(topology: &Topology) -> impl Iterator<Item = String> {
 
 /// The names of all that have a namespace.
 pub fn members(topology: &Checked) -> impl Iterator<Item = &str> {
-    let interfaces = topology.network_interfaces.iter().map(|interface| interface.name.as_str());
+    let interfaces = topology.network_interfaces.iter().filter(|it| it.is_seat());
+    let interfaces = interfaces.map(|interface| interface.name.as_str());
     let hosts = topology.internet_hosts.iter().filter(|host| host.namespace);
     interfaces.chain(hosts.map(|host| host.name.as_str()))
 }
 
-/// A descriptor for each queue of each device is soon more than the 1,024 that a process is given;
-/// it may take more (getrlimit(2)).
-fn raise_descriptor_limit() {
+/// A descriptor for each queue of each device, or two for each connection, are soon more than the 1,024
+/// that a process is given; it may take more (getrlimit(2)).
+pub(super) fn raise_descriptor_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // Where it is refused, the limit that there is will say so.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });

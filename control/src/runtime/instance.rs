@@ -123,6 +123,12 @@ impl Paths {
         self.file("sock")
     }
 
+    /// What is kept of interfaces that are given away.
+    #[must_use]
+    pub fn attachments(&self) -> PathBuf {
+        self.file("attachments")
+    }
+
     /// The log of `up -d`.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -18,6 +18,7 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use serde::{Deserialize, Serialize};
 
 use super::namespace::{self, Namespace};
 use super::netlink::Netlink;
@@ -56,7 +57,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn new(action: impl Into<String>, source: io::Error) -> Self {
+    pub(crate) fn new(action: impl Into<String>, source: io::Error) -> Self {
         let action = action.into();
         match source.kind() {
             io::ErrorKind::PermissionDenied => Self::NotPermitted(action),
@@ -66,7 +67,7 @@ impl Error {
 }
 
 /// The link of a namespace as its processes see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
     /// Addresses, each with its prefix length: an ENI's with its subnet's, an internet host's with
     /// /32 or /128. The first of a family is the source of what names none.
@@ -93,6 +94,29 @@ impl Interface {
     }
 }
 
+/// A link of a namespace.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    namespace: &'a Namespace,
+    link: &'a str,
+    is_ours: bool,
+}
+
+impl<'a> Place<'a> {
+    /// A link in a namespace that is another's: what else there is in it stays as it is.
+    #[must_use]
+    pub const fn guest(namespace: &'a Namespace, link: &'a str) -> Self {
+        Self { namespace, link, is_ours: false }
+    }
+}
+
+impl<'a> From<&'a Namespace> for Place<'a> {
+    /// [`NAME`] in a namespace that is hypertun's.
+    fn from(namespace: &'a Namespace) -> Self {
+        Self { namespace, link: NAME, is_ours: true }
+    }
+}
+
 /// Makes a new namespace what hypertun's are: `lo` up, IPv6 off for every link that comes, and nothing
 /// forwarded, whatever the host does (a new namespace may begin with its settings). To be
 /// called before a link comes.
@@ -106,62 +130,63 @@ pub fn prepare(namespace: &Namespace) -> Result<(), Error> {
         set_ipv6("all", "forwarding", 0)?;
         set_ipv6("all", DISABLED, 1)?;
         set_ipv6("default", DISABLED, 1)?;
-        let failed = |e| Error::new("bring lo up", e);
-        let mut netlink = Netlink::open().map_err(failed)?;
-        let lo = netlink.index("lo").map_err(failed)?;
-        netlink.change(set(lo, Vec::new(), LinkFlags::Up)).map_err(failed)
+        let brought = Netlink::open().and_then(|mut netlink| netlink.bring_up("lo"));
+        brought.map_err(|e| Error::new("bring lo up", e))
     })?
 }
 
-/// Moves the link `link` of `source` to `target`, where it is [`NAME`], down and without address.
+/// Moves the link `link` of `source` to `target`, where it is called `name`, down and without address.
 /// Descriptors of its device stay good.
 ///
 /// # Errors
 ///
 /// [`Error::NoLink`] when `source` has none of that name; [`Error::System`] with `AlreadyExists`
-/// when `target` has an `eth0`.
-pub fn adopt(source: &Namespace, link: &str, target: &Namespace) -> Result<(), Error> {
+/// when `target` has a link called `name`.
+pub fn adopt(source: &Namespace, link: &str, target: &Namespace, name: &str) -> Result<(), Error> {
     source.enter(|| {
-        let failed = |e| Error::new(format!("move {link} to its namespace"), e);
+        let failed = |e| Error::new(format!("move {link} to another namespace"), e);
         let mut netlink = Netlink::open().map_err(failed)?;
         let index = index(&mut netlink, link)?;
         let attributes = vec![
             LinkAttribute::NetNsFd(target.as_fd().as_raw_fd()),
-            LinkAttribute::IfName(NAME.to_owned()),
+            LinkAttribute::IfName(name.to_owned()),
         ];
         netlink.change(set(index, attributes, LinkFlags::empty())).map_err(failed)
     })?
 }
 
-/// Gives [`NAME`] in `target` its MTU, addresses and default routes, and brings it up.
+/// Gives a link its MTU, addresses and default routes, and brings it up.
 ///
 /// # Errors
 ///
-/// [`Error::NoLink`] when `target` has none; [`Error::System`] when the kernel refuses an address,
+/// [`Error::NoLink`] when there is none; [`Error::System`] when the kernel refuses an address,
 /// the gateway (not on the link) or the MTU.
-pub fn configure(target: &Namespace, interface: &Interface) -> Result<(), Error> {
-    target.enter(|| {
-        let failed = |e| Error::new("configure eth0", e);
+pub fn configure<'a>(place: impl Into<Place<'a>>, interface: &Interface) -> Result<(), Error> {
+    let Place { namespace, link, is_ours } = place.into();
+    namespace.enter(|| {
+        let failed = |e| Error::new(format!("configure {link}"), e);
         let mut netlink = Netlink::open().map_err(failed)?;
-        let index = index(&mut netlink, NAME)?;
-        // Packets to the link's own addresses go by `lo`.
+        let index = index(&mut netlink, link)?;
         let disabled = u8::from(!interface.has_ipv6());
-        set_ipv6("lo", DISABLED, disabled)?;
-        for (setting, value) in QUIET {
-            set_ipv6(NAME, setting, value)?;
+        // Packets to the link's own addresses go by `lo`; those of others may too.
+        if is_ours || interface.has_ipv6() {
+            set_ipv6("lo", DISABLED, disabled)?;
         }
-        set_ipv6(NAME, DISABLED, disabled)?;
+        for (setting, value) in QUIET {
+            set_ipv6(link, setting, value)?;
+        }
+        set_ipv6(link, DISABLED, disabled)?;
         for address in &interface.addresses {
             netlink
                 .add(new_address(index, *address))
-                .map_err(|e| Error::new(format!("give eth0 the address {address}"), e))?;
+                .map_err(|e| Error::new(format!("give {link} the address {address}"), e))?;
         }
         let attributes = vec![LinkAttribute::Mtu(interface.mtu), LinkAttribute::TxQueueLen(QUEUE)];
         netlink.change(set(index, attributes, LinkFlags::Up)).map_err(failed)?;
         for (family, gateway) in interface.default_routes() {
             netlink
                 .add(default_route(index, family, gateway))
-                .map_err(|e| Error::new("give eth0 a default route", e))?;
+                .map_err(|e| Error::new(format!("give {link} a default route"), e))?;
         }
         settle(&mut netlink, interface).map_err(failed)
     })?
@@ -184,19 +209,25 @@ fn settle(netlink: &mut Netlink, interface: &Interface) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives [`NAME`] in `target` what `new` says in the place of what `old` said. Its device, and with it
-/// every descriptor of it, stays.
+/// Gives a link what `new` says in the place of what `old` said. Its device, and with it every descriptor
+/// of it, stays.
 ///
 /// # Errors
 ///
 /// As [`configure`].
-pub fn reconfigure(target: &Namespace, old: &Interface, new: &Interface) -> Result<(), Error> {
-    target.enter(|| {
-        let mut netlink = Netlink::open().map_err(|e| Error::new("change eth0", e))?;
-        let index = index(&mut netlink, NAME)?;
+pub fn reconfigure<'a>(
+    place: impl Into<Place<'a>>,
+    old: &Interface,
+    new: &Interface,
+) -> Result<(), Error> {
+    let place = place.into();
+    let link = place.link;
+    place.namespace.enter(|| {
+        let mut netlink = Netlink::open().map_err(|e| Error::new(format!("change {link}"), e))?;
+        let index = index(&mut netlink, link)?;
         // Without IPv6 a link loses its addresses and routes of IPv6, and with its last address those of
         // IPv4. A change that failed before may have taken some already, and given some of the new.
-        set_ipv6(NAME, DISABLED, 1)?;
+        set_ipv6(link, DISABLED, 1)?;
         let both = old.addresses.iter().chain(&new.addresses);
         for address in both.filter(|it| it.addr().is_ipv4()) {
             let RouteNetlinkMessage::NewAddress(message) = new_address(index, *address) else {
@@ -204,7 +235,7 @@ pub fn reconfigure(target: &Namespace, old: &Interface, new: &Interface) -> Resu
             };
             match netlink.change(RouteNetlinkMessage::DelAddress(message)) {
                 Err(error) if error.kind() != io::ErrorKind::AddrNotAvailable => {
-                    let action = format!("take the address {address} from eth0");
+                    let action = format!("take the address {address} from {link}");
                     return Err(Error::new(action, error));
                 }
                 _ => {}
@@ -212,18 +243,48 @@ pub fn reconfigure(target: &Namespace, old: &Interface, new: &Interface) -> Resu
         }
         Ok::<(), Error>(())
     })??;
-    configure(target, new)
+    configure(place, new)
 }
 
-/// Packets that [`NAME`] in `target` had to drop because nobody read them in time.
+/// All addresses of the namespace that the calling thread is in, those of `lo` too.
 ///
 /// # Errors
 ///
-/// [`Error::NoLink`] when `target` has none.
-pub fn overrun(target: &Namespace) -> Result<u64, Error> {
-    target.enter(|| {
-        let failed = |e| Error::new("read the counts of eth0", e);
-        let link = Netlink::open().and_then(|mut it| it.link(NAME)).map_err(failed)?;
+/// [`Error::System`].
+pub(super) fn addresses() -> Result<Vec<IpAddr>, Error> {
+    let question = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+    let found = Netlink::open().and_then(|mut netlink| netlink.dump(question));
+    let found = found.map_err(|e| Error::new("list addresses", e))?.into_iter();
+    Ok(found.filter_map(own_address).collect())
+}
+
+/// Of two ends of a link the own one is local; where there is one only, it may stand alone.
+fn own_address(message: RouteNetlinkMessage) -> Option<IpAddr> {
+    let RouteNetlinkMessage::NewAddress(AddressMessage { attributes, .. }) = message else {
+        return None;
+    };
+    let local = attributes.iter().find_map(|it| match it {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    local.or_else(|| {
+        attributes.iter().find_map(|it| match it {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        })
+    })
+}
+
+/// Packets that a link had to drop because nobody read them in time.
+///
+/// # Errors
+///
+/// When there is no such link.
+pub fn overrun<'a>(place: impl Into<Place<'a>>) -> Result<u64, Error> {
+    let Place { namespace, link, .. } = place.into();
+    namespace.enter(|| {
+        let failed = |e| Error::new(format!("read the counts of {link}"), e);
+        let link = Netlink::open().and_then(|mut it| it.link(link)).map_err(failed)?;
         let dropped = link.attributes.into_iter().find_map(|attribute| match attribute {
             LinkAttribute::Stats64(stats) => Some(stats.tx_dropped),
             _ => None,

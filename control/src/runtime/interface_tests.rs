@@ -33,7 +33,7 @@ fn tun(staging: &Namespace, link: &str, target: &Namespace) -> Iface {
             Iface::without_packet_info(link, Mode::Tun).expect("this test needs /dev/net/tun")
         })
         .unwrap();
-    adopt(staging, link, target).unwrap();
+    adopt(staging, link, target, NAME).unwrap();
     tun
 }
 
@@ -218,7 +218,7 @@ fn what_cannot_be_is_refused_with_a_sentence() {
     let (staging, target) = (Namespace::anonymous().unwrap(), Namespace::anonymous().unwrap());
     prepare(&target).unwrap();
     assert!(matches!(configure(&target, &eni()), Err(Error::NoLink(_))));
-    assert!(matches!(adopt(&staging, "tun9", &target), Err(Error::NoLink(_))));
+    assert!(matches!(adopt(&staging, "tun9", &target, NAME), Err(Error::NoLink(_))));
     let _tun = tun(&staging, "tun0", &target);
     for gateway in ["192.0.2.1", "2001:db8::1"] {
         let target = Namespace::anonymous().unwrap();

@@ -8,11 +8,12 @@
 
 pub mod device;
 pub mod emulator;
+pub mod forward;
 pub mod instance;
 pub mod interface;
 mod mounts;
 pub mod namespace;
-mod netlink;
+pub(crate) mod netlink;
 pub mod process;
 pub mod rootless;
 mod seats;

@@ -8,7 +8,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -17,6 +17,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+use serde::{Deserialize, Serialize};
 
 /// Where named namespaces are, as in ip-netns(8).
 pub const DIRECTORY: &str = "/run/netns";
@@ -60,7 +61,7 @@ impl Error {
 }
 
 /// Which namespace: two handles of one namespace have equal identities while it lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     device: u64,
     inode: u64,
@@ -71,7 +72,13 @@ impl Identity {
     /// not ours to look at.
     #[must_use]
     pub fn of_process(pid: i32) -> Option<Self> {
-        fs::metadata(format!("/proc/{pid}/ns/net")).ok().map(|metadata| Self::of(&metadata))
+        Self::at(Path::new(&format!("/proc/{pid}/ns/net")))
+    }
+
+    /// The network namespace that `path` leads to; `None` when it leads nowhere.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|metadata| Self::of(&metadata))
     }
 
     fn of(metadata: &fs::Metadata) -> Self {
@@ -214,6 +221,13 @@ impl Namespace {
 
     fn unshared() -> Result<(), Error> {
         separate(UnshareFlags::NEWNET).map_err(|e| Error::new("make a network namespace", e))
+    }
+}
+
+impl From<OwnedFd> for Namespace {
+    /// A namespace that the kernel has given out as one.
+    fn from(descriptor: OwnedFd) -> Self {
+        Self { file: descriptor.into() }
     }
 }
 

@@ -7,7 +7,7 @@ use dataplane::packet::{LinkId, LinkService};
 use dataplane::tables::{INTERNET_MTU, VPC_MTU};
 use ipnet::IpNet;
 
-use crate::check::{Checked, Dhcp, InternetHost, NetworkInterface, Topology, Vpc};
+use crate::check::{Checked, Dhcp, InternetHost, NetworkInterface, Role, Topology, Vpc};
 use crate::compile::Ids;
 use crate::compile::services::{self, IPV6_RESOLVER};
 use crate::endpoints::Service;
@@ -39,6 +39,7 @@ pub(super) enum SeatKind {
 /// All seats of a topology.
 pub(super) fn seats(topology: &Checked, ids: &Ids) -> Vec<Seat> {
     let interfaces = topology.network_interfaces.iter().zip(&ids.eni_links);
+    let interfaces = interfaces.filter(|(interface, _)| interface.is_seat());
     let interfaces = interfaces.map(|(interface, &link)| Seat {
         name: interface.name.clone(),
         link,
@@ -82,8 +83,11 @@ fn of_service(vpc: &Vpc, service: LinkService, link: LinkId) -> Seat {
 
 fn of_interface(topology: &Checked, interface: &NetworkInterface) -> SeatKind {
     let subnet = &topology[interface.subnet];
-    let vpc = &topology[subnet.vpc];
+    let vpc = &topology[topology.resolving_vpc(interface)];
+    let is_workload = matches!(interface.role, Role::Instance(_));
     let length = |address: &IpAddr| match address {
+        // A workload outside the VPCs is alone at its link.
+        IpAddr::V4(_) if is_workload => Some(32),
         IpAddr::V4(_) => subnet.cidr.map(|block| block.prefix_len()),
         IpAddr::V6(_) => subnet.ipv6_cidr.map(|block| block.prefix_len()),
     };
@@ -92,10 +96,11 @@ fn of_interface(topology: &Checked, interface: &NetworkInterface) -> SeatKind {
         IpNet::new(address, length).expect("the length is one of a checked block")
     });
     let routers = [subnet.router().map(IpAddr::V4), subnet.ipv6_router().map(IpAddr::V6)];
+    let routers = routers.into_iter().flatten().filter(|_| !is_workload);
     SeatKind::Namespace {
         interface: Interface {
             addresses: addresses.collect(),
-            gateways: routers.into_iter().flatten().collect(),
+            gateways: routers.collect(),
             mtu: VPC_MTU.into(),
         },
         resolv_conf: resolv_conf(topology, vpc, interface),

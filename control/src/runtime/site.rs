@@ -3,17 +3,23 @@
 //! New ones are made before new tables hold, so that a failure leaves everything as it was. Changed
 //! and gone ones are seen to after it; what fails then is left for the next plan to do.
 
+mod attached;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use dataplane::io::memory::{self, MemoryLink, Peer};
+use dataplane::io::tun::Handle;
 use dataplane::io::{Link, Offloads};
 use dataplane::packet::LinkId;
 use dataplane::tables::{INTERNET_MTU, VPC_MTU};
 use dataplane::worker::Workers;
 
+use crate::attach::state::{self, Record};
+use crate::attach::{self, Attachment};
 use crate::endpoints::{Endpoints, HostSpec, Knowledge, Service, Surroundings};
 use crate::runtime::device::{Device, Workshop};
 use crate::runtime::emulator::Error;
@@ -33,15 +39,28 @@ pub struct DeviceStatus {
     pub takes: Offloads,
 }
 
+/// A device that stands.
+#[derive(Debug)]
+struct Standing {
+    status: DeviceStatus,
+    handle: Handle,
+    /// To whom it is given; to nobody while it is at home, in the namespace of its seat.
+    attachment: Option<Attachment>,
+}
+
 /// All that stands.
 #[derive(Debug)]
 pub(super) struct Site {
     workshop: Workshop,
     seats: BTreeMap<String, Seat>,
-    devices: BTreeMap<String, DeviceStatus>,
+    devices: BTreeMap<String, Standing>,
     /// The built-in hosts, once there has been one.
     endpoints: Option<Endpoints>,
     surroundings: Surroundings,
+    /// Where it is kept who has been given an interface.
+    kept: PathBuf,
+    /// Interfaces that an instance of this name left where they were when it crashed.
+    left: Vec<Record>,
 }
 
 /// What a change of topology asks of the site.
@@ -60,22 +79,28 @@ impl Plan {
 }
 
 impl Site {
-    pub(super) fn new(workshop: Workshop, surroundings: Surroundings) -> Self {
+    pub(super) fn new(workshop: Workshop, surroundings: Surroundings, instance: &Instance) -> Self {
         let (seats, devices) = (BTreeMap::new(), BTreeMap::new());
-        Self { workshop, seats, devices, endpoints: None, surroundings }
+        let kept = instance.paths().attachments();
+        let left = state::load(&kept);
+        Self { workshop, seats, devices, endpoints: None, surroundings, kept, left }
     }
 
     pub(super) fn devices(&self) -> Vec<DeviceStatus> {
-        self.devices.values().cloned().collect()
+        self.devices.values().map(|device| device.status.clone()).collect()
     }
 
     /// Packets that each member's device dropped because no worker read them in time.
     pub(super) fn overruns(&self, instance: &Instance) -> Vec<(LinkId, u64)> {
-        let members = self.seats.values().filter(|seat| self.devices.contains_key(&seat.name));
-        let overruns = members.filter_map(|seat| {
-            let namespace = Namespace::open(&instance.paths().namespace_path(&seat.name)).ok()?;
+        let overruns = self.devices.iter().filter_map(|(name, device)| {
             // A device that somebody took away has no counts.
-            Some((seat.link, interface::overrun(&namespace).ok()?))
+            let packets = if device.attachment.is_some() {
+                attach::overrun(&device.handle).ok()?
+            } else {
+                let home = Namespace::open(&instance.paths().namespace_path(name)).ok()?;
+                interface::overrun(&home).ok()?
+            };
+            Some((self.seats.get(name)?.link, packets))
         });
         overruns.filter(|&(_, packets)| packets > 0).collect()
     }
@@ -173,14 +198,28 @@ impl Site {
     ) -> Result<(), Error> {
         let target = Namespace::named(&instance.paths().namespace(&seat.name))?;
         interface::prepare(&target)?;
+        instance.write_resolv_conf(&seat.name, resolv_conf)?;
+        if self.adopt(seat, &target, interface, workers) {
+            return Ok(());
+        }
+        self.make_device(seat, &target, interface, workers)
+    }
+
+    /// Makes the device of a seat, whose namespace is there; one that it had is gone.
+    fn make_device(
+        &mut self,
+        seat: &Seat,
+        home: &Namespace,
+        interface: &Interface,
+        workers: &Workers,
+    ) -> Result<(), Error> {
         // Unique among what is born in the staging namespace and has not moved yet.
         let birth_name = format!("ht{}", seat.link.0);
-        let Device { queues, compat, takes } =
-            self.workshop.make(&birth_name, &target, interface)?;
-        instance.write_resolv_conf(&seat.name, resolv_conf)?;
+        let Device { queues, compat, takes, handle } =
+            self.workshop.make(&birth_name, home, interface)?;
         workers.attach(seat.link, queues)??;
         let status = DeviceStatus { member: seat.name.clone(), compat, takes };
-        self.devices.insert(seat.name.clone(), status);
+        self.devices.insert(seat.name.clone(), Standing { status, handle, attachment: None });
         Ok(())
     }
 
@@ -214,19 +253,33 @@ impl Site {
         else {
             return Ok(());
         };
-        let target = Namespace::open(&instance.paths().namespace_path(&new.name))?;
         if before != interface {
-            interface::reconfigure(&target, before, interface)?;
+            match self.devices.get(&new.name) {
+                Some(Standing { handle, attachment: Some(_), .. }) => {
+                    attach::change(handle, before, interface).map_err(Box::new)?;
+                }
+                _ => {
+                    let home = Namespace::open(&instance.paths().namespace_path(&new.name))?;
+                    interface::reconfigure(&home, before, interface)?;
+                }
+            }
         }
         instance.write_resolv_conf(&new.name, resolv_conf)?;
         self.seats.insert(new.name.clone(), new.clone());
+        self.keep();
         Ok(())
     }
 
     /// Takes a seat away, or what there is of it. Processes in its namespace live on, without a link.
     fn remove(&mut self, seat: &Seat, instance: &Instance, workers: &Workers) {
         self.seats.remove(&seat.name);
-        self.devices.remove(&seat.name);
+        if let Some(Standing { handle, attachment: Some(attachment), .. }) =
+            self.devices.remove(&seat.name)
+        {
+            tracing::info!("{} is taken from {}", seat.name, attachment.target());
+            attachment.end(&handle);
+            self.keep();
+        }
         match seat.kind {
             SeatKind::Namespace { .. } => {
                 if let Err(error) = Namespace::remove(&instance.paths().namespace(&seat.name)) {

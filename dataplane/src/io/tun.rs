@@ -3,6 +3,7 @@
 //!
 //! Each `read` and `write` carries a virtio-net header and one packet, or super-packet, in place.
 
+mod handle;
 mod probe;
 mod request;
 
@@ -16,6 +17,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::io::{Frame, HEADROOM, Link, Offloads};
 use crate::wire::virtio::{HEADER, VirtioNetHdr, gso};
+
+pub use handle::{Handle, Place};
 
 /// One queue of a TUN device. The device lives as long as one of its queues.
 #[derive(Debug)]
@@ -75,6 +78,9 @@ pub enum TunError {
         "the link `{0}` has left this network namespace: its queues are opened before it is moved"
     )]
     Moved(String),
+    /// It ended with its network namespace, or was deleted.
+    #[error("the link is gone, with its network namespace or because somebody deleted it")]
+    Gone,
     /// Anything else.
     #[error("{operation} failed: {source}")]
     System {
@@ -100,6 +106,26 @@ impl Tun {
             return Err(TunError::NameInvalid(name.to_owned()));
         }
         Self::attach(name, *options, libc::IFF_TUN_EXCL)
+    }
+
+    /// Opens the first queue of the device `name` again, which outlived its queues in the calling
+    /// thread's network namespace (see [`Handle::persist`]).
+    ///
+    /// # Errors
+    ///
+    /// [`TunError::Gone`] where there is none, [`TunError::NameTaken`] where it has another owner,
+    /// [`TunError::TooPlain`] where it is of the plain kind; else see [`TunError`].
+    pub fn reopen(name: &str, options: &TunOptions) -> Result<Self, TunError> {
+        let tun = Self::attach(name, *options, 0)?;
+        // One that did not exist was made by this, and goes with it.
+        if Handle::of(&tun)
+            .map_err(|source| TunError::System { operation: "dup", source })?
+            .is_persistent()?
+        {
+            Ok(tun)
+        } else {
+            Err(TunError::Gone)
+        }
     }
 
     /// Opens one more queue of the same device, for another worker. The calling thread must be in

@@ -7,11 +7,8 @@
 
 use crate::io::pages::Pages;
 use crate::io::{Frame, HEADROOM, SLOT};
-use crate::packet::{Addr, LinkId, Packet};
+use crate::packet::{LinkId, Packet};
 use crate::wire::virtio::VirtioNetHdr;
-
-/// Source and destination of an ICMP error.
-pub type Outer = (Addr, Addr);
 
 /// A batch of packets and their bytes.
 #[derive(Debug)]
@@ -19,7 +16,6 @@ pub struct Batch {
     slots: Pages<[u8; SLOT]>,
     packets: Box<[Packet]>,
     len: usize,
-    outers: Box<[Outer]>,
     /// Bytes in all.
     total: usize,
     /// Packets that another worker handed over.
@@ -41,7 +37,6 @@ impl Batch {
             slots: Pages::zeroed(Self::PACKETS),
             packets: vec![Packet::NONE; Self::PACKETS].into_boxed_slice(),
             len: 0,
-            outers: vec![Default::default(); Self::PACKETS].into_boxed_slice(),
             total: 0,
             handed: 0,
             left: 0,
@@ -142,16 +137,6 @@ impl Batch {
     pub fn parts_mut(&mut self) -> (&mut [Packet], &mut [[u8; SLOT]]) {
         let len = self.len.min(self.packets.len()).min(self.slots.len());
         (&mut self.packets[..len], &mut self.slots[..len])
-    }
-
-    /// Each packet with its slot, and with the addresses that an ICMP error leaves with: valid iff it is
-    /// one, and admitted.
-    pub fn lanes_mut(
-        &mut self,
-    ) -> impl Iterator<Item = (&mut Packet, &mut [u8; SLOT], &mut Outer)> {
-        let packets = self.packets.get_mut(..self.len).unwrap_or_default();
-        let lanes = packets.iter_mut().zip(self.slots.iter_mut()).zip(&mut self.outers);
-        lanes.map(|((packet, slot), outer)| (packet, slot, outer))
     }
 
     /// The bytes of packet `index`.

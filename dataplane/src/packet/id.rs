@@ -52,6 +52,8 @@ ids! {
     NatGatewayId,
     /// A host on the simulated internet.
     HostId,
+    /// Hyperplane ENIs of one subnet and one set of groups.
+    HyperplaneId,
 }
 
 /// What AWS offers at an ENI's link itself, past groups, ACLs and routes (AWS "Security groups", "Network ACL

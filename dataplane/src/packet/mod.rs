@@ -12,8 +12,8 @@ pub use addr::Addr;
 pub use batch::Batch;
 pub use descriptor::{Kind, Packet, Wire};
 pub use id::{
-    AclId, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId,
-    LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
+    AclId, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, HyperplaneId,
+    InternetGatewayId, LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 pub use key::{Direction, Key, PortPair};
 pub(crate) use key::{Pair, Tail};

@@ -58,6 +58,8 @@ reasons! {
     NatFragment = "NAT_FRAGMENT": "an IP fragment of TCP or ICMP at a NAT gateway, which carries those of UDP alone",
     NatIdleTimeout = "NAT_IDLE_TIMEOUT": "an inside TCP segment other than SYN without a mapping; answered by RST",
     NatPortAllocation = "NAT_PORT_ALLOCATION": "no port left towards that destination",
+    HyperplanePending = "HYPERPLANE_ENI_PENDING": "the workload's Hyperplane ENI is still being made, or made again",
+    HyperplaneIdle = "HYPERPLANE_IDLE_TIMEOUT": "a workload's TCP segment other than SYN of a connection that its Hyperplane ENI has forgotten; nobody is told",
     EndpointIdleTimeout = "VPCE_IDLE_TIMEOUT": "a client's TCP segment other than SYN of a connection that the interface endpoint does not know; answered by RST",
     FlowTableFull = "FLOW_TABLE_FULL": "the emulator's own flow table is full",
     HandOverFull = "HAND_OVER_FULL": "the worker that owns the flow cannot keep up with what others hand over to it",

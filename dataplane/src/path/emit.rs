@@ -18,13 +18,6 @@ pub fn emit(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     for (packet, slot) in batch.slots_mut() {
         match packet.verdict {
             Verdict::Emit { .. } => {}
-            Verdict::Forward => {
-                let Some(&hot) = shard.flows.hot(packet.flow()) else { continue };
-                let wire = packet.wire();
-                let mtu = hot.mtu_of(packet.key.is_v6());
-                let fragment = (wire.longest > usize::from(mtu)).then_some(mtu);
-                leave(packet, &hot, fragment, &wire, shard);
-            }
             _ => stop(packet, slot, shard, tables),
         }
     }
@@ -69,7 +62,10 @@ fn stop(packet: &mut Packet, slot: &mut [u8], shard: &mut Shard, tables: &Tables
         Verdict::Held => {}
         Verdict::Ignored => shard.counters.ignored += 1,
         Verdict::Pending | Verdict::Forward | Verdict::Emit { .. } => {
-            debug_assert!(false, "admit judges every packet that recall left");
+            debug_assert!(
+                false,
+                "admit judges every packet that recall left, and rewrite sends what goes on"
+            );
         }
     }
 }

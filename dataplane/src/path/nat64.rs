@@ -5,8 +5,8 @@
 //! super-packet is translated whole.
 
 use crate::io::SLOT;
-use crate::packet::batch::Outer;
 use crate::packet::{Addr, Answer, Key, Kind, Packet, PortPair, Reason, Teller};
+use crate::path::rewrite::Outer;
 use crate::state::{Hot, Line};
 use crate::tables::{Place, Tables, Target, Translator};
 use crate::wire::chain::Chain;

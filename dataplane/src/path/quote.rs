@@ -7,7 +7,7 @@
 use zerocopy::network_endian::U16;
 
 use crate::packet::Packet;
-use crate::packet::batch::Outer;
+use crate::path::rewrite::Outer;
 use crate::state::{Hot, hops_delta};
 use crate::wire::checksum::{Delta, Sum};
 use crate::wire::icmpv4::{self, Icmpv4, Role};

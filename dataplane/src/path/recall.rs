@@ -5,8 +5,7 @@
 //! these tables and nothing about it has expired or changes. Such a packet is at once carried to its
 //! end, by the functions of the stages that lead there: handed from stage to stage it would take a
 //! quarter more instructions. Any other is looked at more closely, and perhaps waits for `admit`. A
-//! hit tests expiry itself, so a moved clock acts at once. A packet whose flow another worker owns is
-//! handed over to it.
+//! hit tests expiry itself, so a moved clock acts at once.
 
 use crate::io::SLOT;
 use crate::packet::{Batch, Direction, Kind, Packet, Verdict, Wire};
@@ -199,11 +198,9 @@ fn consider(
             }
             hit(packet, shard, tables);
         }
-        None if packet.handed => {}
         None => {
-            if let Some(owner) = shard.owner_elsewhere(packet.hash) {
-                packet.verdict = Verdict::HandOver(owner);
-            }
+            packet.found = FlowRef::NONE;
+            shard.approach_owner(packet.hash);
         }
     }
     false

@@ -6,10 +6,9 @@
 //! the answer can quote it.
 
 use crate::io::SLOT;
-use crate::packet::batch::Outer;
 use crate::packet::{
-    Answer, Batch, Component, Direction, Key, Kind, NatGatewayId, Packet, Reason, Teller, Verdict,
-    Wire,
+    Addr, Answer, Batch, Component, Direction, Key, Kind, NatGatewayId, Packet, Reason, Teller,
+    Verdict, Wire,
 };
 use crate::path::{emit, nat64, quote};
 use crate::state::{Device, Hot, Line, MeterId, Shard};
@@ -27,12 +26,27 @@ pub fn rewrite(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     if batch.left == 0 {
         return;
     }
-    for (packet, slot, outer) in batch.lanes_mut() {
-        if packet.is_forwarded()
-            && let Some(&hot) = shard.flows.hot(packet.flow())
-        {
-            change(packet, slot, *outer, (&hot, None), shard, tables);
+    for (packet, slot) in batch.slots_mut() {
+        if packet.is_forwarded() {
+            // ICMP errors were judged by themselves, and are on their way.
+            forward(packet, slot, Outer::default(), shard, tables);
         }
+    }
+}
+
+/// Source and destination of an ICMP error as it leaves; of nothing else does anybody ask.
+pub(super) type Outer = (Addr, Addr);
+
+/// Translates a packet that goes on, and sends it on its way.
+pub(super) fn forward(
+    packet: &mut Packet,
+    slot: &mut [u8; SLOT],
+    outer: Outer,
+    shard: &mut Shard,
+    tables: &Tables,
+) {
+    if let Some(&hot) = shard.flows.hot(packet.flow()) {
+        change(packet, slot, outer, (&hot, None), shard, tables);
     }
 }
 
@@ -103,12 +117,16 @@ pub(super) fn change(
                 stop(packet, (ttl, mtu), verdict, shard);
             }
         }
-    } else if !is_v6 {
+        return;
+    }
+    if !is_v6 {
         match packet.kind {
             Kind::Error => quote::translate(packet, bytes, outer, hot),
             _ => translate(packet, bytes, hot.line(packet.direction())),
         }
     }
+    let fragment = (wire.longest > usize::from(mtu)).then_some(mtu);
+    emit::leave(packet, hot, fragment, &wire, shard);
 }
 
 /// Ends a packet on its way.
@@ -230,6 +248,7 @@ fn translator(packet: &Packet, hop: usize, shard: &Shard, tables: &Tables) -> Op
     let mut translators = cold.facets.iter().filter_map(|facet| match facet.device {
         Device::NatGateway(id) => Some(id),
         Device::Eni(_)
+        | Device::Hyperplane(_)
         | Device::EgressOnlyInternetGateway(_)
         | Device::GatewayEndpoint(_)
         | Device::InterfaceEndpoint(_) => None,

@@ -103,14 +103,14 @@ impl Drop for Binding {
 mod tests {
     use super::*;
     use crate::packet::NatGatewayId;
-    use crate::shared::{PortPools, PortRange, Remote};
+    use crate::shared::{Lender, PortPools, PortRange, Remote};
     use crate::wire::protocol::UDP;
 
     fn lease(pools: &PortPools) -> Lease {
         let address = Addr::from_v4([192, 0, 2, 2]);
         let (remote, remote_port) = (Addr::UNSPECIFIED, 0);
-        let gateway = NatGatewayId(0);
-        let remote = Remote { gateway, address, remote, remote_port, protocol: UDP };
+        let lender = Lender::NatGateway(NatGatewayId(0));
+        let remote = Remote { lender, address, remote, remote_port, protocol: UDP };
         let mut random = fastrand::Rng::with_seed(1);
         pools.lease(remote, PortRange { first: 7, last: 8, limit: 2 }, &mut random).unwrap()
     }

@@ -1,8 +1,8 @@
 //! Who claims a hash: one shard of the directory.
 //!
 //! Open addressing over buckets of one cache line, so that a question costs one miss. A claim stands
-//! in the first bucket from its home on that had room; a look-up ends at a bucket that is not full.
-//! Removal moves displaced claims back.
+//! in the first bucket from its home on that had room, behind those that came before it; a look-up ends
+//! at the first place that nobody has. Removal moves the last of a bucket up, and displaced claims back.
 
 use std::ops::{Deref, DerefMut};
 
@@ -31,6 +31,9 @@ enum Buckets {
 /// As many buckets as fill a page are many.
 const MANY: usize = 4096 / size_of::<Bucket>();
 
+/// As few buckets as are worth asking an allocator for.
+const LEAST: usize = 4;
+
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
 struct Bucket([Claim; WAYS]);
@@ -38,6 +41,16 @@ struct Bucket([Claim; WAYS]);
 /// The upper 48 bits of a hash, the last of them set, and below them who claims it; zero is nobody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Claim(u64);
+
+/// What a look-up comes to: a bucket, and a place in it.
+enum Place {
+    /// There it is.
+    Taken(usize, usize),
+    /// It would be there.
+    Free(usize, usize),
+    /// There are no buckets.
+    None,
+}
 
 impl Claims {
     pub(super) const fn len(&self) -> usize {
@@ -52,62 +65,78 @@ impl Claims {
 
     /// Who claims `hash`.
     pub(super) fn owner(&self, hash: u64) -> Option<WorkerId> {
-        self.find(hash).map(|(at, way)| self.buckets[at].0[way].owner())
+        match self.look_up(hash) {
+            Place::Taken(at, way) => Some(self.buckets[at].0[way].owner()),
+            Place::Free(..) | Place::None => None,
+        }
     }
 
     /// Gives `hash` to `owner`, if nobody has it yet; who has it now.
     pub(super) fn claim(&mut self, hash: u64, owner: WorkerId) -> WorkerId {
-        if let Some(holder) = self.owner(hash) {
-            return holder;
+        let claim = Claim::new(hash, owner);
+        match self.look_up(hash) {
+            Place::Taken(at, way) => return self.buckets[at].0[way].owner(),
+            Place::Free(at, way) if !self.is_crowded() => self.buckets[at].0[way] = claim,
+            Place::Free(..) | Place::None => {
+                self.resize((self.buckets.len() * 2).max(LEAST));
+                self.place(claim);
+            }
         }
-        // At most three quarters full: look-ups then seldom leave the home bucket.
-        if (self.len + 1) * 4 > self.buckets.len() * WAYS * 3 {
-            self.resize((self.buckets.len() * 2).max(1));
-        }
-        self.place(Claim::new(hash, owner));
         self.len += 1;
         owner
     }
 
     /// Takes `hash` away from `owner`, if it is its.
     pub(super) fn release(&mut self, hash: u64, owner: WorkerId) {
-        let Some((at, way)) = self.find(hash) else { return };
-        if self.buckets[at].0[way].owner() != owner {
+        let Place::Taken(at, way) = self.look_up(hash) else { return };
+        let bucket = &mut self.buckets[at];
+        if bucket.0[way].owner() != owner {
             return;
         }
-        let was_full = self.buckets[at].is_full();
-        self.buckets[at].0[way] = Claim::default();
+        let was_full = bucket.is_full();
+        bucket.remove(way);
         self.len -= 1;
         if was_full {
             self.refill(at);
         }
     }
 
+    /// Whether one more would make it more than three quarters full: look-ups would often leave the home
+    /// bucket.
+    fn is_crowded(&self) -> bool {
+        (self.len + 1) * 4 > self.buckets.len() * WAYS * 3
+    }
+
     /// Whether less than a sixteenth of its places are taken: far from where it grows, so that it does
     /// not do both in turn.
     pub(super) fn is_sparse(&self) -> bool {
-        self.len * 2 + 1 < self.buckets.len()
+        self.buckets.len() > LEAST.max(self.len * 2 + 1)
     }
 
     /// Gives back most of the memory of claims that are gone, where it is sparse.
     pub(super) fn shrink(&mut self) {
         if self.is_sparse() {
-            self.resize((self.len / 4).next_power_of_two());
+            self.resize((self.len / 4).next_power_of_two().max(LEAST));
         }
     }
 
-    fn find(&self, hash: u64) -> Option<(usize, usize)> {
-        let mut at = self.home(hash);
-        loop {
-            let bucket = self.buckets.get(at)?;
-            if let Some(way) = bucket.0.iter().position(|claim| claim.is_of(hash)) {
-                return Some((at, way));
+    #[inline]
+    fn look_up(&self, hash: u64) -> Place {
+        let buckets: &[Bucket] = &self.buckets;
+        let sought = Claim::new(hash, WorkerId(0));
+        let mut at = home(hash, buckets.len());
+        while let Some(bucket) = buckets.get(at) {
+            for (way, claim) in bucket.0.iter().enumerate() {
+                if claim.is_like(sought) {
+                    return Place::Taken(at, way);
+                }
+                if claim.is_nobody() {
+                    return Place::Free(at, way);
+                }
             }
-            if !bucket.is_full() {
-                return None;
-            }
-            at = self.next(at);
+            at = (at + 1) & (buckets.len() - 1);
         }
+        Place::None
     }
 
     /// Bucket `hole` was full and lost a claim: claims behind it that a look-up would no longer
@@ -124,7 +153,7 @@ impl Claims {
                     && at.wrapping_sub(self.home(claim.0)) & mask >= at.wrapping_sub(hole) & mask
             };
             if let Some(way) = self.buckets[at].0.iter().position(moves) {
-                let claim = std::mem::take(&mut self.buckets[at].0[way]);
+                let claim = self.buckets[at].remove(way);
                 self.buckets[hole].put(claim);
                 hole = at;
             }
@@ -207,7 +236,19 @@ impl DerefMut for Buckets {
 
 impl Bucket {
     fn is_full(&self) -> bool {
-        !self.0.iter().any(|claim| claim.is_nobody())
+        !self.0[WAYS - 1].is_nobody()
+    }
+
+    /// How many places are taken.
+    fn len(&self) -> usize {
+        self.0.iter().position(|claim| claim.is_nobody()).unwrap_or(WAYS)
+    }
+
+    /// Takes out a claim; the last one stands in its place then.
+    fn remove(&mut self, way: usize) -> Claim {
+        let last = self.len() - 1;
+        self.0.swap(way, last);
+        std::mem::take(&mut self.0[last])
     }
 
     fn put(&mut self, claim: Claim) -> bool {
@@ -229,8 +270,9 @@ impl Claim {
         self.0 == 0
     }
 
-    const fn is_of(self, hash: u64) -> bool {
-        (self.0 ^ (hash | Self::USED)) & !Self::OWNER == 0
+    /// Whether it is of the same hash.
+    const fn is_like(self, other: Self) -> bool {
+        self.0 ^ other.0 <= Self::OWNER
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the owner is the lowest 16 bits")]
@@ -290,8 +332,8 @@ mod tests {
             assert_eq!(claims.owner(hash(n)), Some(WorkerId(1)));
             claims.release(hash(n), WorkerId(1));
             claims.shrink();
-            assert!(claims.buckets.len() <= 2 * claims.len() + 1, "a sixteenth of it is used");
+            assert!(!claims.is_sparse(), "a sixteenth of it is used");
         }
-        assert_eq!((claims.len(), claims.buckets.len()), (0, 1));
+        assert_eq!((claims.len(), claims.buckets.len()), (0, LEAST));
     }
 }

@@ -40,8 +40,9 @@ impl Active {
     pub fn open(&self, at: Period) {
         self.change(at, |ring| {
             ring.now += 1;
-            for period in at.until(ring.period) {
-                ring.most[period.place()] += 1;
+            // In what lies behind it was one more, too.
+            if at < ring.period {
+                at.until(ring.period).for_each(|period| ring.most[period.place()] += 1);
             }
             let most = &mut ring.most[ring.period.place()];
             *most = ring.now.max(*most);
@@ -67,10 +68,12 @@ impl Active {
 
     fn change<T>(&self, at: Period, change: impl FnOnce(&mut Ring) -> T) -> T {
         let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for period in ring.period.next().until(at.next()) {
-            ring.most[period.place()] = ring.now;
+        if ring.period < at {
+            for period in ring.period.next().until(at.next()) {
+                ring.most[period.place()] = ring.now;
+            }
+            ring.period = at;
         }
-        ring.period = ring.period.max(at);
         change(&mut ring)
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crossbeam::utils::CachePadded;
 
 use crate::shared::claims::{self, Claims};
+use crate::state::prefetch;
 
 /// A worker, by its place among the instance's workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -78,6 +79,13 @@ impl Directory {
     #[must_use]
     pub fn owner(&self, hash: u64) -> Option<WorkerId> {
         self.shard(hash)?.lock().owner(hash)
+    }
+
+    /// Brings what leads to all that is known of `hash` into cache; [`prefetch`](Self::prefetch) reads it.
+    pub(crate) fn approach(&self, hash: u64) {
+        if let Some(shard) = self.shard(hash) {
+            prefetch::read(shard);
+        }
     }
 
     /// Brings what is asked about `hash` soon into cache.

@@ -8,6 +8,7 @@ pub mod connections;
 pub mod directory;
 pub mod ports;
 pub mod tracking;
+mod uses;
 
 use std::sync::Arc;
 
@@ -17,8 +18,9 @@ pub use connections::{Active, Connections};
 pub(crate) use directory::Part;
 pub use directory::{Directory, WorkerId};
 pub(crate) use ports::Standing;
-pub use ports::{Lease, PortPools, PortRange, Remote};
+pub use ports::{Lease, Lender, PortPools, PortRange, Remote};
 pub use tracking::{Entry, Tracked};
+pub use uses::{Presence, Reclaim, Uses};
 
 /// What all shards of one instance share.
 #[derive(Debug, Default)]
@@ -31,6 +33,8 @@ pub struct Shared {
     pub tracked: Tracked,
     /// What each ENI has sent to the services at its link within this second.
     pub allowances: Allowances,
+    /// When Hyperplane ENIs were last used.
+    pub uses: Uses,
     /// Active connections at each NAT gateway.
     pub connections: Arc<Connections>,
     /// Which worker owns a flow.

@@ -15,13 +15,24 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use smallvec::SmallVec;
 
-use crate::packet::{Addr, NatGatewayId};
+use crate::packet::{Addr, EniId, NatGatewayId};
+
+/// A device that lends ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lender {
+    /// A NAT gateway.
+    NatGateway(NatGatewayId),
+    /// A Hyperplane ENI.
+    Hyperplane(EniId),
+    /// An interface endpoint.
+    VpcEndpoint(NatGatewayId),
+}
 
 /// A NAT address and the destination that ports are counted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remote {
-    /// The gateway.
-    pub gateway: NatGatewayId,
+    /// Whose address it is.
+    pub lender: Lender,
     /// Its own address.
     pub address: Addr,
     /// The destination.
@@ -46,6 +57,9 @@ pub struct PortRange {
 impl PortRange {
     /// A NAT gateway's (AWS "NAT gateway basics").
     pub const NAT_GATEWAY: Self = Self { first: 1024, last: 65_535, limit: 55_000 };
+
+    /// A Hyperplane ENI's: all of them, to each destination (AWS "Network ACLs", "Ephemeral ports").
+    pub const HYPERPLANE: Self = Self { first: 1024, last: 65_535, limit: 64_512 };
 
     fn ports(self) -> RangeInclusive<u16> {
         self.first..=self.last
@@ -130,11 +144,16 @@ impl Default for PortPools {
 
 impl Remote {
     fn hash(&self) -> u64 {
-        let &Self { gateway, address, remote, remote_port, protocol } = self;
+        let &Self { lender, address, remote, remote_port, protocol } = self;
+        let lender = match lender {
+            Lender::NatGateway(id) => u64::from(id.0),
+            Lender::Hyperplane(id) => u64::from(id.0) | 1 << 16,
+            Lender::VpcEndpoint(id) => u64::from(id.0) | 2 << 16,
+        };
         let mut hasher = SEED.build_hasher();
         address.hash(&mut hasher);
         remote.hash(&mut hasher);
-        let ends = u64::from(gateway.0) << 32 | u64::from(remote_port) << 16 | u64::from(protocol);
+        let ends = lender << 32 | u64::from(remote_port) << 16 | u64::from(protocol);
         hasher.write_u64(ends);
         hasher.finish()
     }
@@ -161,10 +180,10 @@ pub(crate) enum Standing {
 }
 
 impl Lease {
-    /// The gateway.
+    /// Who has lent it.
     #[must_use]
-    pub fn gateway(&self) -> NatGatewayId {
-        self.pool.remote.gateway
+    pub fn lender(&self) -> Lender {
+        self.pool.remote.lender
     }
 
     /// The port.
@@ -352,7 +371,7 @@ mod tests {
 
     fn remote(last: u8) -> Remote {
         Remote {
-            gateway: NatGatewayId(0),
+            lender: Lender::NatGateway(NatGatewayId(0)),
             address: Addr::v4(Ipv4Addr::new(10, 0, 0, 220)),
             remote: Addr::v4(Ipv4Addr::new(203, 0, 113, last)),
             remote_port: 443,

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::packet::EniId;
 use crate::shared::by_eni::ByEni;
+use crate::state::prefetch;
 
 /// The connections that each ENI tracks.
 #[derive(Debug, Default)]
@@ -32,6 +33,13 @@ impl Tracked {
         // Nothing else is published by the count.
         count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         Some(Entry(count.clone()))
+    }
+
+    /// Brings what [`enter`](Self::enter) counts on into cache.
+    pub(crate) fn prefetch(&self, eni: EniId) {
+        if let Some(count) = self.0.get(eni) {
+            prefetch::read(&**count);
+        }
     }
 
     /// Connections that `eni` tracks.

@@ -31,16 +31,24 @@ impl<T: Default> Chunks<T> {
         self.chunks.get_mut(at / CHUNK)?.as_mut()?.get_mut(at % CHUNK)
     }
 
-    /// Puts an element at `at`, with its chunk if need be.
-    pub(crate) fn set(&mut self, at: usize, element: T) {
+    /// The element at `at`, to be changed; its chunk is made if need be.
+    #[inline]
+    pub(crate) fn entry(&mut self, at: usize) -> &mut T {
         let chunk = at / CHUNK;
+        if self.chunks.get(chunk).is_none_or(Option::is_none) {
+            self.make(chunk);
+        }
+        let made = self.chunks[chunk].as_mut().expect("a chunk that was missing is made");
+        &mut made[at % CHUNK]
+    }
+
+    #[cold]
+    fn make(&mut self, chunk: usize) {
         if chunk >= self.chunks.len() {
             self.chunks.resize_with(chunk + 1, || None);
         }
-        let spare = &mut self.spare;
-        let made = self.chunks[chunk]
-            .get_or_insert_with(|| spare.take().unwrap_or_else(|| Pages::made(CHUNK, T::default)));
-        made[at % CHUNK] = element;
+        let spare = self.spare.take();
+        self.chunks[chunk] = Some(spare.unwrap_or_else(|| Pages::made(CHUNK, T::default)));
     }
 
     /// Gives back the chunk that `at` lies in: all of its elements are as they were made.
@@ -59,13 +67,13 @@ mod tests {
     fn keeps_what_is_put_there_until_its_chunk_is_released() {
         let mut chunks = Chunks::<u8>::new();
         assert!(chunks.get(0).is_none());
-        chunks.set(CHUNK + 3, 7);
+        *chunks.entry(CHUNK + 3) = 7;
         assert_eq!((chunks.get(CHUNK + 3), chunks.get(CHUNK + 4)), (Some(&7), Some(&0)));
         assert!(chunks.get(3).is_none());
         *chunks.get_mut(CHUNK + 3).unwrap() = 0;
         chunks.release(CHUNK + 9);
         assert!(chunks.get(CHUNK + 3).is_none());
-        chunks.set(3, 1);
+        *chunks.entry(3) = 1;
         assert!(chunks.spare.is_none(), "what was given back is used again");
     }
 }

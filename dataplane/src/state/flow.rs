@@ -92,6 +92,8 @@ pub enum Device {
     Eni(EniId),
     /// A mapping at a NAT gateway (AWS "NAT gateway basics").
     NatGateway(NatGatewayId),
+    /// A mapping at a Hyperplane ENI (AWS "Giving Lambda functions access to resources in an Amazon VPC").
+    Hyperplane(EniId),
     /// An egress-only internet gateway (AWS "Enable outbound IPv6 traffic using an egress-only
     /// internet gateway").
     EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
@@ -106,7 +108,7 @@ impl Device {
     #[must_use]
     pub fn idle(self, phase: Phase, timers: &Timers) -> Span {
         match self {
-            Self::NatGateway(_) => match phase {
+            Self::NatGateway(_) | Self::Hyperplane(_) => match phase {
                 Phase::Closed => timers.nat_port_rest,
                 Phase::Request | Phase::Response | Phase::SecondRequest | Phase::Stream => {
                     timers.nat_udp_idle
@@ -152,11 +154,6 @@ impl Device {
 }
 
 impl Cold {
-    /// The memories of a new flow.
-    pub(crate) fn new(facets: Facets) -> Self {
-        Self { facets, ..Self::default() }
-    }
-
     /// Brings each facet's own clock up to date with what hits have done to the flow's.
     pub(crate) fn sync(&mut self, hot: &Hot) {
         if hot.deadline() != self.synced {
@@ -170,8 +167,9 @@ impl Cold {
 
     /// Works out the flow's clock from its facets', after they or the phase have changed.
     pub(crate) fn settle(&mut self, hot: &mut Hot, timers: &Timers, now: Tick) {
+        let phase = hot.phase();
         let ends = self.facets.iter().map(|facet| {
-            let idle = facet.device.idle(hot.phase(), timers);
+            let idle = facet.device.idle(phase, timers);
             (idle, facet.last.after(idle))
         });
         let first =

@@ -13,12 +13,13 @@ use foldhash::fast::FixedState;
 use crate::io::pages::{HUGE, Pages};
 use crate::packet::{Addr, Batch, Direction, Key, Pair, Tail};
 use crate::state::chunks::{CHUNK, Chunks};
-use crate::state::flow::Cold;
-use crate::state::hot::{Hot, Line, Wide};
+use crate::state::flow::{Cold, Facets};
+use crate::state::hot::{Hot, Line, Translation, Wide};
 use crate::state::index::Index;
-use crate::state::prefetch;
 use crate::state::slots::Slots;
 use crate::state::wheel::{Node, Nodes, Wheel};
+use crate::state::{Phase, prefetch};
+use crate::tables::Timers;
 use crate::time::Tick;
 
 /// A flow, by its slot.
@@ -255,33 +256,44 @@ impl Flows {
         Some((self.hot.get_mut(flow.index())?, self.cold.get_mut(flow.index())?))
     }
 
-    /// Adds a flow under both its keys, which no other has; gives its cold part back where there is no
-    /// room.
+    /// A slot for one more flow; `None` where there is no room.
+    pub(crate) fn vacancy(&mut self) -> Option<FlowId> {
+        if self.len() >= self.limit {
+            return None;
+        }
+        let slot = self.taken.take()?;
+        Some(FlowId(u32::try_from(slot).expect("slots are numbered below 2^31")))
+    }
+
+    /// Fills a [`vacancy`](Self::vacancy) with a flow under both its keys, which no other has, and starts
+    /// its clock.
     pub(crate) fn insert(
         &mut self,
-        (hot, cold): (Hot, Cold),
-        wide: Option<Wide>,
+        flow: FlowId,
+        (translation, phase): (&Translation, Phase),
+        facets: impl FnOnce(&mut Facets),
         hashes: Hashes,
-    ) -> Result<FlowId, Cold> {
-        if self.len() >= self.limit {
-            return Err(cold);
+        (timers, now): (&Timers, Tick),
+    ) -> (&mut Hot, &mut Cold) {
+        let slot = flow.index();
+        if let Some(wide) = translation.wide() {
+            *self.wide.entry(slot) = wide;
         }
-        let Some(slot) = self.taken.take() else { return Err(cold) };
-        let flow = FlowId(u32::try_from(slot).expect("slots are numbered below 2^31"));
-        let deadline = hot.deadline();
-        self.hot[slot] = hot;
-        if let Some(wide) = wide {
-            self.wide.set(slot, wide);
-        }
-        self.cold.set(slot, cold);
         if slot / 64 >= self.live.len() {
             self.live.resize(slot / 64 + 1, 0);
         }
         self.live[slot / 64] |= 1 << (slot % 64);
         self.index.insert(hashes[0], FlowRef::new(flow, Direction::Original));
         self.index.insert(hashes[1], FlowRef::new(flow, Direction::Reply));
-        self.wheel.schedule(&mut self.cold, flow.0, deadline);
-        Ok(flow)
+        let hot = &mut self.hot[slot];
+        *hot = Hot::new(translation, phase);
+        let cold = self.cold.entry(slot);
+        facets(&mut cold.facets);
+        cold.settle(hot, timers, now);
+        let node = self.wheel.enter(&mut self.cold, flow.0, hot.deadline());
+        let cold = self.cold.entry(slot);
+        cold.node = node;
+        (hot, cold)
     }
 
     /// Takes a flow out and gives its cold part, and what its keys hash to; `None` if it is gone

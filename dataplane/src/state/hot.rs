@@ -84,24 +84,29 @@ impl Translation {
 pub(crate) type Wrapped = [bool; 2];
 
 impl Hot {
+    #[inline]
     pub(crate) fn new(translation: &Translation, phase: Phase) -> Self {
-        let &Translation { original, reply, .. } = translation;
+        let &Translation { original, reply, mtu, ttl_hops } = translation;
         let (addresses, transport) = deltas(&original, &reply);
-        let line = |key: &Key, opposite: &Key| Line {
+        let crosses = original.is_v6() != reply.is_v6();
+        let line = |direction, (key, opposite): (&Key, &Key), addresses: Delta, transport| Line {
             pair: key.pair(),
             tail: key.tail(),
+            out_pair: opposite.pair().reversed(),
+            out_ports: opposite.ports.reversed(),
+            plain: Line::plain(phase, direction, crosses),
+            header: addresses.and(hops_delta(ttl_hops)),
+            transport,
+            mtu: Line::mtu(mtu, crosses && key.is_v6()),
             exit: opposite.link,
+            ttl_hops,
+            phase,
             ..Line::new_zeroed()
         };
-        let mut hot = Self { lines: [line(&original, &reply), line(&reply, &original)] };
-        let [there, back] = &mut hot.lines;
-        (there.transport, back.transport) = (transport, transport.inverse());
-        (there.header, back.header) = (addresses, addresses.inverse());
-        (there.out_pair, back.out_pair) = (reply.pair().reversed(), original.pair().reversed());
-        (there.out_ports, back.out_ports) = (reply.ports.reversed(), original.ports.reversed());
-        hot.reroute(translation.mtu, translation.ttl_hops);
-        hot.enter(phase);
-        hot
+        let there = line(Direction::Original, (&original, &reply), addresses, transport);
+        let (addresses, transport) = (addresses.inverse(), transport.inverse());
+        let back = line(Direction::Reply, (&reply, &original), addresses, transport);
+        Self { lines: [there, back] }
     }
 
     /// What is known of the packets of one direction.
@@ -201,7 +206,7 @@ impl Hot {
         let crosses = self.crosses();
         for line in &mut self.lines {
             line.header = line.address_delta().and(hops_delta(ttl_hops));
-            line.mtu = if crosses && line.tail.is_v6() { mtu.saturating_add(20) } else { mtu };
+            line.mtu = Line::mtu(mtu, crosses && line.tail.is_v6());
             line.ttl_hops = ttl_hops;
         }
     }
@@ -255,7 +260,7 @@ impl Hot {
         for (line, direction) in self.lines.iter_mut().zip([Direction::Original, Direction::Reply])
         {
             line.phase = phase;
-            line.plain = phase.plain(direction) | if crosses { Line::CROSSES } else { 0 };
+            line.plain = Line::plain(phase, direction, crosses);
         }
     }
 
@@ -272,6 +277,15 @@ impl Line {
 
     /// Beyond all control bits.
     const CROSSES: u32 = 1 << 31;
+
+    const fn plain(phase: Phase, direction: Direction, crosses: bool) -> u32 {
+        phase.plain(direction) | if crosses { Self::CROSSES } else { 0 }
+    }
+
+    /// The MTU of packets as they come in: longer by their header if they become such of IPv4.
+    const fn mtu(mtu: u16, shrinks: bool) -> u16 {
+        if shrinks { mtu.saturating_add(20) } else { mtu }
+    }
 
     /// Whether its packets of IPv4 are these.
     #[inline(always)]
@@ -377,8 +391,7 @@ pub(crate) const fn hops_delta(hops: u8) -> Delta {
 /// The change of a packet of the original direction on its way: to a sum over its addresses, and to
 /// one over all that its transport checksum covers.
 fn deltas(original: &Key, reply: &Key) -> (Delta, Delta) {
-    let addresses = |key: &Key| Sum::of(&key.src.octets()).plus(Sum::of(&key.dst.octets()));
-    let ports = |key: &Key| Sum::ZERO.word(key.src_port()).word(key.dst_port());
+    let ports = |key: &Key| Sum::ZERO.words([u32::from_be_bytes(key.ports.to_bytes())]);
     let by_address = Delta::between(addresses(original), addresses(reply));
     let by_port = Delta::between(ports(original), ports(reply));
     let transport = match original.protocol {
@@ -387,6 +400,14 @@ fn deltas(original: &Key, reply: &Key) -> (Delta, Delta) {
         _ => Delta::NONE,
     };
     (by_address, transport)
+}
+
+/// The sum over a key's addresses. What those of IPv4 begin with among those of IPv6 adds nothing to it.
+fn addresses(key: &Key) -> Sum {
+    match key.is_v6() {
+        true => Sum::of([key.src, key.dst].map(Addr::octets).as_flattened()),
+        false => Sum::ZERO.words(key.pair().octets().map(u32::from_be_bytes)),
+    }
 }
 
 #[cfg(test)]

@@ -35,14 +35,20 @@ struct Mark {
 /// References to flows by the hash of their keys.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// As many as there will ever be: a power of two, of which the first [`Index::homes`] are homes.
+    /// As many as there will ever be: a power of two, of which the first [`Homes::count`] are homes.
     buckets: Pages<Bucket>,
-    homes: usize,
-    /// The greatest power of two that is at most `homes`.
-    round: usize,
+    homes: Homes,
     len: usize,
     /// Entries on their way to another home.
     moving: Vec<(Mark, u32)>,
+}
+
+/// Which bucket is home to a hash.
+#[derive(Clone, Copy, Debug)]
+struct Homes {
+    count: usize,
+    /// The greatest power of two that is at most `count`.
+    round: usize,
 }
 
 impl Index {
@@ -53,8 +59,7 @@ impl Index {
         let homes = entries.div_ceil(Self::FULLEST).max(Self::LEAST_HOMES);
         Self {
             buckets: Pages::zeroed(homes.next_power_of_two()),
-            homes: Self::LEAST_HOMES,
-            round: Self::LEAST_HOMES,
+            homes: Homes { count: Self::LEAST_HOMES, round: Self::LEAST_HOMES },
             len: 0,
             moving: Vec::new(),
         }
@@ -87,17 +92,28 @@ impl Index {
     }
 
     /// The first flow under `hash` that `bears` the key.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, bears: impl FnMut(FlowRef) -> bool) -> Option<FlowRef> {
+        let mark = Mark::of(hash);
+        let home = self.home(mark.half);
+        let bucket = self.buckets.get(home)?;
+        // As it is with most that are not there.
+        if bucket.matches(mark.tag) == 0 && !bucket.is_full() {
+            return None;
+        }
+        self.find_from(home, mark.tag, bears)
+    }
+
     #[inline(never)]
-    pub(crate) fn find(
+    fn find_from(
         &self,
-        hash: u64,
+        mut at: usize,
+        tag: u8,
         mut bears: impl FnMut(FlowRef) -> bool,
     ) -> Option<FlowRef> {
-        let mark = Mark::of(hash);
-        let mut at = self.home(mark.half);
         loop {
             let bucket = self.buckets.get(at)?;
-            let mut matches = bucket.matches(mark.tag);
+            let mut matches = bucket.matches(tag);
             while matches != 0 {
                 let way = place(matches);
                 let flow = FlowRef::from_bits(*bucket.flows.get(way)?);
@@ -115,7 +131,7 @@ impl Index {
 
     /// Adds an entry, of no more than there is room for. The same flow may stand under several hashes, and several under one.
     pub(crate) fn insert(&mut self, hash: u64, flow: FlowRef) {
-        if self.len >= self.homes * Self::FULLEST && self.homes < self.buckets.len() {
+        if self.len >= self.homes.count * Self::FULLEST && self.homes.count < self.buckets.len() {
             self.grow();
         }
         self.place(Mark::of(hash), flow.to_bits());
@@ -132,7 +148,7 @@ impl Index {
                 self.clear(at, way);
                 self.len -= 1;
                 // Far from where it grows, so that it does not do both in turn.
-                if self.len < self.homes && self.homes > Self::LEAST_HOMES {
+                if self.len < self.homes.count && self.homes.count > Self::LEAST_HOMES {
                     self.shrink();
                 }
                 return true;
@@ -145,27 +161,40 @@ impl Index {
     }
 
     /// One home more: some of the entries of an older one get it.
+    #[inline(never)]
     fn grow(&mut self) {
-        self.take(self.homes - self.round);
-        self.homes += 1;
-        if self.homes == 2 * self.round {
-            self.round = self.homes;
+        let new = self.homes.count;
+        let (old, more) = (new - self.homes.round, self.homes.more());
+        let (at, mut ways) = self.take(old, more);
+        self.homes = more;
+        while ways != 0 {
+            let (mark, flow) = self.buckets[at].take(place(ways));
+            self.place_from(new, mark, flow);
+            ways &= ways - 1;
         }
         self.put_back();
+        // What is split next.
+        for at in [old + 1, new + 1] {
+            if let Some(bucket) = self.buckets.get(at) {
+                prefetch::read(bucket);
+            }
+        }
     }
 
     /// One home less: its entries go back to where they came from.
     fn shrink(&mut self) {
-        self.take(self.homes - 1);
-        self.homes -= 1;
-        if self.homes < self.round {
-            self.round /= 2;
+        let fewer = self.homes.fewer();
+        let (at, mut ways) = self.take(fewer.count, self.homes);
+        while ways != 0 {
+            self.moving.push(self.buckets[at].take(place(ways)));
+            ways &= ways - 1;
         }
+        self.homes = fewer;
         self.put_back();
         const BLOCK: usize = HUGE / size_of::<Bucket>();
-        let unused = self.homes + BLOCK;
+        let unused = fewer.count + BLOCK;
         // Entries displaced from the last homes stand behind them, without a gap.
-        if self.homes.is_multiple_of(BLOCK)
+        if fewer.count.is_multiple_of(BLOCK)
             && unused < self.buckets.len()
             && self.buckets[unused - 1].tags == 0
         {
@@ -173,19 +202,21 @@ impl Index {
         }
     }
 
-    /// Takes out all entries whose home is `home`.
-    fn take(&mut self, home: usize) {
-        let mut at = home;
+    /// Takes out the entries that the last of `homes` is home to, and that stand at bucket `at` or have been
+    /// displaced from there, but for those in a bucket that is not full: which one, and which of its places.
+    fn take(&mut self, mut at: usize, homes: Homes) -> (usize, u64) {
         loop {
             let bucket = &self.buckets[at];
-            let own = bucket.taken().find(|&way| self.home(bucket.halves[way]) == home);
-            if let Some(way) = own {
-                self.moving.push((bucket.mark(way), bucket.flows[way]));
-                self.clear(at, way);
-            } else if bucket.is_full() {
-                at = self.next(at);
-            } else {
-                return;
+            let ways = bucket.ways_of(homes.last());
+            if !bucket.is_full() {
+                return (at, ways);
+            }
+            match place(ways) {
+                way @ ..WAYS => {
+                    self.moving.push(bucket.entry(way));
+                    self.clear(at, way);
+                }
+                _ => at = self.next(at),
             }
         }
     }
@@ -213,8 +244,7 @@ impl Index {
                 .taken()
                 .find(|&way| self.is_between(self.home(bucket.halves[way]), hole, at));
             if let Some(way) = moved {
-                let (mark, flow) = (bucket.mark(way), bucket.flows[way]);
-                self.buckets[at].empty(way);
+                let (mark, flow) = self.buckets[at].take(way);
                 self.buckets[hole].put(mark, flow);
                 if !was_full {
                     return;
@@ -233,23 +263,62 @@ impl Index {
         at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask
     }
 
+    #[inline]
     fn place(&mut self, mark: Mark, flow: u32) {
-        let mut at = self.home(mark.half);
+        self.place_from(self.home(mark.half), mark, flow);
+    }
+
+    /// Puts an entry in the first bucket from its home on that has room.
+    #[inline]
+    fn place_from(&mut self, mut at: usize, mark: Mark, flow: u32) {
         while !self.buckets[at].put(mark, flow) {
             at = self.next(at);
         }
     }
 
-    /// By one bit more of the hash where that is a home already.
     #[inline]
     fn home(&self, half: u32) -> usize {
-        let half = half as usize;
-        let wide = half & (2 * self.round - 1);
-        if wide < self.homes { wide } else { half & (self.round - 1) }
+        self.homes.of(half)
     }
 
     fn next(&self, at: usize) -> usize {
         (at + 1) & (self.buckets.len() - 1)
+    }
+}
+
+/// Which bits of a hash lead to the last home, and how they are then.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    mask: u32,
+    bits: u32,
+}
+
+impl Homes {
+    /// By one bit more of the hash where that is a home already.
+    #[inline]
+    const fn of(self, half: u32) -> usize {
+        let half = half as usize;
+        let wide = half & (2 * self.round - 1);
+        if wide < self.count { wide } else { half & (self.round - 1) }
+    }
+
+    /// What tells the hashes that the last one is home to.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "by 32 bits there are no more than 2^32 homes"
+    )]
+    const fn last(self) -> Last {
+        Last { mask: (self.count.next_power_of_two() - 1) as u32, bits: (self.count - 1) as u32 }
+    }
+
+    const fn more(self) -> Self {
+        let count = self.count + 1;
+        Self { count, round: if count == 2 * self.round { count } else { self.round } }
+    }
+
+    const fn fewer(self) -> Self {
+        let count = self.count - 1;
+        Self { count, round: if count < self.round { self.round / 2 } else { self.round } }
     }
 }
 
@@ -271,6 +340,15 @@ impl Bucket {
         zeros(self.tags) == 0
     }
 
+    /// A bit in the byte of each place whose hash has the bits that `last` says.
+    #[inline]
+    fn ways_of(&self, last: Last) -> u64 {
+        let own = self.halves.iter().enumerate().fold(0, |own, (way, half)| {
+            own | u64::from(half & last.mask == last.bits) << (8 * way + 7)
+        });
+        own & !exact_zeros(self.tags)
+    }
+
     fn taken(&self) -> impl Iterator<Item = usize> {
         (0..WAYS).filter(|&way| self.tag(way) != 0)
     }
@@ -279,8 +357,8 @@ impl Bucket {
         self.tags.to_le_bytes()[way]
     }
 
-    fn mark(&self, way: usize) -> Mark {
-        Mark { tag: self.tag(way), half: self.halves[way] }
+    fn entry(&self, way: usize) -> (Mark, u32) {
+        (Mark { tag: self.tag(way), half: self.halves[way] }, self.flows[way])
     }
 
     fn way_of(&self, mark: Mark, flow: u32) -> Option<usize> {
@@ -296,6 +374,12 @@ impl Bucket {
         self.flows[way] = flow;
         self.halves[way] = mark.half;
         true
+    }
+
+    fn take(&mut self, way: usize) -> (Mark, u32) {
+        let entry = self.entry(way);
+        self.empty(way);
+        entry
     }
 
     fn empty(&mut self, way: usize) {
@@ -316,6 +400,13 @@ impl Mark {
 #[inline]
 const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & PLACES
+}
+
+/// A bit in each byte that is zero, and in no other; of places alone.
+#[inline]
+const fn exact_zeros(word: u64) -> u64 {
+    const REST: u64 = ONES * 0x7f;
+    !(((word & REST) + REST) | word) & PLACES
 }
 
 /// The place of the first bit; [`WAYS`] or more if there is none.
@@ -368,15 +459,15 @@ mod tests {
             index.insert(hash(n), FlowRef::from_bits(n));
         }
         let longest = index.buckets.iter().filter(|bucket| bucket.is_full()).count();
-        assert!(longest < index.homes / 20, "{longest} of {} are full", index.homes);
-        assert!(index.homes > 60_000);
+        assert!(longest < index.homes.count / 20, "{longest} of {} are full", index.len);
+        assert!(index.homes.count > 60_000);
         for n in 2..200_000 {
             assert!(index.find(hash(n), |flow| flow.to_bits() == n).is_some());
         }
         for n in 2..200_000 {
             assert!(index.remove(hash(n), FlowRef::from_bits(n)));
         }
-        assert_eq!((index.len(), index.homes), (0, Index::LEAST_HOMES));
+        assert_eq!((index.len(), index.homes.count), (0, Index::LEAST_HOMES));
         assert!(index.buckets.iter().all(|bucket| bucket.tags == 0));
     }
 }

@@ -15,7 +15,7 @@ use zerocopy::FromZeros;
 
 use crate::packet::{Component, Direction, NatGatewayId, Packet, Reason, Wire};
 use crate::shared::connections::{Active, Connections};
-use crate::shared::{Lease, Standing};
+use crate::shared::{Lease, Lender, Standing};
 use crate::state::way::{Side, Visit, Way};
 use crate::state::{Count, Facet, Phase, Tally};
 use crate::tables::Tables;
@@ -47,6 +47,8 @@ pub(crate) struct Meters {
     gateways: Vec<Gateway>,
     connections: Arc<Connections>,
     elapsed: Duration,
+    /// That of `elapsed`.
+    period: Period,
 }
 
 /// What got through on one way, by [`Direction`].
@@ -94,12 +96,13 @@ impl Meters {
             gateways: Vec::new(),
             connections,
             elapsed: Duration::ZERO,
+            period: Period::default(),
         }
     }
 
     /// It is later now.
     pub(crate) fn stamp(&mut self, elapsed: Duration) {
-        let (before, now) = (self.period(), Period::of(elapsed));
+        let (before, now) = (self.period, Period::of(elapsed));
         if before != now {
             for at in 0..self.gateways.len() {
                 let total = self.total(at);
@@ -108,14 +111,11 @@ impl Meters {
                 }
             }
         }
-        self.elapsed = elapsed;
-    }
-
-    pub(crate) const fn period(&self) -> Period {
-        Period::of(self.elapsed)
+        (self.elapsed, self.period) = (elapsed, now);
     }
 
     /// The meter of a way that a packet of `direction` went.
+    #[inline]
     pub(crate) fn of(&mut self, way: Way, direction: Direction) -> MeterId {
         let way = way.towards(direction);
         if self.recent.0 != way {
@@ -205,9 +205,10 @@ impl Meters {
             return;
         }
         for lease in leases(facets, Standing::New) {
+            let Lender::NatGateway(id) = lease.lender() else { continue };
             lease.standing = Standing::Active;
-            let period = self.period();
-            let gateway = self.gateway(lease.gateway());
+            let period = self.period;
+            let gateway = self.gateway(id);
             gateway.counted[Count::ConnectionAttempts] += 1;
             gateway.active.open(period);
         }
@@ -220,8 +221,9 @@ impl Meters {
             return;
         }
         for lease in leases(facets, Standing::Active) {
-            let period = self.period();
-            let gateway = self.gateway(lease.gateway());
+            let Lender::NatGateway(id) = lease.lender() else { continue };
+            let period = self.period;
+            let gateway = self.gateway(id);
             if established {
                 gateway.counted[Count::ConnectionsEstablished] += 1;
             } else {
@@ -234,13 +236,15 @@ impl Meters {
     /// A device forgets a flow at `now`, or at an earlier time when `idle` was over.
     pub(crate) fn end(&mut self, facet: &Facet, idle: Span, now: Tick) {
         let Some(lease) = facet.lease() else { return };
+        // Hyperplane ENIs have no metrics.
+        let Lender::NatGateway(id) = lease.lender() else { return };
         if lease.standing != Standing::Active {
             return;
         }
         let due = facet.last.after(idle);
         let at = Period::of(self.elapsed.saturating_sub(due.ago(now)));
-        let present = self.period();
-        let gateway = self.gateway(lease.gateway());
+        let present = self.period;
+        let gateway = self.gateway(id);
         gateway.active.close(at);
         if due.is_due(now) {
             gateway.counted[Count::IdleTimeouts] += 1;
@@ -254,7 +258,7 @@ impl Meters {
     pub(crate) fn read(&self) -> Vec<(NatGatewayId, MeterReading)> {
         let read = self.gateways.iter().enumerate().map(|(at, gateway)| {
             let id = u16::try_from(at).expect("gateways are numbered in 16 bits");
-            let (period, total) = (self.period(), self.total(at));
+            let (period, total) = (self.period, self.total(at));
             (NatGatewayId(id), MeterReading { period, total, ends: gateway.ends })
         });
         read.collect()

@@ -235,9 +235,13 @@ impl Shard {
         self.worker
     }
 
-    /// Brings what is looked up under `hash` when a flow opens into cache.
-    pub(crate) fn prefetch(&self, hash: u64) {
-        self.flows.prefetch_index(hash);
+    /// Brings what [`prefetch_owner`](Self::prefetch_owner) reads into cache.
+    pub(crate) fn approach_owner(&self, hash: u64) {
+        self.shared.directory.approach(hash);
+    }
+
+    /// Brings what [`owner_elsewhere`](Self::owner_elsewhere) reads into cache.
+    pub(crate) fn prefetch_owner(&self, hash: u64) {
         self.shared.directory.prefetch(hash);
     }
 
@@ -255,35 +259,33 @@ impl Shard {
     }
 
     /// Adds a flow, in the place of any that holds its reply key here; nobody here holds the original
-    /// one. Where it is not added, what it holds returns to where it came from.
+    /// one. `facets` puts down what devices remember; where it is not added, what that holds returns to
+    /// where it came from.
     pub(crate) fn open(
         &mut self,
         translation: &Translation,
-        (hot, cold): (Hot, Cold),
+        phase: Phase,
+        facets: impl FnOnce(&mut Facets),
         hashes: Hashes,
         timers: &Timers,
-    ) -> Result<FlowId, NotOpened> {
+    ) -> Result<(FlowId, &mut Hot, &mut Cold), NotOpened> {
         if let Some((holder, _)) = self.flows.find(hashes[1], &translation.reply) {
             self.close(holder, timers);
         }
         if let Err(owner) = self.claim(hashes) {
-            self.forget(cold.facets, hot.phase(), timers);
+            self.forget(made(facets), phase, timers);
             return Err(NotOpened::Elsewhere(owner));
         }
-        match self.flows.insert((hot, cold), translation.wide(), hashes) {
-            Ok(flow) => {
-                self.counters.opened += 1;
-                if let Some((_, cold)) = self.flows.parts_mut(flow) {
-                    self.meters.begin(&mut cold.facets, translation.original.protocol);
-                }
-                Ok(flow)
-            }
-            Err(cold) => {
-                hashes.into_iter().for_each(|hash| self.release(hash));
-                self.forget(cold.facets, hot.phase(), timers);
-                Err(NotOpened::Full)
-            }
-        }
+        let Some(flow) = self.flows.vacancy() else {
+            hashes.into_iter().for_each(|hash| self.release(hash));
+            self.forget(made(facets), phase, timers);
+            return Err(NotOpened::Full);
+        };
+        self.counters.opened += 1;
+        let clock = (timers, self.now);
+        let (hot, cold) = self.flows.insert(flow, (translation, phase), facets, hashes, clock);
+        self.meters.begin(&mut cold.facets, translation.original.protocol);
+        Ok((flow, hot, cold))
     }
 
     /// Makes both keys of a flow ours, or neither if one is another worker's.
@@ -424,6 +426,12 @@ impl Shard {
         // No other worker can have the parked key: it has not the flow.
         let _ = self.shared.directory.claim(after, self.worker);
     }
+}
+
+fn made(facets: impl FnOnce(&mut Facets)) -> Facets {
+    let mut made = Facets::new();
+    facets(&mut made);
+    made
 }
 
 impl Ord for Resting {

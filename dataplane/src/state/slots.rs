@@ -12,6 +12,8 @@ pub(crate) struct Slots {
     /// The lowest level first; the highest is one word.
     levels: Vec<Vec<u64>>,
     limit: usize,
+    /// All below are taken.
+    lowest: usize,
 }
 
 impl Slots {
@@ -23,20 +25,22 @@ impl Slots {
             bits = bits.div_ceil(64);
             levels.push(vec![0; bits]);
             if bits == 1 {
-                return Self { levels, limit };
+                return Self { levels, limit, lowest: 0 };
             }
         }
     }
 
     /// Takes the lowest free slot.
     pub(crate) fn take(&mut self) -> Option<usize> {
-        let slot = self.levels.iter().rev().try_fold(0, |at, level| {
-            let free = level.get(at)?.trailing_ones();
-            (free < 64).then_some(at * 64 + free as usize)
-        })?;
+        // Mostly slots are taken one after the other.
+        let slot = match self.is_taken(self.lowest) {
+            false => self.lowest,
+            true => self.find()?,
+        };
         if slot >= self.limit {
             return None;
         }
+        self.lowest = slot + 1;
         let mut at = slot;
         for level in &mut self.levels {
             level[at / 64] |= 1 << (at % 64);
@@ -48,11 +52,20 @@ impl Slots {
         Some(slot)
     }
 
+    /// The lowest free slot, or one behind all if there is none.
+    fn find(&self) -> Option<usize> {
+        self.levels.iter().rev().try_fold(0, |at, level| {
+            let free = level.get(at)?.trailing_ones();
+            (free < 64).then_some(at * 64 + free as usize)
+        })
+    }
+
     /// Makes `slot` free; whether it was taken.
     pub(crate) fn free(&mut self, slot: usize) -> bool {
         if !self.is_taken(slot) {
             return false;
         }
+        self.lowest = self.lowest.min(slot);
         let mut at = slot;
         for level in &mut self.levels {
             let was_full = level[at / 64] == u64::MAX;

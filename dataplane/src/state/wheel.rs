@@ -59,6 +59,11 @@ impl Wheel {
     /// that is scheduled already is moved.
     pub(super) fn schedule(&mut self, nodes: &mut impl Nodes, slot: u32, at: Tick) {
         self.cancel(nodes, slot);
+        *nodes.node(slot) = self.enter(nodes, slot, at);
+    }
+
+    /// Does so with a slot that is not scheduled, but for its own node, which is to be this.
+    pub(super) fn enter(&mut self, nodes: &mut impl Nodes, slot: u32, at: Tick) -> Node {
         let target = unit(at);
         let ahead = target.wrapping_sub(self.cursor) & UNITS;
         // A moment that lies behind counts as the present unit.
@@ -76,8 +81,8 @@ impl Wheel {
             nodes.node(next).previous = slot;
         }
         let list = u16::try_from(list).expect("lists are some hundreds");
-        *nodes.node(slot) = Node { previous: NONE, next, list };
         self.levels[level(list)] += 1;
+        Node { previous: NONE, next, list }
     }
 
     /// Takes `slot` out, if it is in.

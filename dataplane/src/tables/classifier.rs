@@ -117,21 +117,28 @@ impl<R: Copy> Classifier<R> {
     /// The first rule that applies to a packet of `protocol` to `port` (see [`Selector::ports`])
     /// from or to `peer`.
     #[must_use]
+    #[inline]
     pub fn first(&self, protocol: u8, port: u16, peer: PeerOf<'_>) -> Option<R> {
         let ports = self.ports.get(usize::from(self.protocols[usize::from(protocol)]))?;
         let about = ports.at(port.to_be_bytes());
         let net = self.nets.at(peer.addr);
-        for at in 0..self.sets.words {
-            let mut peers = self.sets.word(net, at);
-            for group in peer.groups {
-                peers |= self.sets.word(self.groups.at(group.0.to_be_bytes()), at);
-            }
-            let both = self.sets.word(about, at) & peers;
-            if both != 0 {
-                return self.rules.get(at * 64 + both.trailing_zeros() as usize).copied();
-            }
-        }
-        None
+        let place = match peer.groups {
+            [] => self.sets.first_in_both(about, net),
+            groups => self.first_by_groups(about, net, groups),
+        };
+        self.rules.get(place?).copied()
+    }
+
+    /// The place of the first rule that is about a packet and its peer, who has groups.
+    #[inline(never)]
+    fn first_by_groups(&self, about: u32, net: u32, groups: &[GroupId]) -> Option<usize> {
+        (0..self.sets.words).find_map(|at| {
+            let by_group = |group: &GroupId| self.groups.at(group.0.to_be_bytes());
+            let sets = groups.iter().map(by_group);
+            let net = self.sets.word(net, at);
+            let peers = sets.fold(net, |peers, set| peers | self.sets.word(set, at));
+            first(at, self.sets.word(about, at) & peers)
+        })
     }
 
     /// Whether a rule names a group.
@@ -142,11 +149,32 @@ impl<R: Copy> Classifier<R> {
 }
 
 impl Sets {
+    /// The first rule that is in both sets.
+    #[inline]
+    fn first_in_both(&self, one: u32, other: u32) -> Option<usize> {
+        if self.words > 1 {
+            return self.first_of_many_in_both(one, other);
+        }
+        let words = self.bits.get(one as usize).zip(self.bits.get(other as usize));
+        words.and_then(|(one, other)| first(0, one & other))
+    }
+
+    #[inline(never)]
+    fn first_of_many_in_both(&self, one: u32, other: u32) -> Option<usize> {
+        (0..self.words).find_map(|at| first(at, self.word(one, at) & self.word(other, at)))
+    }
+
     /// Sixty-four rules of a set.
     #[inline]
     fn word(&self, set: u32, at: usize) -> u64 {
         self.bits[set as usize + at]
     }
+}
+
+/// The first rule of sixty-four, which are the word `at` of a set.
+#[inline]
+fn first(at: usize, word: u64) -> Option<usize> {
+    (word != 0).then(|| at * 64 + word.trailing_zeros() as usize)
 }
 
 /// Equal sets are kept once.

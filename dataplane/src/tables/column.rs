@@ -1,5 +1,7 @@
 //! Things by id, where some ids are nobody's any more.
 
+use crate::state::prefetch;
+
 /// The things of one kind. A name keeps its id for the instance's life, so there may be holes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column<T>(Vec<Option<T>>);
@@ -23,6 +25,13 @@ impl<T> Column<T> {
     #[inline]
     pub fn get(&self, id: impl Into<usize>) -> Option<&T> {
         self.0.get(id.into())?.as_ref()
+    }
+
+    /// Brings the thing that has the id into cache.
+    pub(crate) fn prefetch(&self, id: impl Into<usize>) {
+        if let Some(thing) = self.0.get(id.into()) {
+            prefetch::read(thing);
+        }
     }
 
     /// All things, each with its id.

@@ -68,6 +68,7 @@ impl GroupRules {
     /// A rule that allows a packet of `protocol` to `port` (see [`super::Selector::ports`]) from or
     /// to `peer`.
     #[must_use]
+    #[inline]
     pub fn allow(&self, protocol: u8, port: u16, peer: PeerOf<'_>) -> Option<Allowed> {
         self.rules.first(protocol, port, peer)
     }

@@ -11,6 +11,7 @@ mod internet;
 mod publish;
 mod ranges;
 mod routes;
+mod timers;
 mod translator;
 
 use std::collections::HashMap;
@@ -19,13 +20,14 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use smallvec::SmallVec;
 
 use crate::packet::{
-    AclId, Addr, Component, EniId, GroupId, HostId, InternetGatewayId, LinkId, LinkService,
-    NatGatewayId, RouteTableId, SubnetId, VpcId,
+    AclId, Addr, Component, EniId, GroupId, HostId, HyperplaneId, InternetGatewayId, LinkId,
+    LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
-use crate::shared::PortRange;
-use crate::time::{Span, Tick};
+use crate::shared::{PortRange, Reclaim};
+use crate::time::Tick;
 use crate::wire::rfc6052::Prefix;
 
 pub use classifier::{Classifier, Peer, PeerOf, Selector, Terms};
@@ -34,6 +36,7 @@ pub use groups::{Allowed, GroupRule, GroupRules};
 pub use internet::{Gateway, Host, Public, VpcEndpoint};
 pub use publish::{Published, Reader};
 pub use routes::{ByPrefix, RouteTable, Target};
+pub use timers::{Choices, ConnectionTracking, IcmpErrors, Timers};
 pub use translator::{End, Mappings, Pool, StaticBindings, Translator};
 
 /// MTU inside a VPC, in bytes (AWS "Network MTU for your EC2 instance").
@@ -93,6 +96,10 @@ pub struct Tables {
     pub vpc_endpoints: Column<VpcEndpoint>,
     /// By [`HostId`].
     pub hosts: Column<Host>,
+    /// By [`HyperplaneId`].
+    pub hyperplanes: Column<Hyperplane>,
+    /// The VPC of workloads that live outside those of the topology.
+    pub provider: Option<VpcId>,
     /// Who has an address on the internet.
     pub internet: AddrMap<Public>,
     /// How long devices remember.
@@ -114,6 +121,9 @@ pub enum Place {
     Service(LinkService, VpcId),
 }
 
+/// Addresses of an interface: most have one, which lies with the rest.
+pub type Addresses = SmallVec<[Addr; 1]>;
+
 /// An elastic network interface.
 #[derive(Debug)]
 pub struct Eni {
@@ -122,7 +132,7 @@ pub struct Eni {
     /// Where it lies.
     pub subnet: SubnetId,
     /// Its private addresses, the primary first.
-    pub addresses: Vec<Addr>,
+    pub addresses: Addresses,
     /// Whether packets that are neither from nor to it are refused (AWS "NAT instances").
     pub source_dest_check: bool,
     /// Its security groups, sorted.
@@ -131,10 +141,40 @@ pub struct Eni {
     pub egress: Arc<GroupRules>,
     /// The rules of all its groups for what it gets.
     pub ingress: Arc<GroupRules>,
-    /// Where it reaches which service at its link.
-    pub services: Arc<AddrMap<LinkService>>,
-    /// The interface endpoint that it is of, if any: then it has no link.
-    pub endpoint: Option<NatGatewayId>,
+    /// Where it reaches which service at its link, and of which VPC.
+    pub services: Arc<AddrMap<(LinkService, VpcId)>>,
+    /// What it is to those who send by it.
+    pub role: Role,
+}
+
+/// What an ENI is to those who send by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// An interface of a VPC.
+    #[default]
+    Interface,
+    /// That of a workload outside the VPC, which sends into it by a Hyperplane ENI.
+    Instance(HyperplaneId),
+    /// A Hyperplane ENI, by which others send.
+    Hyperplane(HyperplaneId),
+    /// A network interface of an interface endpoint.
+    VpcEndpoint(NatGatewayId),
+}
+
+/// Hyperplane ENIs that workloads outside a VPC share to send into it: those of one subnet and one set of
+/// groups (AWS "Giving Lambda functions access to resources in an Amazon VPC").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hyperplane {
+    /// The ENIs, in the order in which they are taken: one more where those before it are full.
+    pub enis: Vec<EniId>,
+    /// The ports of each towards each destination.
+    pub ports: PortRange,
+    /// The most connections of each, to all destinations.
+    pub connections: u32,
+    /// Set while the first of them is being made: when it is there.
+    pub ready: Option<Tick>,
+    /// When they are taken away, if ever.
+    pub reclaim: Option<Reclaim>,
 }
 
 /// A subnet.
@@ -232,151 +272,6 @@ impl NatGateway {
         let ended = |it: &NatAddress| it.draining.is_some_and(|end| end.is_due(now));
         self.addresses.iter().any(|it| it.address == address && !ended(it))
     }
-
-    /// Whether connections at `address` are about to end.
-    #[must_use]
-    pub fn is_draining(&self, address: Addr) -> bool {
-        self.addresses.iter().any(|it| it.address == address && it.draining.is_some())
-    }
-}
-
-/// How long devices remember a silent flow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Timers {
-    /// A mapping of TCP at a NAT gateway (AWS "Troubleshoot NAT gateways": 350 s).
-    pub nat_tcp_idle: Span,
-    /// The same while the connection opens or closes, where that makes a difference.
-    pub nat_tcp_transitory: Option<Span>,
-    /// A mapping of UDP at a NAT gateway (undocumented).
-    pub nat_udp_idle: Span,
-    /// A mapping of ICMP at a NAT gateway (undocumented).
-    pub nat_icmp_idle: Span,
-    /// A port whose connection is over (derived from AWS's 900 connections a second to one
-    /// destination: 55,000 / 900 = 61 s).
-    pub nat_port_rest: Span,
-    /// A flow at an egress-only internet gateway (undocumented).
-    pub egress_only_idle: Span,
-    /// A flow at an interface endpoint (as at other devices of AWS Hyperplane: 350 s).
-    pub interface_endpoint_idle: Span,
-    /// Tracking of an established TCP connection (AWS "Security group connection tracking": five
-    /// days).
-    pub tracking_tcp_established: Span,
-    /// Tracking of a TCP connection that opens or closes (undocumented; as Linux does).
-    pub tracking_tcp_transitory: Span,
-    /// Tracking of UDP with one transaction (AWS, same page: 30 s).
-    pub tracking_udp: Span,
-    /// Tracking of UDP with more than one transaction (AWS, same page: 180 s).
-    pub tracking_udp_stream: Span,
-    /// Tracking of ICMP (undocumented; as Linux does).
-    pub tracking_icmp: Span,
-    /// Tracking of other protocols (AWS, same page: 600 s).
-    pub tracking_other: Span,
-    /// A flow that no device remembers: nothing of AWS's, only how long the emulator keeps what it
-    /// worked out.
-    pub forwarding: Span,
-    /// What single ENIs set for themselves, by [`EniId`]; the others go by the above.
-    pub enis: Column<ConnectionTracking>,
-}
-
-/// How long an ENI tracks a silent flow, where it sets that itself (AWS "Amazon EC2 security group
-/// connection tracking", "Configurable timeouts").
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ConnectionTracking {
-    /// In the place of [`Timers::tracking_tcp_established`].
-    pub tcp_established: Option<Span>,
-    /// In the place of [`Timers::tracking_udp`].
-    pub udp: Option<Span>,
-    /// In the place of [`Timers::tracking_udp_stream`].
-    pub udp_stream: Option<Span>,
-}
-
-impl Default for Timers {
-    fn default() -> Self {
-        Self {
-            nat_tcp_idle: Span::seconds(350),
-            nat_tcp_transitory: None,
-            nat_udp_idle: Span::seconds(350),
-            nat_icmp_idle: Span::seconds(350),
-            nat_port_rest: Span::seconds(60),
-            egress_only_idle: Span::seconds(350),
-            interface_endpoint_idle: Span::seconds(350),
-            tracking_tcp_established: Span::seconds(432_000),
-            tracking_tcp_transitory: Span::seconds(120),
-            tracking_udp: Span::seconds(30),
-            tracking_udp_stream: Span::seconds(180),
-            tracking_icmp: Span::seconds(30),
-            tracking_other: Span::seconds(600),
-            forwarding: Span::seconds(60),
-            enis: Column::default(),
-        }
-    }
-}
-
-/// What AWS leaves open, or does differently on different platforms; each is a key of a topology's
-/// `profile`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choices {
-    /// Whether a NAT gateway resets an inside segment of a TCP connection that it does not know.
-    pub nat_resets_unmapped: bool,
-    /// Whether a NAT gateway without a port left resets the connection that wants one.
-    pub nat_resets_exhausted: bool,
-    /// Whether new connections take the address of a NAT gateway that has most ports left, rather than
-    /// any.
-    pub nat_prefers_least_used: bool,
-    /// Whether a RST from the outside ends a mapping.
-    pub nat_outside_reset_ends: bool,
-    /// Whether packets from the outside restart the clock of a mapping.
-    pub nat_outside_refreshes: bool,
-    /// The largest MSS that a NAT gateway lets a SYN announce.
-    pub nat_mss_clamp: u16,
-    /// Whether a NAT gateway tells who sends packets larger than its MTU with DF.
-    pub nat_tells_mtu: bool,
-    /// Whether NAT gateways count as dropped what comes to them unsolicited: scans of the internet would
-    /// look like trouble.
-    pub nat_counts_unsolicited: bool,
-    /// Whether an interface reaches itself by its own public address.
-    pub igw_hairpin: bool,
-    /// Whether a TCP segment other than SYN begins to be tracked, where a rule allows it; else it is
-    /// dropped.
-    pub tracking_tcp_pickup: bool,
-    /// Which ICMP errors about a flow pass the groups without a rule of their own.
-    pub tracking_icmp_errors: IcmpErrors,
-    /// The most connections that an ENI tracks at once; `None` for no limit.
-    pub tracking_connections: Option<u32>,
-    /// The most packets a second of real time that an ENI sends to the services at its link; `None` for no
-    /// limit.
-    pub link_local_packets: Option<u32>,
-}
-
-/// Which ICMP errors about a live flow pass security groups without a rule that allows them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IcmpErrors {
-    /// Those about any flow that passes.
-    All,
-    /// Those about flows that are untracked, or tracked whatever the rules say (AWS "Network MTU
-    /// for your EC2 instance", 2025).
-    Documented,
-}
-
-impl Default for Choices {
-    fn default() -> Self {
-        Self {
-            nat_resets_unmapped: true,
-            nat_resets_exhausted: false,
-            nat_prefers_least_used: false,
-            nat_outside_reset_ends: true,
-            nat_outside_refreshes: true,
-            // 8500 bytes without the headers of IPv4 and TCP.
-            nat_mss_clamp: 8460,
-            nat_tells_mtu: true,
-            nat_counts_unsolicited: false,
-            igw_hairpin: true,
-            tracking_tcp_pickup: true,
-            tracking_icmp_errors: IcmpErrors::All,
-            tracking_connections: None,
-            link_local_packets: None,
-        }
-    }
 }
 
 impl Tables {
@@ -468,6 +363,12 @@ impl Tables {
     #[must_use]
     pub fn vpc_endpoint(&self, id: NatGatewayId) -> &VpcEndpoint {
         self.vpc_endpoints.at(id)
+    }
+
+    /// The Hyperplane ENIs.
+    #[must_use]
+    pub fn hyperplane(&self, id: HyperplaneId) -> &Hyperplane {
+        self.hyperplanes.at(id)
     }
 
     /// The host.

@@ -61,10 +61,21 @@ impl<const N: usize> RangeMap<N> {
     /// The value that holds at `key`.
     #[inline]
     pub(crate) fn at(&self, key: [u8; N]) -> u32 {
+        match self.root.node() {
+            None => self.root.0 >> 1,
+            Some(node) => self.descend(node, key),
+        }
+    }
+
+    /// The same, from node to node.
+    fn descend(&self, mut node: usize, key: [u8; N]) -> u32 {
         let mut cell = self.root;
         for byte in key {
-            let Some(node) = cell.node() else { break };
             cell = self.nodes[node][usize::from(byte)];
+            match cell.node() {
+                Some(next) => node = next,
+                None => break,
+            }
         }
         cell.0 >> 1
     }

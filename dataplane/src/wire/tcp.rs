@@ -81,11 +81,11 @@ impl Tcp {
 pub fn clamp_mss(segment: &mut [u8], most: u16, partial: bool) {
     let Some(length) = Tcp::of(segment).map(Tcp::header_length) else { return };
     let Some(options) = segment.get_mut(HEADER..length.into()) else { return };
-    let before = Sum::of(options);
-    let Some(value) = mss(options) else { return };
-    if u16::from_be_bytes(*value) <= most {
+    if mss(options).is_none_or(|value| u16::from_be_bytes(*value) <= most) {
         return;
     }
+    let before = Sum::of(options);
+    let Some(value) = mss(options) else { return };
     *value = most.to_be_bytes();
     let change = Delta::between(before, Sum::of(options));
     if let Some(header) = Tcp::of_mut(segment)

@@ -161,6 +161,7 @@ impl Turner {
         self.shard.stamp(self.elapsed);
         // Seconds that wrap around after a century are as good.
         let second = self.clock.real().as_secs() & u64::from(u32::MAX);
+        self.shard.shared.uses.tell(self.elapsed);
         self.shard.shared.allowances.tell(u32::try_from(second).unwrap_or_default());
     }
 

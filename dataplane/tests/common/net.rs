@@ -178,7 +178,7 @@ impl Net {
             leases + self.shard.resting(),
             "ports are leased to those who hold them"
         );
-        let counted = (0..4).map(|eni| self.shared.tracked.count(EniId(eni)));
+        let counted = (0..8).map(|eni| self.shared.tracked.count(EniId(eni)));
         assert_eq!(counted.sum::<u32>(), tracked, "what is tracked is counted");
     }
 }

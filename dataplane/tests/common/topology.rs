@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! public-a  10.0.0.0/24  nat-a 10.0.0.220 <-> 198.51.100.10, bastion 10.0.0.10 <-> 198.51.100.20
-//! private-a 10.0.1.0/24  app 10.0.1.10, db 10.0.1.20, an interface endpoint for `internet` 10.0.1.30
+//! private-a 10.0.1.0/24  app 10.0.1.10, db 10.0.1.20, an interface endpoint for `internet` 10.0.1.40
 //! public-b  10.0.2.0/24  nat-b 10.0.2.220 <-> 198.51.100.11
 //! internet               203.0.113.80, 203.0.113.90
 //!
@@ -11,6 +11,9 @@
 //! private-a 2600:1f18:1234:5601::/64  app ::10, db ::20
 //! public-b  2600:1f18:1234:5602::/64
 //! internet                            2001:db8:80::80, 2001:db8:90::90
+//!
+//! job       100.64.0.4 \  outside the VPC, by a Hyperplane ENI of the group of app in private-a: 10.0.1.30, and
+//! task      100.64.0.5 /  10.0.1.31 where that one is full
 //!
 //! resolver  10.0.0.2, 169.254.169.253, fd00:ec2::253, at the link of each ENI
 //! ```
@@ -23,14 +26,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use dataplane::packet::{
-    AclId, Addr, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, InternetGatewayId, LinkId,
-    LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
+    AclId, Addr, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, HyperplaneId,
+    InternetGatewayId, LinkId, LinkService, NatGatewayId, RouteTableId, SubnetId, VpcId,
 };
 use dataplane::shared::PortRange;
 use dataplane::tables::{
     AclRule, Choices, Classifier, Column, ConnectionTracking, Eni, Gateway, GroupRule, GroupRules,
-    Holder, Host, InternetGateway, NatAddress, NatGateway, NetworkAcl, Peer, Place, Public,
-    RouteTable, Selector, Subnet, Tables, Target, Terms, Timers, Vpc, VpcEndpoint,
+    Holder, Host, Hyperplane, InternetGateway, NatAddress, NatGateway, NetworkAcl, Peer, Place,
+    Public, Role, RouteTable, Selector, Subnet, Tables, Target, Terms, Timers, Vpc, VpcEndpoint,
 };
 use dataplane::time::Tick;
 use ipnet::IpNet;
@@ -42,6 +45,8 @@ pub const APP: LinkId = LinkId(2);
 pub const DB: LinkId = LinkId(3);
 pub const BASTION: LinkId = LinkId(4);
 pub const RESOLVER: LinkId = LinkId(5);
+pub const JOB: LinkId = LinkId(6);
+pub const TASK: LinkId = LinkId(7);
 
 pub const NAT_A: NatGatewayId = NatGatewayId(0);
 pub const NAT_B: NatGatewayId = NatGatewayId(1);
@@ -62,7 +67,8 @@ pub const NAT_B_PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 11);
 pub const NAT_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 220);
 pub const NAT_B_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 220);
 /// Where the interface endpoint is reached.
-pub const ENDPOINT: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 30);
+pub const ENDPOINT: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 40);
+pub const ENDPOINT_ENI: EniId = EniId(7);
 /// Another address of nat-a, where its first one drains.
 pub const SECOND: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 221), Ipv4Addr::new(198, 51, 100, 12)];
 
@@ -77,6 +83,16 @@ pub const SENDERS: [(&str, LinkId, Ipv4Addr, Ipv6Addr); 5] = [
 /// Addresses of the resolver of both families; it has another of IPv4.
 pub const RESOLVER_ADDRESSES: (Ipv4Addr, Ipv6Addr) =
     (Ipv4Addr::new(10, 0, 0, 2), Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253));
+
+/// Those who send by a Hyperplane ENI.
+pub const INSTANCES: [(&str, LinkId, Ipv4Addr); 2] =
+    [("job", JOB, Ipv4Addr::new(100, 64, 0, 4)), ("task", TASK, Ipv4Addr::new(100, 64, 0, 5))];
+/// The Hyperplane ENIs, and those who send by them.
+pub const HYPERPLANE_ENIS: [EniId; 2] = [EniId(3), EniId(4)];
+const INSTANCE_ENIS: [EniId; 2] = [EniId(5), EniId(6)];
+const HYPERPLANE_ADDRESSES: [Ipv4Addr; 2] =
+    [Ipv4Addr::new(10, 0, 1, 30), Ipv4Addr::new(10, 0, 1, 31)];
+const PROVIDER: VpcId = VpcId(1);
 
 pub const SUBNETS: [&str; 3] = ["public-a", "private-a", "public-b"];
 
@@ -137,6 +153,7 @@ pub struct Topology {
     /// Set where the address of nat-a drains until then, and [`SECOND`] is beside it.
     pub draining: Option<Tick>,
     pub choices: Choices,
+    pub hyperplane: Hyperplane,
     /// What ENIs set for themselves.
     pub tracking: [ConnectionTracking; 3],
 }
@@ -178,6 +195,13 @@ impl Default for Topology {
             ports: PortRange::NAT_GATEWAY,
             draining: None,
             choices: Choices::default(),
+            hyperplane: Hyperplane {
+                enis: HYPERPLANE_ENIS.into(),
+                ports: PortRange::HYPERPLANE,
+                connections: 65_000,
+                ready: None,
+                reclaim: None,
+            },
             tracking: [ConnectionTracking::default(); 3],
         }
     }
@@ -220,13 +244,14 @@ impl Topology {
         let public = public.chain([(address(BASTION), BASTION_PUBLIC)]);
         let public: Vec<_> = public.map(|(it, public)| (Addr::v4(it), Addr::v4(public))).collect();
         let enis = [(APP, EniId(0)), (DB, EniId(1)), (BASTION, EniId(2))];
+        let shared = HYPERPLANE_ADDRESSES.into_iter().zip(HYPERPLANE_ENIS);
+        let shared = shared.map(|(address, eni)| (address.into(), Holder::Eni(eni)));
+        let instances = INSTANCES.into_iter().zip(INSTANCE_ENIS);
+        let instances = instances.map(|((_, _, it), eni)| (it.into(), Holder::Eni(eni)));
         let holders = enis.map(|(link, eni)| addresses(link).map(|it| (it, Holder::Eni(eni))));
-        let endpoint = (Addr::v4(ENDPOINT), Holder::Eni(EniId(3)));
-        let leads = |enis: &[u16]| VpcEndpoint {
-            vpc: VpcId(0),
-            host: HostId(0),
-            enis: enis.iter().copied().map(EniId).collect(),
-        };
+        let endpoint = (Addr::v4(ENDPOINT), Holder::Eni(ENDPOINT_ENI));
+        let leads =
+            |enis: &[EniId]| VpcEndpoint { vpc: VpcId(0), host: HostId(0), enis: enis.to_vec() };
         let hosts = [(INTERNET, HostId(0)), (OTHER, HostId(1))];
         let of_hosts = hosts.map(|(link, id)| addresses(link).map(|it| (it, Public::Host(id))));
         let host = |link: LinkId| Host { link, addresses: addresses(link).into() };
@@ -240,30 +265,50 @@ impl Topology {
                 Place::Eni(EniId(1)),
                 Place::Eni(EniId(2)),
                 Place::Service(LinkService::Resolver, VpcId(0)),
+                Place::Eni(INSTANCE_ENIS[0]),
+                Place::Eni(INSTANCE_ENIS[1]),
             ]
             .into(),
             enis: vec![
                 self.eni(APP, 0, 1),
                 self.eni(DB, 1, 1),
                 self.eni(BASTION, 2, 0),
-                self.endpoint(),
+                self.shared_eni(0),
+                self.shared_eni(1),
+                self.instance(0),
+                self.instance(1),
+                self.endpoint_eni(),
             ]
             .into(),
             subnets: [0, 1, 2].map(subnet).into_iter().collect(),
             route_tables: self.routes.iter().cloned().map(RouteTable::new).collect(),
             network_acls: self.acls.iter().map(Acl::compile).collect(),
-            vpcs: vec![Vpc {
-                holders: holders.into_iter().flatten().chain(nats).chain([endpoint]).collect(),
-                services: [Some(RESOLVER), None, None],
-            }]
+            vpcs: vec![
+                Vpc {
+                    holders: holders
+                        .into_iter()
+                        .flatten()
+                        .chain(nats)
+                        .chain(shared)
+                        .chain([endpoint])
+                        .collect(),
+                    services: [Some(RESOLVER), None, None],
+                },
+                Vpc { holders: instances.collect(), services: [None; 3] },
+            ]
             .into(),
+            hyperplanes: vec![self.hyperplane.clone()].into(),
+            provider: Some(PROVIDER),
             internet_gateways: vec![InternetGateway {
                 vpc: VpcId(0),
                 public: public.iter().copied().collect(),
             }]
             .into(),
             nat_gateways: vec![nat(NAT_A, 0), nat(NAT_B, 2)].into(),
-            vpc_endpoints: Column::by_id([(S3.into(), leads(&[])), (SECRETS.into(), leads(&[3]))]),
+            vpc_endpoints: Column::by_id([
+                (S3.into(), leads(&[])),
+                (SECRETS.into(), leads(&[ENDPOINT_ENI])),
+            ]),
             hosts: vec![host(INTERNET), host(OTHER)].into(),
             internet: public
                 .into_iter()
@@ -274,6 +319,40 @@ impl Topology {
             timers: Timers { enis: self.tracking.into_iter().collect(), ..Timers::default() },
             choices: self.choices,
             translator: None,
+        }
+    }
+
+    /// One of the Hyperplane ENIs, at no link.
+    fn shared_eni(&self, place: usize) -> Eni {
+        Eni {
+            link: LinkId(u16::MAX),
+            addresses: std::iter::once(HYPERPLANE_ADDRESSES[place].into()).collect(),
+            services: Arc::default(),
+            role: Role::Hyperplane(HyperplaneId(0)),
+            ..self.eni(APP, 0, 1)
+        }
+    }
+
+    fn instance(&self, place: usize) -> Eni {
+        let (_, link, address) = INSTANCES[place];
+        let role = Role::Instance(HyperplaneId(0));
+        Eni {
+            link,
+            addresses: std::iter::once(address.into()).collect(),
+            role,
+            ..self.eni(APP, 0, 1)
+        }
+    }
+
+    /// The network interface of the interface endpoint.
+    fn endpoint_eni(&self) -> Eni {
+        Eni {
+            link: LinkId(u16::MAX),
+            addresses: std::iter::once(ENDPOINT.into()).collect(),
+            source_dest_check: false,
+            services: Arc::default(),
+            role: Role::VpcEndpoint(SECRETS),
+            ..self.eni(APP, 3, 1)
         }
     }
 
@@ -293,29 +372,18 @@ impl Topology {
         Eni {
             link,
             subnet: SubnetId(subnet),
-            addresses: addresses(link).into(),
+            addresses: addresses(link).iter().copied().collect(),
             source_dest_check: true,
             groups: vec![GroupId(group)],
             egress: compile(&rules.egress),
             ingress: compile(&rules.ingress),
             services: Arc::new(
-                resolver_addresses().map(|it| (it, LinkService::Resolver)).into_iter().collect(),
+                resolver_addresses()
+                    .map(|it| (it, (LinkService::Resolver, VpcId(0))))
+                    .into_iter()
+                    .collect(),
             ),
-            endpoint: None,
-        }
-    }
-}
-
-impl Topology {
-    /// The network interface of the interface endpoint: it has no link, and reaches no service.
-    fn endpoint(&self) -> Eni {
-        Eni {
-            link: LinkId(u16::MAX),
-            addresses: vec![ENDPOINT.into()],
-            source_dest_check: false,
-            services: Arc::default(),
-            endpoint: Some(SECRETS),
-            ..self.eni(APP, 3, 1)
+            role: Role::Interface,
         }
     }
 }

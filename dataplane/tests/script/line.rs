@@ -7,7 +7,8 @@ use dataplane::packet::{
 };
 
 use crate::common::topology::{
-    EIGW, IGW, NAT_A, NAT_B, RESOLVER, RESOLVER_ADDRESSES, S3, SECRETS, SENDERS, SUBNETS,
+    EIGW, HYPERPLANE_ENIS, IGW, INSTANCES, NAT_A, NAT_B, RESOLVER, RESOLVER_ADDRESSES, S3, SECRETS,
+    SENDERS, SUBNETS,
 };
 
 /// A line that says something.
@@ -36,6 +37,10 @@ pub fn sender(name: &str) -> (LinkId, IpAddr) {
     let (v4, v6) = RESOLVER_ADDRESSES;
     let mut known = SENDERS.into_iter().chain([("resolver", RESOLVER, v4, v6)]);
     let found = known.find(|(other, ..)| *other == bare);
+    let instance = INSTANCES.into_iter().find(|(other, ..)| *other == name);
+    if let Some((_, link, address)) = instance {
+        return (link, address.into());
+    }
     let (_, link, v4, v6) = found.unwrap_or_else(|| panic!("nobody is called {name}"));
     (link, if bare == name { v4.into() } else { v6.into() })
 }
@@ -63,6 +68,7 @@ pub fn component(text: &str) -> Component {
     let id = |at: usize| u16::try_from(at).unwrap();
     match kind {
         "eni" => Component::Eni(EniId(id(group(name)))),
+        "hyperplane-eni" => Component::Eni(HYPERPLANE_ENIS[name.parse::<usize>().unwrap()]),
         "security-group" => Component::SecurityGroup(GroupId(id(group(name)))),
         "subnet" => Component::Subnet(SubnetId(id(subnet(name)))),
         "route-table" => Component::RouteTable(RouteTableId(id(subnet(name)))),

@@ -28,7 +28,7 @@
 //!
 //! Changes: `allow GROUP ingress|egress PROTOCOL PORTS PEER`, `revoke GROUP ingress|egress`,
 //! `acl SUBNET ingress|egress NUMBER allow|deny PROTOCOL PORTS CIDR`, `route SUBNET CIDR TARGET`,
-//! `nat-ports FIRST-LAST`, `drain SECONDS` (nat-a's address, for another), `profile KEY VALUE`,
+//! `hyperplane CONNECTIONS FIRST-LAST` (ports), `pending SECONDS` (the Hyperplane ENI), `nat-ports FIRST-LAST`, `drain SECONDS` (nat-a's address, for another), `profile KEY VALUE`,
 //! `timeout ENI KEY SECONDS`. `second N`: the second of real time. `flow-table N` comes first. `only prompt`: see [`Clock`].
 
 mod line;
@@ -136,7 +136,7 @@ impl Play {
                 "flows" => self.net.shard.flows.len(),
                 "leased" => usize::try_from(self.net.shared.ports.total()).unwrap(),
                 "tracked" => {
-                    let enis = (0..4).map(|eni| self.net.shared.tracked.count(EniId(eni)) as usize);
+                    let enis = (0..8).map(|eni| self.net.shared.tracked.count(EniId(eni)) as usize);
                     enis.sum()
                 }
                 "resting" => self.net.shard.resting(),

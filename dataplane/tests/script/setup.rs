@@ -56,6 +56,16 @@ pub fn change(topology: &mut Topology, words: &[&str], now: Tick) {
             };
             routes.push((destination, target));
         }
+        ["hyperplane", connections, ports] => {
+            let (first, last) = range(ports).into_inner();
+            let limit = u32::from(last - first) + 1;
+            topology.hyperplane.connections = connections.parse().unwrap();
+            topology.hyperplane.ports = PortRange { first, last, limit };
+        }
+        ["pending", seconds] => {
+            let ready = now.after(Span::seconds(seconds.parse().unwrap()));
+            topology.hyperplane.ready = Some(ready);
+        }
         ["nat-ports", ports] => {
             let (first, last) = range(ports).into_inner();
             topology.ports = PortRange { first, last, ..topology.ports };

@@ -189,11 +189,11 @@ impl Zones {
         let region = &topology.region;
         let domain = name(services_domain(region));
         for endpoint in &topology.vpc_endpoints {
-            for interface in endpoint.interfaces() {
-                let zone = &topology[interface.subnet].availability_zone;
+            for (subnet, address) in endpoint.places(topology) {
+                let zone = &topology[subnet].availability_zone;
                 for zone in [None, Some(zone.as_str())] {
                     let own = name(&endpoint.dns_name(region, zone));
-                    self.address(&own, interface.private_ip.into(), Some(&domain));
+                    self.address(&own, address.into(), Some(&domain));
                 }
             }
             if endpoint.vpc != vpc
@@ -205,8 +205,8 @@ impl Zones {
                 let own = name(&public);
                 let hidden = if own.is_wildcard() { own.base_name() } else { own.clone() };
                 self.own(&hidden);
-                for interface in endpoint.interfaces() {
-                    self.address(&own, interface.private_ip.into(), Some(&hidden));
+                for (_, address) in endpoint.places(topology) {
+                    self.address(&own, address.into(), Some(&hidden));
                 }
             }
         }

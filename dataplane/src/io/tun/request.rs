@@ -41,17 +41,30 @@ pub(super) fn set_offload(device: &OwnedFd, mask: u32) -> Result<()> {
     unsafe { ioctl(device, IntegerSetter::<SET_OFFLOAD>::new_usize(mask)) }
 }
 
-/// Whether the device is in the calling thread's network namespace.
-pub(super) fn is_here(device: &OwnedFd) -> Result<bool> {
+/// States whether the device stays without a queue that is open.
+pub(super) fn set_persistent(device: &OwnedFd, stays: bool) -> Result<()> {
+    // JUSTIFICATION: no crate offers TUNSETPERSIST for a device that it did not open.
+    // SAFETY: TUNSETPERSIST takes its argument by value and touches no memory.
+    unsafe { ioctl(device, IntegerSetter::<SET_PERSISTENT>::new_usize(stays.into())) }
+}
+
+/// The network namespace that the device is in.
+pub(super) fn namespace(device: &OwnedFd) -> Result<OwnedFd> {
     // JUSTIFICATION: no crate offers TUNGETDEVNETNS.
     // SAFETY: `Namespace` describes TUNGETDEVNETNS as the kernel has it.
-    let there = rustix::fs::fstat(unsafe { ioctl(device, Namespace)? })?;
+    unsafe { ioctl(device, Namespace) }
+}
+
+/// Whether the device is in the calling thread's network namespace.
+pub(super) fn is_here(device: &OwnedFd) -> Result<bool> {
+    let there = rustix::fs::fstat(namespace(device)?)?;
     let here = rustix::fs::stat("/proc/thread-self/ns/net")?;
     Ok((there.st_dev, there.st_ino) == (here.st_dev, here.st_ino))
 }
 
 const SET_INTERFACE: Opcode = opcode(libc::TUNSETIFF);
 const GET_INTERFACE: Opcode = opcode(libc::TUNGETIFF);
+const SET_PERSISTENT: Opcode = opcode(libc::TUNSETPERSIST);
 const SET_HEADER_LENGTH: Opcode = opcode(libc::TUNSETVNETHDRSZ);
 const SET_OFFLOAD: Opcode = opcode(libc::TUNSETOFFLOAD);
 const GET_NAMESPACE: Opcode = opcode(libc::TUNGETDEVNETNS);

@@ -53,7 +53,15 @@ fn ip(arguments: &str) {
 
 /// A device that is up, has an address, and sends no IPv6 of its own.
 fn up(name: &str, address: &str, options: &TunOptions) -> Tun {
-    let tun = Tun::open(name, options).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let tun = loop {
+        match Tun::open(name, options) {
+            // What was closed lives on in the copies of a process that another test is just forking, until that
+            // executes its program.
+            Err(TunError::NameTaken(_)) if Instant::now() < deadline => std::thread::yield_now(),
+            opened => break opened.unwrap(),
+        }
+    };
     std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1").unwrap();
     ip(&format!("address add {address} dev {name}"));
     ip(&format!("link set {name} up"));

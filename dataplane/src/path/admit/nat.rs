@@ -8,7 +8,7 @@ use crate::path::admit::Passed;
 use crate::path::admit::record::{HopStage, HopVerdict, Recorder};
 use crate::path::admit::walk::{At, Judged, Walk};
 use crate::path::recall::begins;
-use crate::shared::{Lease, Remote};
+use crate::shared::{Lease, Lender, PortRange, Remote};
 use crate::state::{Device, Holds, Side};
 use crate::tables::NAT_GATEWAY_MTU;
 use crate::wire::icmpv4::Role;
@@ -26,7 +26,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
         let at = (Component::NatGateway(id), HopStage::Translate, None);
         self.carries(id)?;
-        self.become_v4(id)?;
+        if !self.dst.0.is_v4() {
+            self.become_v4(id)?;
+        }
         if !self.is_translatable() {
             let at = (Component::NatGateway(id), HopStage::Gateway, None);
             return self.deny(at, Reason::ProtocolRestricted);
@@ -111,26 +113,39 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// A port of an address that takes new connections: of one chosen at random, or of the others
     /// where that has none left towards this destination.
     fn lease(&mut self, id: NatGatewayId) -> Option<Lease> {
-        let gateway = self.tables.nat_gateway(id);
+        let (gateway, lender) = (self.tables.nat_gateway(id), Lender::NatGateway(id));
         let open = gateway.addresses.iter().filter(|it| it.draining.is_none());
-        let mut open: ArrayVec<Addr, 8> = open.map(|it| it.address).take(8).collect();
-        if open.len() > 1 {
-            let first = self.random.usize(..open.len());
-            open.rotate_left(first);
-            if self.tables.choices.nat_prefers_least_used {
-                open.sort_by_key(|&address| self.ports.leased(&self.remote(id, address)));
+        let mut open = open.map(|it| it.address);
+        match (open.next()?, open.next()) {
+            (only, None) => self.ports.lease(self.remote(lender, only), gateway.ports, self.random),
+            (first, Some(second)) => {
+                let open = [first, second].into_iter().chain(open).take(8).collect();
+                self.lease_of_any(open, lender, gateway.ports)
             }
         }
-        open.into_iter().find_map(|address| {
-            self.ports.lease(self.remote(id, address), gateway.ports, self.random)
-        })
     }
 
-    fn remote(&self, gateway: NatGatewayId, address: Addr) -> Remote {
+    #[inline(never)]
+    fn lease_of_any(
+        &mut self,
+        mut open: ArrayVec<Addr, 8>,
+        lender: Lender,
+        ports: PortRange,
+    ) -> Option<Lease> {
+        let first = self.random.usize(..open.len());
+        open.rotate_left(first);
+        if self.tables.choices.nat_prefers_least_used {
+            open.sort_by_key(|&address| self.ports.leased(&self.remote(lender, address)));
+        }
+        let mut open = open.into_iter();
+        open.find_map(|address| self.ports.lease(self.remote(lender, address), ports, self.random))
+    }
+
+    pub(super) fn remote(&self, lender: Lender, address: Addr) -> Remote {
         let ((remote, port), protocol) = (self.dst, self.protocol);
         // All queries to a destination share the identifiers.
         let remote_port = if protocol == protocol::ICMP { 0 } else { port };
-        Remote { gateway, address, remote, remote_port, protocol }
+        Remote { lender, address, remote, remote_port, protocol }
     }
 
     /// What a NAT gateway carries: TCP, UDP and ICMP (AWS "NAT gateway basics"), of ICMP queries and

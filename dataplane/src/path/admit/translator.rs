@@ -9,7 +9,7 @@ use crate::packet::{Addr, Component, InternetGatewayId, Key, LinkId, NatGatewayI
 use crate::path::admit::record::{HopStage, HopVerdict, Recorder};
 use crate::path::admit::walk::{At, Judged, Walk};
 use crate::path::admit::{Headers, Passed};
-use crate::shared::{Lease, Remote};
+use crate::shared::{Lease, Lender, Remote};
 use crate::state::{Device, Holds, Side, Translation};
 use crate::tables::{INTERNET_MTU, NAT_GATEWAY_MTU, Pool, Target, Translator};
 use crate::wire::icmpv4::Role;
@@ -172,8 +172,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
             (false, protocol::ICMP) => (self.dst.0, 0),
             (false, _) => self.dst,
         };
-        let (gateway, protocol) = (translator.gateway, self.protocol);
-        let remote = Remote { gateway, address: pool.address, remote, remote_port, protocol };
+        let (lender, protocol) = (Lender::NatGateway(translator.gateway), self.protocol);
+        let remote = Remote { lender, address: pool.address, remote, remote_port, protocol };
         // Those that are bound for good are held until another is found, so that each comes once.
         let mut bound = Vec::new();
         loop {

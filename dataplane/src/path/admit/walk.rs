@@ -8,6 +8,7 @@
 
 mod endpoints;
 mod groups;
+mod hyperplane;
 mod ipv6;
 mod services;
 
@@ -20,11 +21,11 @@ use crate::packet::{
 };
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
-use crate::shared::{Allowances, Bindings, PortPools, Shared, Tracked};
+use crate::shared::{Allowances, Bindings, PortPools, Shared, Tracked, Uses};
 use crate::state::{Cold, Device, Facet, Holds, Hot, MeterId, Side, Translation, Visit, Way};
 use crate::tables::{
-    End, Holder, INTERNET_MTU, PeerOf, Place, Public, RouteTable, Tables, Target, Timers, VPC_MTU,
-    is_service,
+    End, Holder, INTERNET_MTU, PeerOf, Place, Public, Role, RouteTable, Tables, Target, Timers,
+    VPC_MTU, is_service,
 };
 use crate::time::Tick;
 use crate::wire::protocol;
@@ -125,6 +126,7 @@ pub(super) struct Walk<'a, R> {
     pub(super) bindings: &'a Bindings,
     tracked: &'a Tracked,
     allowances: &'a Allowances,
+    uses: &'a Uses,
     pub(super) random: &'a mut fastrand::Rng,
     recorder: &'a mut R,
     /// Of the packet as it came in, or of the one that it quotes, as an answer to that.
@@ -158,6 +160,9 @@ pub(super) struct Walk<'a, R> {
     pub(super) is_local: bool,
     /// NAT gateways come to.
     pub(super) way: Way,
+    /// Whether more devices would remember the flow than it has facets: two ends and two translators behind one another,
+    /// and one more, which only routes within a VPC to a private NAT gateway make.
+    is_too_long: bool,
 }
 
 pub(super) type Judged<T> = Result<T, Denial>;
@@ -184,6 +189,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             bindings: &shared.bindings,
             tracked: &shared.tracked,
             allowances: &shared.allowances,
+            uses: &shared.uses,
             random,
             recorder,
             key: *key,
@@ -205,6 +211,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             is_plain: false,
             is_local: false,
             way: Way::default(),
+            is_too_long: false,
         }
     }
 
@@ -217,6 +224,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
             None => return Err(Denial::silent(Reason::LinkDown)),
         };
         self.decide()?;
+        if self.is_too_long {
+            return self.deny(
+                (self.tables.component_at(exit), HopStage::Deliver, None),
+                Reason::ForwardingLoop,
+            );
+        }
         Ok(exit)
     }
 
@@ -250,6 +263,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.pass(at, HopVerdict::Allow);
         if let Some(&service) = eni.services.get(&self.dst.0) {
             return self.leave_to_service(id, service);
+        }
+        if let Role::Instance(hyperplane) = eni.role {
+            return self.leave_by_hyperplane(hyperplane);
         }
         if is_service(self.dst.0) {
             return self
@@ -351,6 +367,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.acl(to, HopStage::NetworkAclIngress)
     }
 
+    #[inline(always)]
     pub(super) fn acl(&mut self, subnet: SubnetId, stage: HopStage) -> Judged<()> {
         let id: AclId = self.tables.subnet(subnet).network_acl;
         let acl = self.tables.network_acl(id);
@@ -373,12 +390,16 @@ impl<'a, R: Recorder> Walk<'a, R> {
     fn arrive(&mut self, holder: Holder) -> Judged<LinkId> {
         match holder {
             Holder::Eni(id) => {
+                let eni = self.tables.eni(id);
+                if let Role::Hyperplane(_) = eni.role {
+                    return self.enter_by_hyperplane(id);
+                }
                 self.groups(id, HopStage::SecurityGroupIngress)?;
-                if let Some(endpoint) = self.tables.eni(id).endpoint {
+                if let Role::VpcEndpoint(endpoint) = eni.role {
                     return self.enter_endpoint(endpoint, id);
                 }
                 self.pass((Component::Eni(id), HopStage::Deliver, None), HopVerdict::Allow);
-                Ok(self.tables.eni(id).link)
+                Ok(eni.link)
             }
             Holder::NatGateway(id) => self.translate_inbound(id),
         }
@@ -460,12 +481,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         Facet { device, last: self.memory.now, holds }
     }
 
-    /// Keeps track of a device. A path with more devices than a flow has facets does not exist:
-    /// two ends and at most two translators, of which a network interface of an endpoint is one of the former, the
-    /// endpoint one of the latter.
+    /// Keeps track of a device; a path with more of them than a flow has facets is refused in the end.
     pub(super) fn remember(&mut self, passed: Passed) {
-        let kept = self.passed.try_push(passed);
-        debug_assert!(kept.is_ok(), "more devices on a path than MAX_FACETS");
+        self.is_too_long |= self.passed.try_push(passed).is_err();
     }
 
     pub(super) fn pass(&mut self, (component, stage, rule): At, verdict: HopVerdict) {
@@ -478,8 +496,13 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     pub(super) fn deny_with<T>(&mut self, at: At, reason: Reason, answer: Answer) -> Judged<T> {
+        Err(self.denied(at, reason, answer))
+    }
+
+    #[cold]
+    fn denied(&mut self, at: At, reason: Reason, answer: Answer) -> Denial {
         self.pass(at, HopVerdict::Deny);
-        Err(Denial { reason, component: Some(at.0), answer, meter: MeterId::NONE })
+        Denial { reason, component: Some(at.0), answer, meter: MeterId::NONE }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Opening, and what goes wrong with it; single packets.
 
+use std::os::unix::fs::MetadataExt;
+
 use super::*;
 
 #[test]
@@ -71,6 +73,59 @@ fn the_kernel_answers_an_echo_on_one_of_the_queues() {
             let Icmpv4Type::EchoReply(header) = icmp.icmp_type() else { panic!("{icmp:?}") };
             assert_eq!((header.id, icmp.payload()), (asked, &b"hello"[..]));
         }
+    });
+}
+
+#[test]
+fn a_handle_follows_its_device_until_that_ends() {
+    in_namespace(|| {
+        let tun = Tun::open("eth0", &TunOptions::default()).unwrap();
+        let handle = Handle::of(&tun).unwrap();
+        let here = || std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+        let inode = |place: &Place| rustix::fs::fstat(&place.namespace).unwrap().st_ino;
+        let place = handle.place().unwrap();
+        assert_eq!((inode(&place), &*place.name), (here(), "eth0"));
+
+        ip("link set eth0 name other");
+        let home = here();
+        in_namespace(|| {
+            assert_ne!(here(), home);
+            let place = handle.place().unwrap();
+            assert_eq!((inode(&place), &*place.name), (home, "other"));
+        });
+        assert!(!handle.is_gone());
+        ip("link delete other");
+        assert!(handle.is_gone());
+        assert!(matches!(handle.place(), Err(TunError::Gone)));
+    });
+}
+
+#[test]
+fn a_persistent_device_is_opened_again_with_all_that_it_had() {
+    in_namespace(|| {
+        let options = TunOptions::default();
+        assert!(matches!(Tun::reopen("eth0", &options), Err(TunError::Gone)));
+        let tun = up("eth0", "10.0.0.1/24", &options);
+        assert!(
+            matches!(Tun::reopen("eth0", &options), Err(TunError::Gone)),
+            "in use, and not to stay"
+        );
+        let second = tun.another_queue().unwrap();
+        let handle = Handle::of(&tun).unwrap();
+        assert!(!handle.is_persistent().unwrap());
+        handle.persist(true).unwrap();
+        drop((tun, second, handle));
+
+        let mut tun = Tun::reopen("eth0", &options).unwrap();
+        let _second = tun.another_queue().unwrap();
+        let socket = UdpSocket::bind("10.0.0.1:4000").unwrap();
+        socket.send_to(b"over", "10.0.0.2:53").unwrap();
+        let mut slot = vec![0; SLOT];
+        assert_eq!(next(&mut tun, &mut slot).len, 32);
+        let handle = Handle::of(&tun).unwrap();
+        handle.persist(false).unwrap();
+        drop((tun, _second, handle));
+        assert!(matches!(Tun::reopen("eth0", &options), Err(TunError::Gone)));
     });
 }
 

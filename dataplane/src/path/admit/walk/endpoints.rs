@@ -10,7 +10,7 @@ use crate::path::admit::Passed;
 use crate::path::admit::record::{HopStage, HopVerdict, Recorder};
 use crate::path::admit::walk::{Judged, Walk};
 use crate::path::recall::begins;
-use crate::shared::{Lease, PortRange, Remote};
+use crate::shared::{Lease, Lender, PortRange};
 use crate::state::{Device, Holds, Side};
 use crate::tables::{INTERFACE_ENDPOINT_MTU, Public, Target};
 use crate::wire::icmpv4::Role;
@@ -84,14 +84,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 return self.deny_with(at, Reason::EndpointIdleTimeout, answer);
             }
             None => {
-                let (remote, remote_port) = self.dst;
-                let remote = Remote {
-                    gateway: id,
-                    address: own,
-                    remote,
-                    remote_port,
-                    protocol: self.protocol,
-                };
+                let remote = self.remote(Lender::VpcEndpoint(id), own);
                 let Some(lease) = self.ports.lease(remote, PortRange::NAT_GATEWAY, self.random)
                 else {
                     return self.deny(at, Reason::NatPortAllocation);

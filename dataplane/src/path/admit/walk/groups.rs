@@ -12,7 +12,7 @@ use crate::path::admit::record::{HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::walk::{At, Judged, Walk};
 use crate::path::recall::begins;
 use crate::state::{Device, Facet, Holds};
-use crate::tables::{Allowed, Eni, Holder, IcmpErrors, PeerOf};
+use crate::tables::{Allowed, Eni, Holder, IcmpErrors, PeerOf, Role};
 use crate::wire::protocol;
 
 /// A passage of an ENI whose flow is untracked there unless it turns out to be tracked automatically.
@@ -30,8 +30,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// The security groups of an ENI: what is tracked passes, anything else needs a rule.
     pub(super) fn groups(&mut self, id: EniId, stage: HopStage) -> Judged<()> {
         let eni = self.tables.eni(id);
-        // One group speaks for itself; several speak as the ENI.
-        let component = match eni.groups.as_slice() {
+        // One group speaks for itself; several speak as the ENI. Seldom anybody asks.
+        let component = || match eni.groups.as_slice() {
             &[group] => Component::SecurityGroup(group),
             _ => Component::Eni(id),
         };
@@ -46,12 +46,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let tracked = known.is_some_and(|(_, facet)| facet.is_tracked());
         let untracked = self.is_untracked(eni, stage);
         if self.related {
-            return self.error(component, stage, allowed, tracked, untracked);
+            return self.error(component(), stage, allowed, tracked, untracked);
         }
         let at = match allowed {
-            _ if tracked => (component, stage, Some(Rule::Tracked)),
+            _ if tracked => (component(), stage, Some(Rule::Tracked)),
             Some(allowed) => rule_of(allowed, stage),
-            None => return self.deny((component, stage, None), Reason::GroupMismatch),
+            None => return self.deny((component(), stage, None), Reason::GroupMismatch),
         };
         // The answers to what was let pass untracked go on so until the other side has something
         // tracked: else they would track what has no rule any more.
@@ -61,11 +61,11 @@ impl<'a, R: Recorder> Walk<'a, R> {
             Some((facet, _)) if tracked && !untracked => (Passed::Kept(facet), true),
             Some((facet, _)) if untracked || answers => (Passed::Kept(facet), false),
             None if untracked => (Passed::Opened(self.unremembered(id)), false),
-            _ => (Passed::Opened(self.track(id, (component, stage, None))?), true),
+            _ => (Passed::Opened(self.track(id, || (component(), stage, None))?), true),
         };
         self.remember(passed);
         if !is_decided {
-            let undecided = Undecided { eni: id, component, stage, place, tracked };
+            let undecided = Undecided { eni: id, component: component(), stage, place, tracked };
             // A packet leaves one ENI and arrives at one.
             let kept = self.undecided.try_push(undecided);
             debug_assert!(kept.is_ok(), "more than two ENIs on a path");
@@ -80,7 +80,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         for undecided in std::mem::take(&mut self.undecided) {
             let Undecided { eni, component, stage, place, tracked } = undecided;
             let facet = match (is_automatic, tracked) {
-                (true, false) => self.track(eni, (component, stage, None))?,
+                (true, false) => self.track(eni, || (component, stage, None))?,
                 (false, true) => self.unremembered(eni),
                 _ => continue,
             };
@@ -92,14 +92,14 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     /// Begins to track a flow with this packet.
-    fn track(&mut self, id: EniId, at: At) -> Judged<Facet> {
+    fn track(&mut self, id: EniId, at: impl FnOnce() -> At) -> Judged<Facet> {
         let choices = &self.tables.choices;
         let is_mid_flow = self.protocol == protocol::TCP && !self.is_opening();
         if is_mid_flow && !choices.tracking_tcp_pickup {
-            return self.deny(at, Reason::NotPickedUp);
+            return self.deny(at(), Reason::NotPickedUp);
         }
-        let Some(entry) = self.tracked.enter(id, choices.tracking_connections) else {
-            return self.deny(at, Reason::AllowanceExceeded);
+        let Some(entry) = self.tracked.enter(id, self.allowance(id)) else {
+            return self.deny(at(), Reason::AllowanceExceeded);
         };
         Ok(self.opened(Device::Eni(id), Holds::Entry(entry)))
     }
@@ -141,7 +141,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// Whether the rules let the flow pass the ENI untracked, if nothing has it tracked.
     fn is_untracked(&self, eni: &Eni, stage: HopStage) -> bool {
         let key = &self.key;
-        if !matches!(key.protocol, protocol::TCP | protocol::UDP) {
+        // What goes by a Hyperplane ENI is always tracked there.
+        let is_shared = matches!(eni.role, Role::Hyperplane(_));
+        if is_shared || !matches!(key.protocol, protocol::TCP | protocol::UDP) {
             return false;
         }
         let is_egress = stage == HopStage::SecurityGroupEgress;

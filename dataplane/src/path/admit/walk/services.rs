@@ -12,9 +12,12 @@ use crate::wire::protocol;
 
 impl<R: Recorder> Walk<'_, R> {
     /// From an ENI to a service.
-    pub(super) fn leave_to_service(&mut self, id: EniId, service: LinkService) -> Judged<LinkId> {
+    pub(super) fn leave_to_service(
+        &mut self,
+        id: EniId,
+        (service, vpc): (LinkService, VpcId),
+    ) -> Judged<LinkId> {
         let eni = self.tables.eni(id);
-        let vpc = self.tables.subnet(eni.subnet).vpc;
         let at = (Component::Service(service, vpc), HopStage::Deliver, None);
         // What an interface sends for others could not be answered.
         if !eni.addresses.contains(&self.src.0) {
@@ -39,9 +42,10 @@ impl<R: Recorder> Walk<'_, R> {
     /// From a service of a VPC to the ENI that has asked it.
     pub(super) fn leave_service(&mut self, service: LinkService, vpc: VpcId) -> Judged<LinkId> {
         let at = (Component::Service(service, vpc), HopStage::Gateway, None);
-        let Some(&Holder::Eni(id)) = self.tables.vpc(vpc).holders.get(&self.dst.0) else {
-            return self.deny(at, Reason::NoPath);
-        };
+        // Workloads outside the VPC ask its resolver too.
+        let mut known = [Some(vpc), self.tables.provider].into_iter().flatten();
+        let holder = known.find_map(|vpc| self.tables.vpc(vpc).holders.get(&self.dst.0));
+        let Some(&Holder::Eni(id)) = holder else { return self.deny(at, Reason::NoPath) };
         self.is_local = true;
         self.pass(at, HopVerdict::Forward);
         self.pass((Component::Eni(id), HopStage::Deliver, None), HopVerdict::Allow);

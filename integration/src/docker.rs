@@ -1,0 +1,94 @@
+//! A Docker engine of a test's own, on its host: no bridge, no rule of netfilter, no image but busybox.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::Signal;
+
+use crate::host::{Host, only_child, output, signal, wait_until};
+
+/// An engine. Dropping it ends it, and its containers.
+#[derive(Debug)]
+pub struct Docker<'a> {
+    host: &'a Host,
+    /// `nsenter`, which ends as `dockerd` does.
+    engine: Child,
+    data: PathBuf,
+    /// The control group of its containers.
+    group: String,
+}
+
+/// The one image that it has.
+pub const BUSYBOX: &str = "busybox";
+
+const SOCKET: &str = "unix:///run/docker-test.sock";
+
+/// Makes the image: busybox, which is a program without libraries, under each of its names.
+const IMPORT: &str = "bin=$1/image/bin; mkdir -p $bin
+    for name in $(/bin/busybox --list); do ln -s busybox $bin/$name; done
+    cp --remove-destination /bin/busybox $bin/busybox
+    tar --directory $1/image --create . | docker import - busybox";
+
+impl<'a> Docker<'a> {
+    /// Needs `dockerd` (docker.io) and `/bin/busybox` (busybox-static).
+    #[must_use]
+    pub fn start(host: &'a Host) -> Self {
+        let group = format!("docker-test-{}", host.id());
+        let data = std::env::temp_dir().join(&group);
+        let mut command = host.command("dockerd");
+        command.arg("--data-root").arg(data.join("data")).args(["--host", SOCKET]);
+        command.args(["--exec-root", "/run/docker-test", "--pidfile", "/run/docker-test.pid"]);
+        command.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
+        command.args(["--cgroup-parent", &format!("/{group}")]);
+        command.args(["--storage-driver", "vfs", "--log-level", "fatal"]);
+        let engine = environment(&mut command).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let engine = engine.expect("nsenter was found");
+        let docker = Self { host, engine, data, group };
+        wait_until("dockerd answers", 60, || {
+            output(docker.command("docker").arg("version")).status == 0
+        });
+        let mut import = docker.command("sh");
+        let _ = output(import.args(["-euc", IMPORT, "sh"]).arg(&docker.data)).success();
+        docker
+    }
+
+    /// A program that finds the engine.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = self.host.command(program);
+        environment(&mut command);
+        command
+    }
+
+    /// What `docker` says, which must succeed.
+    #[must_use]
+    pub fn says(&self, arguments: &[&str]) -> String {
+        output(self.command("docker").args(arguments)).success()
+    }
+
+    /// Starts a container without a network, which sleeps.
+    pub fn sleeper(&self, name: &str) {
+        let run = ["run", "--detach", "--network", "none", "--init=false", "--name", name, BUSYBOX];
+        let _ = self.says(&[&run[..], &["sleep", "1007"]].concat());
+    }
+}
+
+/// What finds the engine: of two `docker`s the distribution's, which is its own.
+pub fn environment(command: &mut Command) -> &mut Command {
+    command.env("DOCKER_HOST", SOCKET).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+}
+
+impl Drop for Docker<'_> {
+    fn drop(&mut self) {
+        let remove = "docker ps --all --quiet | xargs --no-run-if-empty docker rm --force";
+        let _ = output(self.command("sh").args(["-c", remove]));
+        if self.engine.try_wait().is_ok_and(|ended| ended.is_none()) {
+            signal(only_child(self.engine.id()), Signal::TERM);
+        }
+        let _ = self.engine.wait();
+        let _ = std::fs::remove_dir_all(&self.data);
+        // One for each controller, or a single one.
+        let remove = ["/sys/fs/cgroup", "-maxdepth", "2", "-name", &self.group, "-delete"];
+        let _ = output(self.host.command("find").args(remove));
+    }
+}
