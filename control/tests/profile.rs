@@ -54,7 +54,7 @@ const KEYS: [(&str, &str, Change); 25] = [
         it.choices.tracking_icmp_errors = IcmpErrors::Documented;
     }),
     ("tracking_connections", "83", |it| it.choices.tracking_connections = Some(83)),
-    ("app_runner_refuses_public_subnets", "true", |it| it.refuses_public_subnets = true),
+    ("apprunner_refuses_public_subnets", "true", |it| it.refuses_public_subnets = true),
     ("apprunner_idle_reclaim", "true", |it| it.app_runner_reclaims = true),
     ("hyperplane_eni_creation", "120", |it| it.hyperplane_creation = Span::seconds(120)),
     ("link_local_packets_per_second", "1024", |it| {

@@ -134,3 +134,30 @@ fn quotas_of_a_region_a_vpc_and_a_table_are_warned_of_above_their_default() {
         assert_eq!(warnings(&text(quota + 1)), [message]);
     }
 }
+
+#[test]
+fn quotas_of_endpoints_and_workloads_count_by_region_and_by_vpc() {
+    let many = |count: usize, what: &str| {
+        (1..=count).map(|it| format!("  n{it}: {what}\n")).collect::<String>()
+    };
+    let vpc = "vpcs: {main: {cidr_block: 10.0.0.0/16}}\n\
+               subnets: {a: {vpc: main, cidr_block: 10.0.0.0/24}}\n";
+    let tables = format!("route_tables:\n{}", many(21, "{vpc: main}"));
+    let gateways = (1..=21)
+        .map(|it| format!("  g{it}: {{vpc: main, service: s3, route_tables: [n{it}]}}\n"))
+        .collect::<String>();
+    let interface = "{vpc: main, vpc_endpoint_type: Interface, service: sqs, subnets: [a]}";
+    let endpoints = format!("vpc_endpoints:\n{gateways}{}", many(51, interface));
+    let connectors = format!("app_runner_vpc_connectors:\n{}", many(11, "{subnets: [a]}"));
+    let services = (1..=31).map(|it| format!("  s{it}: {{}}\n")).collect::<String>();
+    let services = format!("app_runner_services:\n{services}");
+    assert_eq!(
+        warnings(&format!("{vpc}{tables}{endpoints}{connectors}{services}")),
+        [
+            "21 gateway endpoints in a region: the default quota is 20",
+            "51 interface endpoints in a VPC: the default quota is 50",
+            "11 VPC connectors in a region: the default quota is 10",
+            "31 App Runner services in a region: the default quota is 30",
+        ]
+    );
+}

@@ -15,7 +15,7 @@ pub use crate::check::aws::{AwsService, SERVICES};
 pub use crate::check::dns::{Dhcp, DhcpOptions, PrivateHostedZone, ZoneRecords};
 pub use crate::check::nat64::{Nat64, Nat64Mapping, Nat64Pool, Nat64Static};
 pub use crate::check::profile::Profile;
-pub use crate::check::provider::PROVIDER;
+pub use crate::check::provider::{INSTANCES, PROVIDER};
 use crate::check::ruled::{NetworkAcl, PrefixList, SecurityGroup};
 pub use crate::check::vpc_endpoints::{EndpointKind, VpcEndpoint};
 pub use crate::check::workloads::{Hyperplane, Role, Workload, WorkloadKind};

@@ -35,6 +35,12 @@ const GROUP_RULES: Limit = Limit { default: 60, hard: Some(RULES_BY_GROUPS) };
 const GROUPS: Limit = Limit { default: 5, hard: Some(16) };
 const NETWORK_INTERFACES: Limit = Limit { default: 5000, hard: None };
 const ELASTIC_ADDRESSES: Limit = Limit { default: 5, hard: None };
+/// AWS "AWS PrivateLink quotas", "Amazon VPC quotas".
+const INTERFACE_ENDPOINTS: Limit = Limit { default: 50, hard: None };
+const GATEWAY_ENDPOINTS: Limit = Limit { default: 20, hard: None };
+/// AWS "App Runner endpoints and quotas".
+const VPC_CONNECTORS: Limit = Limit { default: 10, hard: None };
+const APP_RUNNER_SERVICES: Limit = Limit { default: 30, hard: None };
 
 /// How many there are of each family.
 #[derive(Clone, Copy, Default)]
@@ -83,6 +89,13 @@ impl Check<'_, '_> {
         let count = model.network_interfaces.len();
         self.limit(&NETWORK_INTERFACES, count, interfaces, "network interfaces in a region");
         self.elastic_addresses();
+        let connectors = last(model.app_runner_vpc_connectors.values().last().map(|it| it.place));
+        let count = model.app_runner_vpc_connectors.len();
+        self.limit(&VPC_CONNECTORS, count, connectors, "VPC connectors in a region");
+        let services = last(model.app_runner_services.values().last().map(|it| it.place));
+        let count = model.app_runner_services.len();
+        self.limit(&APP_RUNNER_SERVICES, count, services, "App Runner services in a region");
+        self.limits_of_endpoints();
         for vpc in model.vpcs.values() {
             self.limit(&BLOCKS, written(vpc).count(), vpc.place, "blocks of a VPC");
         }
@@ -124,6 +137,25 @@ impl Check<'_, '_> {
         let count = all.iter().map(|(_, count)| count).sum();
         let last = all.last().map(|(place, _)| *place).unwrap_or_default();
         self.limit(&ELASTIC_ADDRESSES, count, last, "Elastic IP addresses in a region");
+    }
+
+    /// Interface endpoints count by VPC, gateway endpoints by region.
+    fn limits_of_endpoints(&mut self) {
+        let model = self.model;
+        let (mut gateways, mut last) = (0, Place::default());
+        let mut interfaces: HashMap<VpcIndex, (usize, Place)> = HashMap::new();
+        for (home, endpoint) in self.homes.vpc_endpoints.iter().zip(model.vpc_endpoints.values()) {
+            if !endpoint.is_interface() {
+                (gateways, last) = (gateways + 1, endpoint.place);
+            } else if let Some(vpc) = home {
+                let (count, place) = interfaces.entry(*vpc).or_default();
+                (*count, *place) = (*count + 1, endpoint.place);
+            }
+        }
+        self.limit(&GATEWAY_ENDPOINTS, gateways, last, "gateway endpoints in a region");
+        for (count, place) in interfaces.into_values() {
+            self.limit(&INTERFACE_ENDPOINTS, count, place, "interface endpoints in a VPC");
+        }
     }
 
     fn limits_by_vpc(&mut self) {

@@ -161,7 +161,7 @@ keys! {
     tracking_connections (1..=4_294_967_295) sets choices.tracking_connections,
         "the most connections that an interface tracks at once",
         "there is a limit, undocumented, by instance type";
-    app_runner_refuses_public_subnets sets refuses_public_subnets,
+    apprunner_refuses_public_subnets sets refuses_public_subnets,
         "whether `check` refuses a VPC connector of subnets that lead to an internet gateway, rather than that packets are dropped there",
         "accounts differ: a service is not made, or has no internet";
     apprunner_idle_reclaim sets app_runner_reclaims,

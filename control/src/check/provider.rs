@@ -14,7 +14,8 @@ pub const PROVIDER: &str = "aws:provider";
 const PROVIDER_BLOCK: &str = "100.64.0.0/16";
 const INSTANCES_BLOCK: &str = "100.64.0.0/17";
 const PUBLIC_BLOCK: &str = "100.64.128.0/24";
-const INSTANCES: &str = "aws:instances";
+/// The subnet, the route table and the group of workloads' instances.
+pub const INSTANCES: &str = "aws:instances";
 const PUBLIC: &str = "aws:public";
 
 /// Under which address workloads come to the internet by themselves.

@@ -72,6 +72,13 @@ impl VpcEndpoint {
     }
 }
 
+impl model::VpcEndpoint {
+    /// Whether it is reached by network interfaces; else by routes (AWS "CreateVpcEndpoint": by default).
+    pub(super) fn is_interface(&self) -> bool {
+        self.vpc_endpoint_type.is_some_and(|it| it.value == EndpointKindWord::Interface)
+    }
+}
+
 /// Who leads where already: places of endpoints by what only one of them may have.
 #[derive(Default)]
 struct Taken {
@@ -88,11 +95,10 @@ impl Check<'_, '_> {
             let home = self.homes.vpc_endpoints[index];
             let service = endpoint.service.as_ref().and_then(|it| self.service(it));
             let host = service.and_then(|it| self.service_host(it, name, endpoint, addresses));
-            let kind = match endpoint.vpc_endpoint_type.map(|it| it.value) {
-                Some(EndpointKindWord::Interface) => {
-                    Some(self.interface_endpoint(index, endpoint, service, &mut taken))
-                }
-                _ => self.gateway_endpoint(name, endpoint, (home, service), &mut taken),
+            let kind = if endpoint.is_interface() {
+                Some(self.interface_endpoint(index, endpoint, service, &mut taken))
+            } else {
+                self.gateway_endpoint(name, endpoint, (home, service), &mut taken)
             };
             let (Some(vpc), Some(service), Some(host), Some(kind)) = (home, service, host, kind)
             else {
@@ -250,11 +256,8 @@ impl Check<'_, '_> {
     pub(super) fn endpoint_interfaces(
         &self,
     ) -> Vec<(String, Vec<(String, model::NetworkInterface)>)> {
-        let of_interfaces = |endpoint: &model::VpcEndpoint| {
-            endpoint.vpc_endpoint_type.is_some_and(|it| it.value == EndpointKindWord::Interface)
-        };
         let endpoints = self.model.vpc_endpoints.iter().enumerate();
-        let endpoints = endpoints.filter(|(_, (_, endpoint))| of_interfaces(endpoint));
+        let endpoints = endpoints.filter(|(_, (_, endpoint))| endpoint.is_interface());
         let endpoints = endpoints.map(|(index, (name, endpoint))| {
             let written = endpoint.subnets.iter().flat_map(|it| &it.value);
             let subnets = written.zip(&self.homes.endpoint_subnets[index]);

@@ -279,9 +279,9 @@ impl<'m> Check<'m, '_> {
     fn connectors(&mut self) {
         let profile = self.model.profile.as_ref();
         let refuses =
-            profile.and_then(|it| it.app_runner_refuses_public_subnets).is_some_and(|it| it.value);
+            profile.and_then(|it| it.apprunner_refuses_public_subnets).is_some_and(|it| it.value);
         let unsupported: Vec<&str> = profile
-            .and_then(|it| it.app_runner_unsupported_zones.as_ref())
+            .and_then(|it| it.apprunner_unsupported_zones.as_ref())
             .map_or_else(Vec::new, |zones| zones.iter().map(|it| it.value.as_str()).collect());
         for (name, connector) in self.model.app_runner_vpc_connectors.iter() {
             let Some(subnets) = &connector.subnets else { continue };

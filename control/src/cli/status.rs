@@ -1,10 +1,12 @@
 //! `hypertun status`: what runs?
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::cli::say::say;
-use crate::cli::{OfInstance, Outcome, print_json, table};
-use crate::observe::bill::Bill;
+use crate::cli::{Failure, OfInstance, Outcome, print_json, table};
+use crate::observe::bill::{Bill, Prices};
 use crate::observe::{self, NatGatewayStatus as Gateway};
 
 /// Show what a running instance is and does
@@ -16,6 +18,9 @@ pub struct Status {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Price it by this file instead of what us-east-1 costs: JSON like control/prices.json of the sources.
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
 }
 
 impl Status {
@@ -25,7 +30,18 @@ impl Status {
     ///
     /// When no instance answers.
     pub fn run(self) -> Outcome {
-        let status: observe::Status = self.instance.client().get("/v1/status")?;
+        let prices = self.prices.as_deref().map(|file| {
+            let unread = |error| {
+                let file = file.display();
+                Failure::with_status(1, &format!("cannot read prices from {file}: {error}"))
+            };
+            Prices::load(file).map_err(unread)
+        });
+        let prices = prices.transpose()?;
+        let mut status: observe::Status = self.instance.client().get("/v1/status")?;
+        if let Some(prices) = &prices {
+            status.price(prices);
+        }
         if self.json {
             print_json(&status)?;
             return Ok(0);

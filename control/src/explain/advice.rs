@@ -8,7 +8,7 @@ use dataplane::tables::is_service;
 use dataplane::wire::protocol;
 use ipnet::IpNet;
 
-use crate::check::{EVERYWHERE, EVERYWHERE_IPV6, NAT64};
+use crate::check::{EVERYWHERE, EVERYWHERE_IPV6, INSTANCES, NAT64};
 use crate::compile::Names;
 use crate::compile::services::{IPV6_METADATA, IPV6_RESOLVER, RESOLVER};
 use crate::explain::words::{is_link_service, protocol_name};
@@ -61,6 +61,10 @@ pub(super) fn advice(
                     "declare a security group with {rule} in its `{side}`, and name it in the `security_groups` of \
                     the interface: nothing can be added to the VPC's own"
                 ),
+                ("security-group", INSTANCES) => {
+                    return "send to something else: nobody gets in to an instance of a workload, not even another"
+                        .to_owned();
+                }
                 ("security-group", _) => {
                     format!("add {rule} to the `{side}` of security group {name}")
                 }

@@ -347,9 +347,9 @@ record! {
         /// by default.
         optional link_local_packets_per_second: u32,
         /// Whether a VPC connector may not have subnets that lead to an internet gateway; false by default.
-        optional app_runner_refuses_public_subnets: bool,
+        optional apprunner_refuses_public_subnets: bool,
         /// Availability zones where App Runner has no VPC connectors; none by default.
-        optional app_runner_unsupported_zones: Vec<At<String>>,
+        optional apprunner_unsupported_zones: Vec<At<String>>,
         /// Whether Hyperplane ENIs of App Runner that nobody uses for 14 days are taken away, as Lambda's are; false by default.
         optional apprunner_idle_reclaim: bool,
         /// How long it takes to make a Hyperplane ENI that `apply` adds, 120 to 300; 180 by default.

@@ -5,9 +5,13 @@
 //! pricing", "AWS PrivateLink pricing"). Public addresses, and what crosses zones or leaves for the internet, have
 //! prices of their own, which are not added.
 
+use std::path::Path;
 use std::time::Duration;
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
+
+use crate::observe::{INTERFACE, Status};
 
 /// What a gateway costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +22,19 @@ pub struct Bill {
     pub bytes: u64,
     /// US dollars for both.
     pub usd: f64,
+}
+
+impl Bill {
+    /// The same hours and bytes at another price.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "2^53 bytes and hours are more than anybody pays for"
+    )]
+    pub fn at(self, price: Price) -> Self {
+        let usd = price.hour * self.hours as f64 + price.gigabyte * self.bytes as f64 / GIGABYTE;
+        Self { usd, ..self }
+    }
 }
 
 /// The file of prices.
@@ -33,6 +50,7 @@ pub struct Prices {
 
 /// What one kind of gateway costs.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Price {
     /// US dollars an hour.
     pub hour: f64,
@@ -47,20 +65,45 @@ impl Prices {
         serde_json::from_str(include_str!("../../prices.json"))
             .expect("the file of prices that is built in is read by a test")
     }
+
+    /// Those of a file like that.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or is another kind of file.
+    pub fn load(path: &Path) -> io::Result<Self> {
+        Ok(serde_json::from_str(&fs::read_to_string(path)?)?)
+    }
+
+    /// Those of an endpoint of this type.
+    #[must_use]
+    pub fn of(&self, vpc_endpoint_type: &str) -> Price {
+        match vpc_endpoint_type {
+            INTERFACE => self.interface_endpoint,
+            _ => self.gateway_endpoint,
+        }
+    }
 }
 
 impl Price {
     /// What something of this price costs that has been there in `places` for so long.
     #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "2^53 bytes and hours are more than anybody pays for"
-    )]
     pub fn bill(self, there: Duration, places: usize, bytes: u64) -> Bill {
         let begun = u64::try_from(there.as_millis().div_ceil(HOUR)).unwrap_or(u64::MAX).max(1);
         let hours = begun.saturating_mul(places as u64);
-        let usd = self.hour * hours as f64 + self.gigabyte * bytes as f64 / GIGABYTE;
-        Bill { hours, bytes, usd }
+        Bill { hours, bytes, usd: 0.0 }.at(self)
+    }
+}
+
+impl Status {
+    /// What the same costs at other prices.
+    pub fn price(&mut self, prices: &Prices) {
+        for gateway in &mut self.nat_gateways {
+            gateway.bill = gateway.bill.at(prices.nat_gateway);
+        }
+        for endpoint in &mut self.vpc_endpoints {
+            endpoint.bill = endpoint.bill.at(prices.of(&endpoint.vpc_endpoint_type));
+        }
     }
 }
 
@@ -84,5 +127,21 @@ mod tests {
         let zones = interface_endpoint.bill(second * 3600, 2, 0);
         assert_eq!((zones.hours, zones.usd), (2, 0.02));
         assert!(gateway_endpoint.bill(second * 7200, 1, 1 << 40).usd.abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn another_file_prices_the_same_hours_and_bytes() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("prices.json");
+        let prices = Prices::load(&file).unwrap();
+        let bill = Bill { hours: 2, bytes: 1 << 31, usd: 7.0 };
+        assert_eq!(bill.at(prices.nat_gateway), Bill { usd: 0.18, ..bill });
+        assert_eq!(prices.of(INTERFACE), prices.interface_endpoint);
+        assert_eq!(prices.of("Gateway"), prices.gateway_endpoint);
+        let none = Prices::load(&file.with_file_name("Cargo.toml")).unwrap_err();
+        assert!(none.to_string().contains("line 1"), "{none}");
+        assert_eq!(
+            Prices::load(&file.with_file_name("none")).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 }

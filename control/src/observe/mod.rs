@@ -26,6 +26,10 @@ use bill::{Bill, Prices};
 
 pub use workloads::{HyperplaneEniStatus, WorkloadStatus};
 
+/// Types of VPC endpoints, as AWS calls them.
+const GATEWAY: &str = "Gateway";
+const INTERFACE: &str = "Interface";
+
 /// A running instance in short.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -209,10 +213,11 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
     let vpc_endpoints = topology.vpc_endpoints.iter().map(|endpoint| {
         let component = format!("vpc-endpoint:{}", endpoint.name);
         let addresses: Vec<_> = endpoint.places(&topology).map(|(_, it)| it.to_string()).collect();
-        let (kind, price) = match endpoint.kind {
-            EndpointKind::Gateway { .. } => ("Gateway", prices.gateway_endpoint),
-            EndpointKind::Interface { .. } => ("Interface", prices.interface_endpoint),
+        let kind = match endpoint.kind {
+            EndpointKind::Gateway { .. } => GATEWAY,
+            EndpointKind::Interface { .. } => INTERFACE,
         };
+        let price = prices.of(kind);
         VpcEndpointStatus {
             name: endpoint.name.clone(),
             id: endpoint.id.clone(),
