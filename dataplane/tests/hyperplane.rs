@@ -25,7 +25,7 @@ const PORTS: u16 = 64_512;
 fn connect(net: &mut Net, to: LinkId, ports: std::ops::Range<u32>) -> Vec<Ipv4Addr> {
     let mut seen: Vec<Ipv4Addr> = Vec::new();
     for number in ports {
-        let (_, link, own) = INSTANCES[usize::try_from(number % 2).unwrap()];
+        let (_, link, own, _) = INSTANCES[usize::try_from(number % 2).unwrap()];
         let from: (Ipv4Addr, u16) = (own, u16::try_from(1 + number / 2).unwrap());
         let packet = tcp(from, (address(to), 5432), SYN, b"");
         let arrived = net.send_datagram(link, &packet).at(to);
@@ -68,7 +68,7 @@ fn what_is_idle_for_14_days_is_gone_and_made_anew_when_it_is_wanted() {
     assert_eq!(presence(&net), Presence::There);
     tell(&net, 14 * DAY);
     assert_eq!(presence(&net), Presence::Gone);
-    let (_, link, own) = INSTANCES[0];
+    let (_, link, own, _) = INSTANCES[0];
     let syn = tcp((own, 9), (address(DB), 5432), SYN, b"");
     let refused = net.send_datagram(link, &syn).dropped;
     let at = Component::Eni(HYPERPLANE_ENIS[0]);

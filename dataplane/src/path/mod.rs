@@ -20,6 +20,7 @@ pub mod rewrite;
 mod answer;
 mod headers;
 mod nat64;
+mod nat66;
 mod quote;
 
 use crate::packet::Batch;

@@ -6,7 +6,7 @@
 
 use zerocopy::network_endian::U16;
 
-use crate::packet::Packet;
+use crate::packet::{Packet, PortPair};
 use crate::path::rewrite::Outer;
 use crate::state::{Hot, hops_delta};
 use crate::wire::checksum::{Delta, Sum};
@@ -50,17 +50,6 @@ fn restore(quoted: &mut [u8], packet: &Packet, hot: &Hot) {
     let (protocol, length) = (header.protocol, header.header_length());
     let Some(segment) = quoted.get_mut(length..) else { return };
     match protocol {
-        protocol::TCP | protocol::UDP => {
-            // The ports stand at the same place in both.
-            let Some(header) = Udp::of_mut(segment) else { return };
-            header.set_ports(ports);
-            let at =
-                if protocol == protocol::TCP { tcp::CHECKSUM_OFFSET } else { udp::CHECKSUM_OFFSET };
-            update(segment, at, |checksum| match protocol {
-                protocol::UDP => udp::apply(transport, checksum),
-                _ => transport.apply(checksum),
-            });
-        }
         protocol::ICMP => {
             let Some(message) = Icmpv4::of_mut(segment) else { return };
             match Role::of(message.kind) {
@@ -69,8 +58,24 @@ fn restore(quoted: &mut [u8], packet: &Packet, hot: &Hot) {
                 Role::Error | Role::Other => {}
             }
         }
-        _ => {}
+        protocol => restore_ports(segment, protocol, ports, transport),
     }
+}
+
+/// Gives a quoted segment of TCP or UDP back the ports that it had, and its checksum.
+pub(super) fn restore_ports(segment: &mut [u8], protocol: u8, ports: PortPair, transport: Delta) {
+    let at = match protocol {
+        protocol::TCP => tcp::CHECKSUM_OFFSET,
+        protocol::UDP => udp::CHECKSUM_OFFSET,
+        _ => return,
+    };
+    // The ports stand at the same place in both.
+    let Some(header) = Udp::of_mut(segment) else { return };
+    header.set_ports(ports);
+    update(segment, at, |checksum| match protocol {
+        protocol::UDP => udp::apply(transport, checksum),
+        _ => transport.apply(checksum),
+    });
 }
 
 /// Changes the checksum at `offset`, where enough is quoted to hold one.

@@ -10,7 +10,7 @@
 use crate::io::SLOT;
 use crate::packet::{Batch, Direction, Kind, Packet, Verdict, Wire};
 use crate::path::headers::ends;
-use crate::path::{nat64, rewrite};
+use crate::path::{nat64, nat66, rewrite};
 use crate::state::{FlowRef, Line, Meters, Phase, Shard, Wrapped};
 use crate::tables::Tables;
 use crate::time::Tick;
@@ -89,8 +89,8 @@ fn carry(
     {
         return false;
     }
-    if line.crosses() {
-        return carry_across(packet, slot, shard);
+    if line.goes_by_keys() {
+        return carry_by_keys(packet, slot, shard);
     }
     rewrite::carry(packet, header, transport, line);
     let wrapped = pass(packet, line, &mut shard.meters, (now, packet.len), &wire);
@@ -130,25 +130,31 @@ fn carry_v6(
     {
         return false;
     }
-    if line.crosses() {
-        return carry_across(packet, slot, shard);
+    if line.goes_by_keys() {
+        return carry_by_keys(packet, slot, shard);
     }
     let wrapped = pass(packet, line, &mut shard.meters, (now, packet.len), &wire);
     shard.wrap(packet.found, wrapped);
     true
 }
 
-/// The same where the family changes.
+/// The same where the family changes, or addresses of IPv6.
 #[inline(never)]
-fn carry_across(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard) -> bool {
+fn carry_by_keys(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard) -> bool {
     let wire = packet.wire();
     let opposite = shard.flows.key(packet.flow(), packet.direction().opposite());
     let Some(line) = shard.flows.line_mut(packet.found) else { return false };
+    let Some(opposite) = opposite else { return false };
     // As it came.
     let arrived = (shard.now, packet.len);
-    let identification = rewrite::identify(&mut shard.identification, &wire);
-    if !opposite.is_some_and(|it| nat64::carry(packet, slot, line, &it, identification)) {
-        return false;
+    if packet.key.is_v6() && opposite.is_v6() {
+        let Some(bytes) = packet.bytes_mut(slot) else { return false };
+        nat66::translate(packet, bytes, line, &opposite);
+    } else {
+        let identification = rewrite::identify(&mut shard.identification, &wire);
+        if !nat64::carry(packet, slot, line, &opposite, identification) {
+            return false;
+        }
     }
     let wrapped = pass(packet, line, &mut shard.meters, arrived, &wire);
     shard.wrap(packet.found, wrapped);

@@ -10,7 +10,7 @@ use crate::packet::{
     Addr, Answer, Batch, Component, Direction, Key, Kind, NatGatewayId, Packet, Reason, Teller,
     Verdict, Wire,
 };
-use crate::path::{emit, nat64, quote};
+use crate::path::{emit, nat64, nat66, quote};
 use crate::state::{Device, Hot, Line, MeterId, Shard};
 use crate::tables::{INTERFACE_ENDPOINT_MTU, INTERNET_MTU, NAT_GATEWAY_MTU, Place, Tables};
 use crate::wire::icmpv4::{Icmpv4, Role};
@@ -119,10 +119,18 @@ pub(super) fn change(
         }
         return;
     }
-    if !is_v6 {
-        match packet.kind {
-            Kind::Error => quote::translate(packet, bytes, outer, hot),
-            _ => translate(packet, bytes, hot.line(packet.direction())),
+    let line = hot.line(packet.direction());
+    match (is_v6, packet.kind) {
+        (false, Kind::Error) => quote::translate(packet, bytes, outer, hot),
+        (false, _) => translate(packet, bytes, line),
+        (true, _) if !line.goes_by_keys() => {}
+        (true, kind) => {
+            let opposite = shard.flows.key(packet.flow(), packet.direction().opposite());
+            let Some(opposite) = opposite else { return };
+            match kind {
+                Kind::Error => nat66::translate_error(packet, bytes, outer, line, &opposite),
+                _ => nat66::translate(packet, bytes, line, &opposite),
+            }
         }
     }
     let fragment = (wire.longest > usize::from(mtu)).then_some(mtu);
@@ -302,7 +310,7 @@ fn network(header: &mut Ipv4, line: &Line) {
 }
 
 #[inline(always)]
-fn tcp_header(header: &mut Tcp, line: &Line, packet: &Packet) {
+pub(super) fn tcp_header(header: &mut Tcp, line: &Line, packet: &Packet) {
     let (_, ports) = line.leaving();
     header.set_ports(ports);
     header.checksum = match packet.offload.needs_csum() {
@@ -312,7 +320,7 @@ fn tcp_header(header: &mut Tcp, line: &Line, packet: &Packet) {
 }
 
 #[inline(always)]
-fn udp_header(header: &mut Udp, line: &Line, packet: &Packet) {
+pub(super) fn udp_header(header: &mut Udp, line: &Line, packet: &Packet) {
     let (_, ports) = line.leaving();
     header.set_ports(ports);
     header.checksum = match packet.offload.needs_csum() {

@@ -27,7 +27,7 @@ pub(crate) struct Line {
     /// translation.
     out_pair: Pair,
     out_ports: PortPair,
-    /// [`Phase::plain`], and [`Line::CROSSES`] where packets change their family.
+    /// [`Phase::plain`], and [`Line::BY_KEYS`] where packets change their family, or addresses of IPv6.
     plain: u32,
     /// When the first facet expires, unless a packet comes before: as of the last packet of this
     /// direction, so the later one of both holds.
@@ -89,12 +89,13 @@ impl Hot {
         let &Translation { original, reply, mtu, ttl_hops } = translation;
         let (addresses, transport) = deltas(&original, &reply);
         let crosses = original.is_v6() != reply.is_v6();
+        let by_keys = crosses || original.is_v6() && original.reversed(reply.link) != reply;
         let line = |direction, (key, opposite): (&Key, &Key), addresses: Delta, transport| Line {
             pair: key.pair(),
             tail: key.tail(),
             out_pair: opposite.pair().reversed(),
             out_ports: opposite.ports.reversed(),
-            plain: Line::plain(phase, direction, crosses),
+            plain: Line::plain(phase, direction, by_keys),
             header: addresses.and(hops_delta(ttl_hops)),
             transport,
             mtu: Line::mtu(mtu, crosses && key.is_v6()),
@@ -256,11 +257,11 @@ impl Hot {
     }
 
     pub(crate) fn enter(&mut self, phase: Phase) {
-        let crosses = self.crosses();
+        let by_keys = self.lines[0].goes_by_keys();
         for (line, direction) in self.lines.iter_mut().zip([Direction::Original, Direction::Reply])
         {
             line.phase = phase;
-            line.plain = Line::plain(phase, direction, crosses);
+            line.plain = Line::plain(phase, direction, by_keys);
         }
     }
 
@@ -276,10 +277,10 @@ impl Line {
     const NEVER: u32 = 0;
 
     /// Beyond all control bits.
-    const CROSSES: u32 = 1 << 31;
+    const BY_KEYS: u32 = 1 << 31;
 
-    const fn plain(phase: Phase, direction: Direction, crosses: bool) -> u32 {
-        phase.plain(direction) | if crosses { Self::CROSSES } else { 0 }
+    const fn plain(phase: Phase, direction: Direction, by_keys: bool) -> u32 {
+        phase.plain(direction) | if by_keys { Self::BY_KEYS } else { 0 }
     }
 
     /// The MTU of packets as they come in: longer by their header if they become such of IPv4.
@@ -307,10 +308,11 @@ impl Line {
             && self.plain >> (tcp_flags & Phase::FLAGS) & 1 != 0
     }
 
-    /// Whether its packets change their family on their way.
+    /// Whether its packets become what the key of their answers says, and not what stands here: they change their family
+    /// on their way, or addresses of IPv6.
     #[inline(always)]
-    pub(crate) const fn crosses(&self) -> bool {
-        self.plain & Self::CROSSES != 0
+    pub(crate) const fn goes_by_keys(&self) -> bool {
+        self.plain & Self::BY_KEYS != 0
     }
 
     /// Whether a packet is not too far from home, nor too long.

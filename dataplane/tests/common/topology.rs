@@ -85,19 +85,27 @@ pub const RESOLVER_ADDRESSES: (Ipv4Addr, Ipv6Addr) =
     (Ipv4Addr::new(10, 0, 0, 2), Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253));
 
 /// Those who send by a Hyperplane ENI.
-pub const INSTANCES: [(&str, LinkId, Ipv4Addr); 2] =
-    [("job", JOB, Ipv4Addr::new(100, 64, 0, 4)), ("task", TASK, Ipv4Addr::new(100, 64, 0, 5))];
+pub const INSTANCES: [(&str, LinkId, Ipv4Addr, Ipv6Addr); 2] = [
+    ("job", JOB, Ipv4Addr::new(100, 64, 0, 4), provided(4)),
+    ("task", TASK, Ipv4Addr::new(100, 64, 0, 5), provided(5)),
+];
 /// The Hyperplane ENIs, and those who send by them.
 pub const HYPERPLANE_ENIS: [EniId; 2] = [EniId(3), EniId(4)];
 const INSTANCE_ENIS: [EniId; 2] = [EniId(5), EniId(6)];
-const HYPERPLANE_ADDRESSES: [Ipv4Addr; 2] =
-    [Ipv4Addr::new(10, 0, 1, 30), Ipv4Addr::new(10, 0, 1, 31)];
+const HYPERPLANE_ADDRESSES: [(Ipv4Addr, Ipv6Addr); 2] = [
+    (Ipv4Addr::new(10, 0, 1, 30), inside(1, 0x30)),
+    (Ipv4Addr::new(10, 0, 1, 31), inside(1, 0x31)),
+];
 const PROVIDER: VpcId = VpcId(1);
 
 pub const SUBNETS: [&str; 3] = ["public-a", "private-a", "public-b"];
 
 const fn outside(host: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, host, 0, 0, 0, 0, host)
+}
+
+const fn provided(host: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x3fff, 0xfff, 0xffff, 0xff00, 0, 0, 0, host)
 }
 
 const fn inside(subnet: u16, host: u16) -> Ipv6Addr {
@@ -245,9 +253,13 @@ impl Topology {
         let public: Vec<_> = public.map(|(it, public)| (Addr::v4(it), Addr::v4(public))).collect();
         let enis = [(APP, EniId(0)), (DB, EniId(1)), (BASTION, EniId(2))];
         let shared = HYPERPLANE_ADDRESSES.into_iter().zip(HYPERPLANE_ENIS);
-        let shared = shared.map(|(address, eni)| (address.into(), Holder::Eni(eni)));
+        let shared = shared.flat_map(|((v4, v6), eni)| {
+            [Addr::from(v4), v6.into()].map(|it| (it, Holder::Eni(eni)))
+        });
         let instances = INSTANCES.into_iter().zip(INSTANCE_ENIS);
-        let instances = instances.map(|((_, _, it), eni)| (it.into(), Holder::Eni(eni)));
+        let instances = instances.flat_map(|((.., v4, v6), eni)| {
+            [Addr::from(v4), v6.into()].map(|it| (it, Holder::Eni(eni)))
+        });
         let holders = enis.map(|(link, eni)| addresses(link).map(|it| (it, Holder::Eni(eni))));
         let endpoint = (Addr::v4(ENDPOINT), Holder::Eni(ENDPOINT_ENI));
         let leads =
@@ -315,6 +327,7 @@ impl Topology {
                 .map(|(private, public)| (public, Public::Vpc { gateway: IGW, private }))
                 .chain(of_hosts.into_iter().flatten())
                 .chain(enis.map(|(link, _)| (address6(link).into(), own)))
+                .chain(HYPERPLANE_ADDRESSES.map(|(_, it)| (it.into(), own)))
                 .collect(),
             timers: Timers { enis: self.tracking.into_iter().collect(), ..Timers::default() },
             choices: self.choices,
@@ -324,9 +337,10 @@ impl Topology {
 
     /// One of the Hyperplane ENIs, at no link.
     fn shared_eni(&self, place: usize) -> Eni {
+        let (v4, v6) = HYPERPLANE_ADDRESSES[place];
         Eni {
             link: LinkId(u16::MAX),
-            addresses: std::iter::once(HYPERPLANE_ADDRESSES[place].into()).collect(),
+            addresses: [v4.into(), v6.into()].into_iter().collect(),
             services: Arc::default(),
             role: Role::Hyperplane(HyperplaneId(0)),
             ..self.eni(APP, 0, 1)
@@ -334,11 +348,11 @@ impl Topology {
     }
 
     fn instance(&self, place: usize) -> Eni {
-        let (_, link, address) = INSTANCES[place];
+        let (_, link, v4, v6) = INSTANCES[place];
         let role = Role::Instance(HyperplaneId(0));
         Eni {
             link,
-            addresses: std::iter::once(address.into()).collect(),
+            addresses: [v4.into(), v6.into()].into_iter().collect(),
             role,
             ..self.eni(APP, 0, 1)
         }

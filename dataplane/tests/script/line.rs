@@ -35,12 +35,8 @@ impl<'a> Line<'a> {
 pub fn sender(name: &str) -> (LinkId, IpAddr) {
     let bare = name.strip_suffix('6').unwrap_or(name);
     let (v4, v6) = RESOLVER_ADDRESSES;
-    let mut known = SENDERS.into_iter().chain([("resolver", RESOLVER, v4, v6)]);
+    let mut known = SENDERS.into_iter().chain([("resolver", RESOLVER, v4, v6)]).chain(INSTANCES);
     let found = known.find(|(other, ..)| *other == bare);
-    let instance = INSTANCES.into_iter().find(|(other, ..)| *other == name);
-    if let Some((_, link, address)) = instance {
-        return (link, address.into());
-    }
     let (_, link, v4, v6) = found.unwrap_or_else(|| panic!("nobody is called {name}"));
     (link, if bare == name { v4.into() } else { v6.into() })
 }

@@ -12,7 +12,7 @@ use crate::shared::{Lease, Lender, PortRange, Remote};
 use crate::state::{Device, Holds, Side};
 use crate::tables::NAT_GATEWAY_MTU;
 use crate::wire::icmpv4::Role;
-use crate::wire::{protocol, tcp};
+use crate::wire::{icmpv6, protocol, tcp};
 
 impl<'a, R: Recorder> Walk<'a, R> {
     /// From the inside: the source becomes an address and a port of the gateway.
@@ -156,6 +156,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
             protocol::ICMP => {
                 let [kind, _] = self.icmp.to_be_bytes();
                 self.related || Role::of(kind) == Role::Query
+            }
+            protocol::ICMPV6 => {
+                let [kind, _] = self.icmp.to_be_bytes();
+                self.related || kind == icmpv6::kind::ECHO_REQUEST
             }
             _ => false,
         }

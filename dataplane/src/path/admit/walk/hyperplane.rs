@@ -2,7 +2,7 @@
 //! Lambda functions access to resources in an Amazon VPC", "Enabling VPC access for outgoing traffic").
 //!
 //! The source becomes the private address of the ENI and a port; from there the VPC decides, as for any interface:
-//! groups, routes, ACLs. An ENI has 65,000 connections over all destinations, or all its ports to one; what is more
+//! groups, routes, ACLs; IPv6 stays IPv6. An ENI has 65,000 connections over all destinations, or all its ports to one; what is more
 //! goes by another. Nobody gets in, and nobody is told of a connection that was forgotten.
 
 use crate::packet::{Component, EniId, HyperplaneId, LinkId, Reason};
@@ -28,7 +28,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return self.deny(at, Reason::HyperplanePending);
         }
         self.fit(NAT_GATEWAY_MTU);
-        if !self.src.0.is_v4() || !self.is_translatable() {
+        if !self.is_translatable() {
             return self.deny(at, Reason::ProtocolRestricted);
         }
         let known = hyperplane.enis.iter().find_map(|&eni| Some((eni, self.mapping_at(eni)?)));
@@ -94,7 +94,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
             if self.tracked.count(eni) >= hyperplane.connections {
                 continue;
             }
-            let Some(&address) = self.tables.eni(eni).addresses.first() else { continue };
+            let mut addresses = self.tables.eni(eni).addresses.iter();
+            let is_v4 = self.src.0.is_v4();
+            let Some(&address) = addresses.find(|it| it.is_v4() == is_v4) else { continue };
             let remote = self.remote(Lender::Hyperplane(eni), address);
             let Some(lease) = self.ports.lease(remote, hyperplane.ports, self.random) else {
                 continue;
