@@ -113,6 +113,28 @@ fn nobody_gets_in_whatever_the_groups_say() {
 }
 
 #[test]
+fn dual_stack_workloads_send_ipv6_under_the_address_of_the_eni_that_they_share() {
+    let host = Host::start();
+    let up = Up::start(&host, &topology("app-runner-connector-dual-stack.yaml"), "dual", &[]);
+    let said = |member: &str, family: &str| {
+        up.says(member, &["curl", family, "-sS", "-m", "5", CHECKIP]).trim().to_owned()
+    };
+    assert_eq!(said("web", "-6"), "2600:1f18:1234:5601::4");
+    assert_eq!(said("web", "-4"), GATEWAY);
+    assert_eq!(said("orders", "-6"), "2600:1f18:1234:5601::5");
+    assert_eq!(said("old", "-4"), GATEWAY);
+    let none = output(up.exec("old", "curl").args(["-6", "-sS", "-m", "2", CHECKIP]));
+    assert_eq!(none.status, 7, "curl: could not connect, for there is no address: {none:?}");
+    let ping = ["ping", "-6", "-c", "2", "-i", "0.2", "-W", "2", "2001:db8:80::80"];
+    assert!(up.says("web", &ping).contains("2 received"));
+    assert_eq!(up.json("drops").to_string(), "[]");
+    // Nobody gets in, from the VPC neither.
+    let into = ["-6", "-sS", "-m", "2", "http://[2600:1f18:1234:5601::4]/"];
+    assert_eq!(output(up.exec("db", "curl").args(into)).status, 28);
+    assert!(up.dropped("NAT_UNSOLICITED") > 0);
+}
+
+#[test]
 fn public_mode_reaches_the_internet_and_nothing_in_a_vpc() {
     let host = Host::start();
     let file = File::copy(CONNECTOR, "workloads-public");

@@ -119,13 +119,13 @@ impl Check<'_, '_> {
 
     /// Whether an interface is to have an address of IPv6 that the file does not name.
     fn is_assigned(&self, index: usize) -> bool {
-        let (Some((_, interface)), home) =
+        let (Some((name, interface)), home) =
             (self.model.network_interfaces.get_index(index), self.homes.network_interfaces[index])
         else {
             return false;
         };
         let assigns = self.subnet_of(home).and_then(|(_, it)| it.assign_ipv6_address_on_creation);
         let assigns = assigns.map_or(self.is_native(home), |it| it.value);
-        assigns && interface.ipv6_addresses.is_none()
+        assigns && interface.ipv6_addresses.is_none() || self.dual_stack.contains(name)
     }
 }

@@ -29,8 +29,10 @@ mod ruled;
 mod summary;
 mod traffic;
 mod vpc_endpoints;
+mod ways;
 mod workloads;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -157,9 +159,10 @@ fn check(
     let mut declared = Check::new(running, model, faults);
     declared.names();
     declared.limits();
-    let (with_implied, workloads) = declared.workloads();
+    let (with_implied, planned) = declared.implied();
     let model = with_implied.as_ref().unwrap_or(model);
     let mut check = Check::new(running, model, faults);
+    check.dual_stack.clone_from(&planned.dual_stack);
     let addresses = check.addresses();
     let mut topology = Topology {
         region: check.region().to_owned(),
@@ -181,7 +184,7 @@ fn check(
         internet_hosts: check.internet_hosts(&addresses),
         profile: check.profile(),
     };
-    workloads.settle(&mut topology);
+    planned.settle(&mut topology);
     check.ids(&topology);
     check.dns64(&topology);
     debug_assert!(
@@ -202,6 +205,8 @@ struct Check<'m, 'f> {
     faults: &'f mut Faults,
     homes: Homes,
     words: Words,
+    /// Interfaces that are to have an address of IPv6, whatever their subnets say.
+    dual_stack: HashSet<String>,
 }
 
 impl Check<'_, '_> {

@@ -1,5 +1,7 @@
 //! Which thing does a name mean, in the VPC of the thing that names it?
 
+use std::collections::HashSet;
+
 use crate::check::records::absolute;
 use crate::check::{
     Check, EgressOnlyInternetGatewayIndex, InternetGatewayIndex, NetworkAclIndex, RouteTableIndex,
@@ -90,7 +92,8 @@ impl<'m, 'f> Check<'m, 'f> {
         faults: &'f mut Faults,
     ) -> Self {
         let (homes, words) = (Homes::default(), Words::default());
-        let mut check = Self { running, model, faults, homes, words };
+        let dual_stack = HashSet::new();
+        let mut check = Self { running, model, faults, homes, words, dual_stack };
         macro_rules! homes {
             ($($kind:ident),*) => {$(
                 check.homes.$kind = model.$kind.values().map(|it| check.vpc(it.vpc.as_ref())).collect();

@@ -2,20 +2,24 @@
 //!
 //! App Runner services and Lambda functions run in a VPC of Amazon's, which no file shows. What they need there, and the
 //! Hyperplane ENIs that they share in the VPCs of the file, is added to the model as if it had been declared last: so
-//! addresses, groups and routes are checked and compiled as everything's.
+//! addresses, groups and routes are checked and compiled as everything's. So are the network interfaces of interface
+//! endpoints.
 //!
 //! Rules: AWS App Runner Developer Guide, "Enabling VPC access for outgoing traffic"; AWS Lambda Developer Guide,
 //! "Giving Lambda functions access to resources in an Amazon VPC".
+
+use std::collections::HashSet;
 
 use dataplane::shared::Reclaim;
 use indexmap::IndexMap;
 
 use crate::check::provider::{instance_interface, provider};
+use crate::check::ways::Way;
 use crate::check::{
     Check, HyperplaneIndex, NetworkInterfaceIndex, Profile, SubnetIndex, Topology, VpcEndpointIndex,
 };
 use crate::diagnostic::{Fault, Place};
-use crate::model::{self, At, EgressWord, shortened};
+use crate::model::{self, At};
 
 /// How many Hyperplane ENIs there may be beside the first. Each has an address of its subnet ready, which nobody else
 /// gets.
@@ -126,21 +130,16 @@ pub(super) struct Planned {
     workloads: Vec<(String, WorkloadKind, Vec<Instance>)>,
     /// Interface endpoints, each with the names of its network interfaces.
     vpc_endpoints: Vec<(String, Vec<String>)>,
+    /// Interfaces that have an address of IPv6, which no file names.
+    pub(super) dual_stack: HashSet<String>,
 }
 
 /// An instance: its name, and that of the Hyperplane ENIs by which it sends.
 type Instance = (String, Option<String>);
 
-/// Where a workload sends into a VPC.
-struct Way<'m> {
-    place: Place,
-    subnets: Vec<&'m At<String>>,
-    groups: Option<&'m At<Vec<At<String>>>>,
-}
-
 impl<'m> Check<'m, '_> {
-    /// The model with what workloads imply, if there are any.
-    pub(super) fn workloads(&mut self) -> (Option<model::Topology>, Planned) {
+    /// The model with what workloads and interface endpoints imply, if there are any.
+    pub(super) fn implied(&mut self) -> (Option<model::Topology>, Planned) {
         let model = self.model;
         let mut planned = Planned::default();
         self.connectors();
@@ -150,14 +149,7 @@ impl<'m> Check<'m, '_> {
             all.push((name, service.place, WorkloadKind::AppRunner, service.instances, way));
         }
         for (name, function) in model.lambda_functions.iter() {
-            let way = function.vpc_config.as_ref().and_then(|it| {
-                let groups = it.security_groups.as_ref();
-                if let Some(none) = groups.filter(|it| it.is_empty()) {
-                    let fault = Fault::error(none.place, "no security groups");
-                    self.faults.push(fault.help("name at least one: a function has no default"));
-                }
-                self.way(it.place, it.subnets.as_ref()?, groups)
-            });
+            let way = function.vpc_config.as_ref().and_then(|it| self.way_of_function(it));
             all.push((name, function.place, WorkloadKind::Lambda, function.instances, way));
         }
         let endpoint_interfaces = self.endpoint_interfaces();
@@ -166,7 +158,8 @@ impl<'m> Check<'m, '_> {
         }
         let mut implied = model.clone();
         if let Some((_, place, ..)) = all.first() {
-            provider(&mut implied, *place);
+            let is_dual = |way: &Option<Way<'_>>| way.as_ref().is_some_and(|it| it.is_dual);
+            provider(&mut implied, *place, all.iter().any(|(.., way)| is_dual(way)));
         }
         for (name, place, kind, count, way) in all {
             self.free_name(name, place, kind);
@@ -181,6 +174,9 @@ impl<'m> Check<'m, '_> {
                     Some(self.hyperplane(kind, way, subnet, &mut planned, &mut implied))
                 });
                 let instance = format!("{name}/{number}");
+                if way.as_ref().is_some_and(|it| it.is_dual) {
+                    planned.dual_stack.insert(instance.clone());
+                }
                 implied.network_interfaces.add(instance.clone(), place, instance_interface(place));
                 instances.push((instance, hyperplane));
             }
@@ -217,7 +213,7 @@ impl<'m> Check<'m, '_> {
             names.push("default");
         }
         let name = format!("{}/{}/{}", kind.prefix(), subnet.value, names.join(","));
-        planned.hyperplanes.entry(name.clone()).or_insert_with(|| {
+        let (_, enis) = planned.hyperplanes.entry(name.clone()).or_insert_with(|| {
             let block = self.model.subnets.get(&subnet.value).and_then(|it| it.cidr_block);
             let block = block.and_then(|it| it.value);
             let is_spacious = block.is_some_and(|it| it.prefix_len() <= SPACIOUS);
@@ -228,6 +224,7 @@ impl<'m> Check<'m, '_> {
             let interface = model::NetworkInterface {
                 security_groups: way.groups.cloned(),
                 subnet: Some(subnet.clone()),
+                ipv6_addresses: Some(At { place: way.place, value: Vec::new() }),
                 ..interface(&subnet.value, way.place)
             };
             let behind = enis.iter().skip(1).map(|eni| (eni.clone(), interface.clone()));
@@ -235,150 +232,10 @@ impl<'m> Check<'m, '_> {
             implied.network_interfaces.add(name.clone(), way.place, interface);
             (kind, enis)
         });
+        if way.is_dual {
+            planned.dual_stack.extend(enis.iter().cloned());
+        }
         name
-    }
-
-    fn way_of_service(
-        &mut self,
-        name: &str,
-        service: &'m At<model::AppRunnerService>,
-    ) -> Option<Way<'m>> {
-        let by_vpc = service.egress_type.is_some_and(|it| it.value == EgressWord::Vpc);
-        let place = service.egress_type.map_or(service.place, |it| it.place);
-        match &service.vpc_connector {
-            None if by_vpc => {
-                let message =
-                    format!("App Runner service `{name}` sends into a VPC without connector");
-                let help = "name one of `app_runner_vpc_connectors` as its `vpc_connector`";
-                self.faults.push(Fault::error(place, message).help(help));
-                None
-            }
-            Some(connector) if !by_vpc => {
-                let message =
-                    format!("App Runner service `{name}` has a connector that it does not use");
-                let fault = Fault::error(connector.place, message);
-                self.faults
-                    .push(fault.help("write `egress_type: VPC`, or leave the connector out"));
-                None
-            }
-            None => None,
-            Some(connector) => {
-                let connectors = &self.model.app_runner_vpc_connectors;
-                let at = self.find("VPC connector", connectors, connector)?;
-                let (_, connector) = connectors.get_index(at)?;
-                self.way(
-                    connector.place,
-                    connector.subnets.as_ref()?,
-                    connector.security_groups.as_ref(),
-                )
-            }
-        }
-    }
-
-    /// Each connector's own subnets, whether a service uses it or not.
-    fn connectors(&mut self) {
-        let profile = self.model.profile.as_ref();
-        let refuses =
-            profile.and_then(|it| it.apprunner_refuses_public_subnets).is_some_and(|it| it.value);
-        let unsupported: Vec<&str> = profile
-            .and_then(|it| it.apprunner_unsupported_zones.as_ref())
-            .map_or_else(Vec::new, |zones| zones.iter().map(|it| it.value.as_str()).collect());
-        for (name, connector) in self.model.app_runner_vpc_connectors.iter() {
-            let Some(subnets) = &connector.subnets else { continue };
-            let way = self.way(connector.place, subnets, connector.security_groups.as_ref());
-            let Some(way) = way else { continue };
-            let mut without = Vec::new();
-            for subnet in &way.subnets {
-                let Some(declared) = self.model.subnets.get(&subnet.value) else { continue };
-                let first = format!("{}a", self.region());
-                let zone = declared.availability_zone.as_ref().map_or(first, |it| it.value.clone());
-                if unsupported.contains(&zone.as_str()) {
-                    without.push(format!("{} ({zone})", subnet.value));
-                }
-                if refuses && self.is_public(declared) {
-                    let message = format!(
-                        "subnet `{}` of VPC connector `{name}` leads to an internet gateway",
-                        subnet.value
-                    );
-                    let help = "a Hyperplane ENI has no public address: use subnets that lead to a NAT gateway";
-                    self.faults.push(Fault::error(subnet.place, message).help(help));
-                }
-            }
-            if !without.is_empty() {
-                let message = format!(
-                    "App Runner has no VPC connectors in the zones of subnets {}",
-                    without.join(", ")
-                );
-                let fault = Fault::error(subnets.place, message);
-                self.faults.push(fault.help("leave these subnets out"));
-            }
-        }
-    }
-
-    /// Whether the routes of a subnet lead to an internet gateway.
-    fn is_public(&self, subnet: &model::Subnet) -> bool {
-        let table = subnet.route_table.as_ref();
-        let table = table.and_then(|it| self.model.route_tables.get(&it.value));
-        let routes = table.and_then(|it| it.routes.as_ref());
-        routes.is_some_and(|routes| {
-            let targets = routes.iter().filter_map(|route| route.target.as_ref());
-            targets
-                .map(|it| it.trim_start_matches("internet_gateway/"))
-                .any(|target| self.model.internet_gateways.contains_key(target))
-        })
-    }
-
-    /// A workload's subnets: there are some, none twice, all of one VPC, each with IPv4.
-    fn way(
-        &mut self,
-        place: Place,
-        subnets: &'m At<Vec<At<String>>>,
-        groups: Option<&'m At<Vec<At<String>>>>,
-    ) -> Option<Way<'m>> {
-        if subnets.is_empty() {
-            let fault = Fault::error(subnets.place, "no subnets");
-            self.faults.push(fault.help("name one for each availability zone"));
-            return None;
-        }
-        let mut known: Vec<&'m At<String>> = Vec::new();
-        let mut home = None;
-        for subnet in &subnets.value {
-            let Some(at) = self.find("subnet", &self.model.subnets, subnet) else { continue };
-            if let Some(first) = known.iter().find(|it| it.value == subnet.value) {
-                let message = format!("subnet `{}` is named twice", shortened(subnet));
-                let fault = Fault::error(subnet.place, message).label(first.place, "first here");
-                self.faults.push(fault.help("remove one"));
-                continue;
-            }
-            if self.is_native(Some(SubnetIndex(at))) {
-                let message = format!("subnet `{}` is of IPv6 alone", shortened(subnet));
-                let fault = Fault::error(subnet.place, message);
-                self.faults.push(fault.help("Hyperplane ENIs need a subnet with a `cidr_block`"));
-                continue;
-            }
-            let Some(vpc) = self.homes.subnets[at] else { continue };
-            match home {
-                None => home = Some((vpc, subnet.place)),
-                Some((first, _)) if first == vpc => {}
-                Some((first, at)) => {
-                    let (other, first) = (self.vpc_name(vpc), self.vpc_name(first));
-                    let message = format!(
-                        "subnet `{}` is of VPC `{other}`, others are of `{first}`",
-                        shortened(subnet)
-                    );
-                    let fault = Fault::error(subnet.place, message).label(at, "the first");
-                    self.faults.push(fault.help("all subnets are of one VPC"));
-                    continue;
-                }
-            }
-            known.push(subnet);
-        }
-        if let Some((home, _)) = home {
-            for group in groups.iter().flat_map(|it| &it.value) {
-                let _ = self.group(group, Some(home));
-            }
-        }
-        (!known.is_empty()).then_some(Way { place, subnets: known, groups })
     }
 
     /// Workloads share a name space with interfaces and internet hosts.

@@ -42,8 +42,9 @@ words! {
     IpAddressWord {
         /// IPv4.
         "IPV4" => Ipv4,
+        /// IPv4 and IPv6.
+        "DUAL_STACK" => DualStack,
     }
-    later "DUAL_STACK"
 }
 
 record! {
@@ -63,5 +64,7 @@ record! {
         required subnets: Vec<At<String>>,
         /// At least one.
         required security_groups: Vec<At<String>>,
+        /// Whether it sends IPv6 too; false by default.
+        optional ipv6_allowed_for_dual_stack: bool,
     }
 }

@@ -105,7 +105,7 @@ const fn outside(host: u16) -> Ipv6Addr {
 }
 
 const fn provided(host: u16) -> Ipv6Addr {
-    Ipv6Addr::new(0x3fff, 0xfff, 0xffff, 0xff00, 0, 0, 0, host)
+    Ipv6Addr::new(0xfd64, 0, 0, 0, 0, 0, 0, host)
 }
 
 const fn inside(subnet: u16, host: u16) -> Ipv6Addr {
