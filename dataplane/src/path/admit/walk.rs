@@ -10,113 +10,27 @@ mod endpoints;
 mod groups;
 mod hyperplane;
 mod ipv6;
+mod memory;
 mod services;
 
 use arrayvec::ArrayVec;
 use ipnet::IpNet;
 
 use crate::packet::{
-    AclId, Addr, Answer, Component, Direction, EniId, HostId, InternetGatewayId, Key, LinkId,
-    NatGatewayId, Reason, SubnetId,
+    AclId, Addr, Answer, Component, EniId, HostId, InternetGatewayId, Key, LinkId, NatGatewayId,
+    Reason, SubnetId,
 };
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
 use crate::shared::{Allowances, Bindings, PortPools, Shared, Tracked, Uses};
-use crate::state::{Cold, Device, Facet, Holds, Hot, MeterId, Side, Translation, Visit, Way};
+use crate::state::{Device, Facet, Holds, MeterId, Side, Translation, Visit, Way};
 use crate::tables::{
-    End, Holder, INTERNET_MTU, PeerOf, Place, Public, Role, RouteTable, Tables, Target, Timers,
-    VPC_MTU, is_service,
+    Holder, INTERNET_MTU, PeerOf, Place, Public, Role, RouteTable, Tables, Target, VPC_MTU,
+    is_service,
 };
-use crate::time::Tick;
 use crate::wire::protocol;
 use groups::Undecided;
-
-/// What devices remember of the flow that a packet belongs to.
-#[derive(Clone, Copy)]
-pub(super) struct Memory<'a> {
-    /// The flow, with the clocks that its devices go by; `None` for a first packet.
-    flow: Option<Known<'a>>,
-    /// The direction of the flow that the packet goes in.
-    direction: Direction,
-    pub(super) now: Tick,
-}
-
-/// A known flow.
-#[derive(Clone, Copy)]
-struct Known<'a> {
-    /// By [`Direction`].
-    keys: &'a [Key; 2],
-    hot: &'a Hot,
-    cold: &'a Cold,
-    timers: &'a Timers,
-}
-
-impl<'a> Memory<'a> {
-    pub(super) const fn none(now: Tick) -> Self {
-        Self { flow: None, direction: Direction::Original, now }
-    }
-
-    pub(super) const fn of(
-        (keys, hot, cold): (&'a [Key; 2], &'a Hot, &'a Cold),
-        direction: Direction,
-        timers: &'a Timers,
-        now: Tick,
-    ) -> Self {
-        Self { flow: Some(Known { keys, hot, cold, timers }), direction, now }
-    }
-
-    /// Whether the packet is of a flow that is known.
-    pub(super) const fn knows(&self) -> bool {
-        self.flow.is_some()
-    }
-
-    /// The conversation's first sender.
-    pub(super) fn first_sender(&self) -> Option<End> {
-        let [original, _] = self.flow?.keys;
-        Some((original.src, original.src_port()))
-    }
-
-    /// Who sends the packets of the other direction.
-    pub(super) fn far_source(&self) -> Option<Addr> {
-        let [original, reply] = self.flow?.keys;
-        Some(match self.direction {
-            Direction::Original => reply.src,
-            Direction::Reply => original.src,
-        })
-    }
-
-    /// Whether a gateway on the flow's way has it tracked, whatever the rules say.
-    fn is_automatic(&self) -> bool {
-        let tracks = |facet: &Facet| !matches!(facet.device, Device::Eni(_));
-        self.flow.is_some_and(|flow| flow.cold.facets.iter().any(tracks))
-    }
-
-    /// The facet of `device`, if it has not expired.
-    pub(super) fn facet(&self, device: Device) -> Option<(usize, &'a Facet)> {
-        let Known { hot, cold, timers, .. } = self.flow?;
-        cold.facets.iter().enumerate().find(|(_, facet)| {
-            let idle = device.idle(hot.phase(), timers);
-            facet.device == device && !facet.last.after(idle).is_due(self.now)
-        })
-    }
-
-    /// The endpoint that the flow's answers come by, if any has not forgotten it, and the place of its facet.
-    fn endpoint(&self) -> Option<(usize, Device)> {
-        let is_endpoint =
-            |device| matches!(device, Device::GatewayEndpoint(_) | Device::InterfaceEndpoint(_));
-        let devices = self.flow?.cold.facets.iter().map(|facet| facet.device);
-        let device = devices.into_iter().find(|&device| is_endpoint(device))?;
-        self.facet(device).map(|(place, _)| (place, device))
-    }
-
-    /// Whom the translator whose facet stands at `place` knows on its inside: the translator before
-    /// it, or the conversation's first sender.
-    pub(super) fn inside(&self, place: usize) -> Option<(Addr, u16)> {
-        let Known { keys: [key, _], cold, .. } = self.flow?;
-        let before = cold.facets.get(..place)?.iter().rev().find_map(Facet::lease);
-        Some(before.map_or((key.src, key.src_port()), |lease| (lease.address(), lease.port())))
-    }
-}
+pub(super) use memory::Memory;
 
 /// A packet on its way.
 pub(super) struct Walk<'a, R> {
