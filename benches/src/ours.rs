@@ -93,10 +93,10 @@ impl Ours {
         self.batch.clear();
         for packet in batch.packets() {
             // A batch that is full takes no more; `check` would tell.
-            let Some(slot) = self.batch.next_slot() else { break };
-            packet.copy_to(slot[HEADROOM..].as_chunks_mut().0);
+            let Some(vacancy) = self.batch.vacancy() else { break };
+            packet.copy_to(vacancy.slot[HEADROOM..].as_chunks_mut().0);
             let frame = Frame { start: HEADROOM, len: packet.length, offload: VirtioNetHdr::PLAIN };
-            self.batch.push(LinkId(packet.link), frame);
+            vacancy.fill(LinkId(packet.link), frame);
         }
         path::run(&mut self.batch, &mut self.shard, &self.tables);
         self.sent += batch.len() as u64;

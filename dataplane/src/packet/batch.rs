@@ -14,7 +14,7 @@ use crate::wire::virtio::VirtioNetHdr;
 #[derive(Debug)]
 pub struct Batch {
     slots: Pages<[u8; SLOT]>,
-    packets: Box<[Packet]>,
+    packets: Box<[Packet; Self::PACKETS]>,
     len: usize,
     /// Bytes in all.
     total: usize,
@@ -22,6 +22,27 @@ pub struct Batch {
     handed: usize,
     /// Packets that recall left to the stages behind it.
     pub(crate) left: usize,
+}
+
+/// A place for one more packet.
+#[derive(Debug)]
+pub struct Vacancy<'b> {
+    /// What its bytes are to be put in.
+    pub slot: &'b mut [u8; SLOT],
+    packet: &'b mut Packet,
+    len: &'b mut usize,
+    total: &'b mut usize,
+}
+
+impl Vacancy<'_> {
+    /// Adds the packet that came in by `link` and was put in the slot as `frame` says.
+    #[inline(always)]
+    pub fn fill(self, link: LinkId, frame: Frame) {
+        debug_assert!(frame.start + frame.len <= SLOT, "a packet lies in its slot");
+        self.packet.receive(link, frame);
+        *self.total += frame.len;
+        *self.len += 1;
+    }
 }
 
 impl Batch {
@@ -35,7 +56,7 @@ impl Batch {
     pub fn new() -> Self {
         Self {
             slots: Pages::zeroed(Self::PACKETS),
-            packets: vec![Packet::NONE; Self::PACKETS].into_boxed_slice(),
+            packets: Box::new([Packet::NONE; Self::PACKETS]),
             len: 0,
             total: 0,
             handed: 0,
@@ -67,35 +88,28 @@ impl Batch {
         self.len
     }
 
-    /// The slot that the next packet goes to; `None` when the batch is full.
-    #[inline]
-    pub fn next_slot(&mut self) -> Option<&mut [u8; SLOT]> {
-        if self.is_full() {
+    /// Where the next packet goes; `None` when the batch is full.
+    #[inline(always)]
+    pub fn vacancy(&mut self) -> Option<Vacancy<'_>> {
+        if self.total >= Self::BYTES {
             return None;
         }
-        self.slots.get_mut(self.len)
-    }
-
-    /// Adds the packet that came in by `link` and was put in [`next_slot`](Self::next_slot).
-    #[inline(always)]
-    pub fn push(&mut self, link: LinkId, frame: Frame) {
-        debug_assert!(!self.is_full(), "a packet needs a slot");
-        if let Some(packet) = self.packets.get_mut(self.len) {
-            packet.receive(link, frame);
-            self.total += frame.len;
-            self.len += 1;
-        }
+        Some(Vacancy {
+            packet: self.packets.get_mut(self.len)?,
+            slot: self.slots.get_mut(self.len)?,
+            len: &mut self.len,
+            total: &mut self.total,
+        })
     }
 
     /// Copies `bytes` into the next slot as a whole packet that came in by `link`. Does nothing
     /// when the batch is full or the packet longer than a slot.
     #[inline]
     pub fn push_bytes(&mut self, link: LinkId, bytes: &[u8], offload: VirtioNetHdr) {
-        let Some(slot) = self.next_slot() else { return };
-        let Some(place) = slot.get_mut(HEADROOM..HEADROOM + bytes.len()) else { return };
+        let Some(vacancy) = self.vacancy() else { return };
+        let Some(place) = vacancy.slot.get_mut(HEADROOM..HEADROOM + bytes.len()) else { return };
         place.copy_from_slice(bytes);
-        let frame = Frame { start: HEADROOM, len: bytes.len(), offload };
-        self.push(link, frame);
+        vacancy.fill(link, Frame { start: HEADROOM, len: bytes.len(), offload });
     }
 
     /// Says that another worker handed the last packet over: it stays here, whoever owns its flow by
@@ -165,7 +179,7 @@ mod tests {
             batch.push_bytes(LinkId(0), &[0x45; 64], VirtioNetHdr::PLAIN);
         }
         assert_eq!(batch.len(), Batch::PACKETS);
-        assert!(batch.next_slot().is_none());
+        assert!(batch.vacancy().is_none());
 
         batch.clear();
         while !batch.is_full() {

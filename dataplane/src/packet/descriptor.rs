@@ -28,26 +28,43 @@ pub struct Packet {
     /// The NAT gateways that it has come to, in the order of packets of the original direction. Valid
     /// iff it is judged.
     pub meter: MeterId,
-    /// Its flow and the direction it goes in; valid iff the verdict is `Forward`.
+    /// Its flow and the direction it goes in; valid iff the verdict is `Forward`. Between parse and recall
+    /// where the index is to be asked.
     pub(crate) found: FlowRef,
     /// What becomes of it.
     pub verdict: Verdict,
     /// How it belongs to its flow.
     pub kind: Kind,
-    /// Whether it is whole, of TCP or UDP, with no more headers than it needs.
-    pub(crate) is_plain: bool,
+    /// What parse has found out that spares recall questions.
+    pub(crate) shape: Shape,
     /// Whether another worker handed it over: it stays here, whoever owns its flow by now.
     pub(crate) handed: bool,
     /// Whether it is the answer to a packet that was dropped, in that packet's slot.
     pub answers: bool,
-    /// Offset of the transport header from `start`; valid iff parsed.
+    /// Offset of the transport header from `start`; valid iff parsed, of a [segment](Shape::Segment) only
+    /// where recall did not carry it by its line alone.
     pub transport: u8,
-    /// Length of the transport header, in bytes; zero where there is none. Valid iff parsed.
+    /// Length of the transport header, in bytes; zero where there is none. Valid as the offset.
     pub header: u8,
     /// TCP control bits, zero for other protocols; valid iff parsed.
     pub tcp_flags: u8,
     /// ICMP type and code in one word; valid iff it is ICMP.
     pub icmp: u16,
+}
+
+/// What the headers of a packet are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Any.
+    Any,
+    /// It is whole, of TCP or UDP, with no more headers than it needs, over IPv4.
+    Plain,
+    /// The same over IPv6.
+    PlainV6,
+    /// It is plain, a segment of TCP over IPv4, and nothing is left to be done about it: as most are.
+    Segment,
+    /// The same over IPv6.
+    SegmentV6,
 }
 
 /// How a packet belongs to its flow. All but whole ones are judged one by one.
@@ -85,7 +102,7 @@ impl Packet {
         found: FlowRef::NONE,
         verdict: Verdict::Pending,
         kind: Kind::Whole,
-        is_plain: false,
+        shape: Shape::Any,
         handed: false,
         answers: false,
         transport: 0,
@@ -104,7 +121,7 @@ impl Packet {
         self.offload = frame.offload;
         self.verdict = Verdict::Pending;
         self.kind = Kind::Whole;
-        self.is_plain = false;
+        self.shape = Shape::Any;
         self.handed = false;
         self.answers = false;
     }

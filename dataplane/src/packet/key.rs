@@ -104,10 +104,8 @@ impl Tail {
     pub(crate) const fn new(ports: PortPair, link: LinkId, protocol: u8, is_v6: bool) -> Self {
         let special = if is_v6 { SIX } else { 0 };
         // In the order of the lowest byte first, so that nothing has to be taken apart.
-        let word = u32::from_le_bytes(ports.to_bytes()) as u64
-            | (link.0.to_le() as u64) << 32
-            | (protocol as u64) << 48
-            | (special as u64) << 56;
+        let rest = link.0.to_le() as u32 | (protocol as u32) << 16 | (special as u32) << 24;
+        let word = u32::from_le_bytes(ports.to_bytes()) as u64 | (rest as u64) << 32;
         Self(word.to_le())
     }
 

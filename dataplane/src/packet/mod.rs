@@ -9,7 +9,8 @@ pub mod reason;
 pub mod verdict;
 
 pub use addr::Addr;
-pub use batch::Batch;
+pub use batch::{Batch, Vacancy};
+pub(crate) use descriptor::Shape;
 pub use descriptor::{Kind, Packet, Wire};
 pub use id::{
     AclId, Component, EgressOnlyInternetGatewayId, EniId, GroupId, HostId, HyperplaneId,

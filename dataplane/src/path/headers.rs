@@ -3,6 +3,7 @@
 //! Of IPv4 and of IPv6, for whoever must know more than that a packet is like most. Lengths are
 //! believed nowhere before they have been checked here.
 
+use crate::io::SLOT;
 use crate::packet::{Addr, Key, LinkId, PortPair, Reason};
 use crate::wire::chain::Chain;
 use crate::wire::checksum::Sum;
@@ -116,8 +117,8 @@ impl Transport {
     /// other fragments.
     pub(super) fn of(protocol: u8, segment: &[u8], present: usize) -> Result<Self, Reason> {
         let found = match protocol {
-            protocol::TCP => tcp(segment).map(Self::from),
-            protocol::UDP => udp(segment, present).map(Self::from),
+            protocol::TCP => Tcp::of(segment).and_then(|header| tcp(header, 0, segment.len())),
+            protocol::UDP => Udp::of(segment).and_then(|header| udp(header, 0, present)),
             protocol::ICMP | protocol::ICMPV6 => Message::of(protocol, segment).map(|message| {
                 Self { header: short(icmpv4::HEADER), ports: message.ports(), tcp_flags: 0 }
             }),
@@ -127,38 +128,48 @@ impl Transport {
     }
 }
 
+/// What a header says that stands `before` bytes behind the start of so many as there are in `total`.
 #[inline(always)]
-pub(super) fn tcp(segment: &[u8]) -> Option<&Tcp> {
-    let header = Tcp::of(segment)?;
-    let length = usize::from(header.header_length());
-    (length >= tcp::HEADER && length <= segment.len()).then_some(header)
+pub(super) fn tcp(header: &Tcp, before: usize, total: usize) -> Option<Transport> {
+    let length = header.header_length();
+    let fits = usize::from(length) >= tcp::HEADER && before + usize::from(length) <= total;
+    fits.then(|| Transport { header: length, ports: header.ports(), tcp_flags: header.flags })
 }
 
+/// The same of UDP.
 #[inline(always)]
-pub(super) fn udp(segment: &[u8], present: usize) -> Option<&Udp> {
-    let header = Udp::of(segment)?;
+pub(super) fn udp(header: &Udp, before: usize, total: usize) -> Option<Transport> {
     let length = usize::from(header.length.get());
-    (length >= udp::HEADER && length <= present).then_some(header)
+    let fits = length >= udp::HEADER && before + length <= total;
+    fits.then(|| Transport { header: short(udp::HEADER), ports: header.ports(), tcp_flags: 0 })
+}
+
+/// As much of a transport header as one of TCP has without options.
+pub(super) type Start = [u8; tcp::HEADER];
+
+/// The header of a packet of IPv4 that is in a slot from `start` on, if it is one, and what follows: a slot
+/// goes on for longer than the shortest packet.
+#[inline(always)]
+pub(super) fn of_v4(start: u32, slot: &mut [u8; SLOT]) -> Option<(&mut Ipv4, &mut Start)> {
+    let both = slot.get_mut(start as usize..)?;
+    let both = both.first_chunk_mut::<{ ipv4::HEADER + tcp::HEADER }>()?;
+    let (header, rest) = both.split_first_chunk_mut::<{ ipv4::HEADER }>()?;
+    Some((zerocopy::transmute_mut!(header), rest.first_chunk_mut()?))
+}
+
+/// The same of IPv6.
+#[inline(always)]
+pub(super) fn of_v6(start: u32, slot: &mut [u8; SLOT]) -> Option<(&mut Ipv6, &mut Start)> {
+    let both = slot.get_mut(start as usize..)?;
+    let both = both.first_chunk_mut::<{ ipv6::HEADER + tcp::HEADER }>()?;
+    let (header, rest) = both.split_first_chunk_mut::<{ ipv6::HEADER }>()?;
+    Some((zerocopy::transmute_mut!(header), rest.first_chunk_mut()?))
 }
 
 /// The length of a header, in bytes, as packets have it.
 #[expect(clippy::cast_possible_truncation, reason = "only of headers without options")]
 pub(super) const fn short(header: usize) -> u8 {
     header as u8
-}
-
-impl From<&Tcp> for Transport {
-    #[inline(always)]
-    fn from(tcp: &Tcp) -> Self {
-        Self { header: tcp.header_length(), ports: tcp.ports(), tcp_flags: tcp.flags }
-    }
-}
-
-impl From<&Udp> for Transport {
-    #[inline(always)]
-    fn from(udp: &Udp) -> Self {
-        Self { header: short(udp::HEADER), ports: udp.ports(), tcp_flags: 0 }
-    }
 }
 
 /// An ICMP message of either family, or the beginning of one.

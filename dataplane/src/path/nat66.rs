@@ -27,9 +27,10 @@ pub(super) fn translate(packet: &Packet, bytes: &mut [u8], line: &Line, opposite
         return;
     }
     let Some(segment) = bytes.get_mut(usize::from(packet.transport)..) else { return };
+    let is_partial = packet.offload.needs_csum();
     match packet.key.protocol {
-        protocol::TCP => _ = Tcp::of_mut(segment).map(|it| tcp_header(it, line, packet)),
-        protocol::UDP => _ = Udp::of_mut(segment).map(|it| udp_header(it, line, packet)),
+        protocol::TCP => _ = Tcp::of_mut(segment).map(|it| tcp_header(it, line, is_partial)),
+        protocol::UDP => _ = Udp::of_mut(segment).map(|it| udp_header(it, line, is_partial)),
         protocol::ICMPV6 => {
             let Some(header) = Icmpv6::of_mut(segment) else { return };
             header.checksum = line.address_delta().apply(header.checksum);

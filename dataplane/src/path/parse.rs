@@ -5,15 +5,21 @@
 //! a partial checksum and a super-packet must be of the packet that they come with.
 
 use crate::io::SLOT;
-use crate::packet::{Addr, Answer, Batch, Key, Kind, Packet, Reason, Tail, Verdict};
-use crate::path::headers::{Message, Network, Transport, quoted, short, tcp, udp};
+use crate::packet::{
+    Addr, Answer, Batch, Key, Kind, Packet, PortPair, Reason, Shape, Tail, Verdict,
+};
+use crate::path::headers::{
+    Message, Network, Start, Transport, ends, of_v4, of_v6, quoted, short, tcp, udp,
+};
 use crate::path::{fragment, nat64};
 use crate::state::{Flows, MeterId, Shard};
 use crate::tables::Tables;
-use crate::wire::ipv4::{self, Ipv4};
-use crate::wire::ipv6::{self, Ipv6};
+use crate::wire::ipv4;
+use crate::wire::ipv6;
+use crate::wire::tcp::{self, Tcp};
+use crate::wire::udp::{self, Udp};
 use crate::wire::virtio::gso;
-use crate::wire::{icmpv4, protocol, tcp, udp};
+use crate::wire::{icmpv4, protocol};
 
 /// Finds headers and key of each packet, or drops it; what the key is looked up in is on its way into
 /// cache meanwhile.
@@ -21,10 +27,14 @@ pub fn parse(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     // What was handed over was counted where it came in.
     shard.counters.received += batch.received() as u64;
     for (packet, slot) in batch.slots_mut() {
-        if common(packet, slot, &shard.flows).is_none() {
+        let is_common = match packet.offload.is_finished() {
+            true => common(packet, slot, true, &shard.flows),
+            false => unfinished(packet, slot, &shard.flows),
+        };
+        if is_common.is_none() {
             uncommon(packet, slot, shard, tables);
         }
-        shard.flows.prefetch_index(packet.hash);
+        packet.found = shard.flows.approach(packet.hash);
     }
 }
 
@@ -33,61 +43,127 @@ const IPV4: u8 = short(ipv4::HEADER);
 const IPV6: u8 = short(ipv6::HEADER);
 
 /// What most packets are: TCP or UDP over IPv4 without options, or IPv6 without extension headers,
-/// whole and sound. `None` for any other, and for those that are none of anything.
+/// whole and sound. `None` for any other, and for those that are none of anything. That nothing is left to
+/// be done about it is known where it is asked.
 #[inline(always)]
-fn common(packet: &mut Packet, slot: &mut [u8; SLOT], flows: &Flows) -> Option<()> {
-    let bytes = packet.bytes_mut(slot)?;
-    let header = Ipv4::of(bytes)?;
-    if header.version_ihl != ipv4::PLAIN {
-        return common_v6(packet, bytes, flows);
+fn common(
+    packet: &mut Packet,
+    slot: &mut [u8; SLOT],
+    is_finished: bool,
+    flows: &Flows,
+) -> Option<()> {
+    let (header, transport) = of_v4(packet.start, slot)?;
+    if !header.is_plain() {
+        return common_v6(packet, slot, is_finished, flows);
     }
-    if !header.is_summed() || header.is_fragment() {
+    if !header.is_summed() {
         return None;
     }
-    let total = header.total_length.get();
-    let segment = bytes.get(ipv4::HEADER..usize::from(total))?;
-    if !packet.offload.is_finished() {
-        check_offload(packet, (gso::TCPV4, header.protocol), ipv4::HEADER, total.into()).ok()?;
-    }
-    let (pair, protocol) = (header.pair(), header.protocol);
-    let tail = plain(packet, (total.into(), IPV4), (protocol, segment), false)?;
-    packet.hash = flows.hash_v4(pair, tail);
+    let total = header.total_length.get().into();
+    let tail = plain(packet, (IPV4, total), (header.protocol, transport), is_finished)?;
+    packet.hash = flows.hash_v4(header.pair(), tail);
     Some(())
 }
 
 /// The same of IPv6.
 #[inline(always)]
-fn common_v6(packet: &mut Packet, bytes: &[u8], flows: &Flows) -> Option<()> {
-    let header = Ipv6::of(bytes).filter(|header| header.version() == 6)?;
-    let total = u32::from(header.payload_length.get()) + u32::from(IPV6);
-    let segment = bytes.get(ipv6::HEADER..total as usize)?;
-    if !packet.offload.is_finished() {
-        check_offload(packet, (gso::TCPV6, header.next_header), ipv6::HEADER, total).ok()?;
+fn common_v6(
+    packet: &mut Packet,
+    slot: &mut [u8; SLOT],
+    is_finished: bool,
+    flows: &Flows,
+) -> Option<()> {
+    let (header, transport) = of_v6(packet.start, slot)?;
+    if header.version() != 6 {
+        return None;
     }
-    let tail = plain(packet, (total, IPV6), (header.next_header, segment), true)?;
+    let total = u32::from(header.payload_length.get()) + u32::from(IPV6);
+    let tail = plain(packet, (IPV6, total), (header.next_header, transport), is_finished)?;
     packet.hash = flows.hash_v6(header.ends(), tail);
     Some(())
 }
 
-/// Says what a packet of TCP or UDP is known by, but for its addresses: those stay where they are.
+/// A packet about which something is left to be done; apart, so that others do not pay for it.
+#[inline(never)]
+fn unfinished(packet: &mut Packet, slot: &mut [u8; SLOT], flows: &Flows) -> Option<()> {
+    common(packet, slot, false, flows)
+}
+
+/// Says what a packet of TCP or UDP is known by, but for its addresses, and no more than that of a finished
+/// segment: the rest is [complemented](complement) if need be. The network header is of `offset` bytes, the
+/// packet of `total`.
 #[inline(always)]
 fn plain(
     packet: &mut Packet,
-    (total, transport): (u32, u8),
-    (protocol, segment): (u8, &[u8]),
-    is_v6: bool,
+    (offset, total): (u8, u32),
+    (protocol, transport): (u8, &Start),
+    is_finished: bool,
 ) -> Option<Tail> {
-    let Transport { header, ports, tcp_flags } = match protocol {
-        protocol::TCP => tcp(segment)?.into(),
-        protocol::UDP => udp(segment, segment.len())?.into(),
-        _ => return None,
-    };
-    (packet.len, packet.transport) = (total, transport);
-    (packet.header, packet.tcp_flags, packet.is_plain) = (header, tcp_flags, true);
+    if !is_finished {
+        let tcp = if offset == IPV6 { gso::TCPV6 } else { gso::TCPV4 };
+        check_offload(packet, (tcp, protocol), offset.into(), total).ok()?;
+    }
+    // Seldom does anything follow it.
+    if total != packet.len {
+        packet.len = Some(total).filter(|&total| total < packet.len)?;
+    }
+    if protocol != protocol::TCP {
+        return datagram(packet, offset, (protocol, transport));
+    }
+    let found = tcp(zerocopy::transmute_ref!(transport), offset.into(), total as usize)?;
+    if is_finished {
+        packet.shape = if offset == IPV6 { Shape::SegmentV6 } else { Shape::Segment };
+        packet.tcp_flags = found.tcp_flags;
+    } else {
+        headed(packet, offset, &found);
+    }
+    Some(tail(packet, offset, (protocol::TCP, found.ports)))
+}
+
+/// The same of UDP; apart, so that segments of TCP do not pay for it.
+#[inline(never)]
+fn datagram(packet: &mut Packet, offset: u8, (protocol, transport): (u8, &Start)) -> Option<Tail> {
+    if protocol != protocol::UDP {
+        return None;
+    }
+    let found = udp(Udp::of(transport)?, offset.into(), packet.len as usize)?;
+    headed(packet, offset, &found);
+    Some(tail(packet, offset, (protocol::UDP, found.ports)))
+}
+
+/// Says where the headers of a plain packet lie.
+#[inline(always)]
+fn headed(packet: &mut Packet, offset: u8, found: &Transport) {
+    packet.shape = if offset == IPV6 { Shape::PlainV6 } else { Shape::Plain };
+    (packet.transport, packet.header) = (offset, found.header);
+    packet.tcp_flags = found.tcp_flags;
+}
+
+#[inline(always)]
+fn tail(packet: &mut Packet, offset: u8, (protocol, ports): (u8, PortPair)) -> Tail {
     // Used before it is stored: reading back at once what was stored in narrower pieces stalls.
-    let tail = Tail::new(ports, packet.key.link, protocol, is_v6);
+    let tail = Tail::new(ports, packet.key.link, protocol, offset == IPV6);
     packet.key.set_tail(tail);
-    Some(tail)
+    tail
+}
+
+/// Says of a plain packet what one that is carried to its end at once is not asked for: addresses, and where
+/// the headers of a segment lie.
+pub(super) fn complement(packet: &mut Packet, slot: &mut [u8; SLOT]) {
+    let offset = match packet.shape {
+        Shape::Any => return,
+        Shape::Plain | Shape::Segment => IPV4,
+        Shape::PlainV6 | Shape::SegmentV6 => IPV6,
+    };
+    let Some(bytes) = packet.bytes_mut(slot) else { return };
+    if let Some(ends) = ends(bytes) {
+        (packet.key.src, packet.key.dst) = ends;
+    }
+    if let Shape::Segment | Shape::SegmentV6 = packet.shape
+        && let Some(header) = bytes.get(offset.into()..).and_then(Tcp::of)
+    {
+        (packet.transport, packet.header) = (offset, header.header_length());
+    }
 }
 
 /// Any packet, or what is none.

@@ -8,15 +8,14 @@
 //! hit tests expiry itself, so a moved clock acts at once.
 
 use crate::io::SLOT;
-use crate::packet::{Batch, Direction, Kind, Packet, Verdict, Wire};
-use crate::path::headers::ends;
+use crate::packet::{Batch, Direction, Kind, Packet, Shape, Verdict, Wire};
+use crate::path::headers::{of_v4, of_v6};
+use crate::path::parse::complement;
 use crate::path::{nat64, nat66, rewrite};
-use crate::state::{FlowRef, Line, Meters, Phase, Shard, Wrapped};
+use crate::state::{FlowRef, Line, Meters, Phase, Shard};
 use crate::tables::Tables;
 use crate::time::Tick;
-use crate::wire::ipv4::{self, Ipv4};
-use crate::wire::ipv6::Ipv6;
-use crate::wire::tcp::{self, flags};
+use crate::wire::tcp::flags;
 
 /// So many packets are carried while the flows of as many are brought into cache: about what the
 /// processor fetches at once.
@@ -26,7 +25,7 @@ const STRIDE: usize = 16;
 pub fn recall(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     let fetch = |packets: &mut [Packet], shard: &Shard| {
         for packet in packets {
-            packet.found = shard.flows.candidate(packet.hash);
+            packet.found = shard.flows.candidate(packet.found, packet.hash);
         }
     };
     let (packets, slots) = batch.parts_mut();
@@ -38,11 +37,11 @@ pub fn recall(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         let packets = std::mem::replace(&mut ahead, next.next().unwrap_or_default());
         fetch(ahead, shard);
         for (packet, slot) in packets.iter_mut().zip(slots) {
-            let carried = packet.is_plain
-                && match packet.offload.segmented() {
-                    None => carry(packet, slot, shard, tables, Wire::one(packet.len)),
-                    Some(_) => carry_segments(packet, slot, shard, tables),
-                };
+            let carried = if packet.shape == Shape::Segment {
+                carry(packet, slot, shard, tables, (packet.len, Wire::one(packet.len)), true)
+            } else {
+                carry_other(packet, slot, shard, tables)
+            };
             if carried || consider(packet, slot, shard, tables) {
                 bytes += u64::from(packet.len);
             } else {
@@ -55,34 +54,55 @@ pub fn recall(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     batch.left = left;
 }
 
-/// Any packet, as a super-packet; apart, so that packets that come one by one do not pay for it.
+/// A packet that is no segment of TCP over IPv4; apart, so that those do not pay for it.
 #[inline(never)]
-fn carry_segments(
+fn carry_other(
     packet: &mut Packet,
     slot: &mut [u8; SLOT],
     shard: &mut Shard,
     tables: &Tables,
 ) -> bool {
-    let wire = packet.wire();
-    carry(packet, slot, shard, tables, wire)
+    match packet.shape {
+        Shape::SegmentV6 => carry_segment_v6(packet, slot, shard, tables),
+        _ => carry_plain(packet, slot, shard, tables),
+    }
+}
+
+/// Any packet, super-packets too, if it is plain.
+#[inline(never)]
+fn carry_plain(
+    packet: &mut Packet,
+    slot: &mut [u8; SLOT],
+    shard: &mut Shard,
+    tables: &Tables,
+) -> bool {
+    match packet.shape {
+        Shape::Any => false,
+        Shape::PlainV6 | Shape::SegmentV6 => {
+            let wire = packet.wire();
+            carry_v6(packet, slot, shard, tables, (packet.len, wire))
+        }
+        Shape::Plain | Shape::Segment => {
+            let wire = packet.wire();
+            carry(packet, slot, shard, tables, (packet.len, wire), false)
+        }
+    }
 }
 
 /// Takes a plain packet to its end if it is one more of its flow, and changes nothing about it; whether
-/// it was.
+/// it was. That it is a [segment](Shape::Segment) is known where it is asked.
 #[inline(always)]
 fn carry(
     packet: &mut Packet,
     slot: &mut [u8; SLOT],
     shard: &mut Shard,
     tables: &Tables,
-    wire: Wire,
+    (len, wire): (u32, Wire),
+    is_segment: bool,
 ) -> bool {
-    if packet.key.is_v6() {
-        return carry_v6(packet, slot, shard, tables);
-    }
-    let now = shard.now;
-    let Some(line) = shard.flows.line_mut(packet.found) else { return false };
-    let Some((header, transport)) = plain_headers(packet, slot) else { return false };
+    let (now, found) = (shard.now, packet.found);
+    let Some(line) = shard.flows.line_mut(found) else { return false };
+    let Some((header, transport)) = of_v4(packet.start, slot) else { return false };
     if !line.bears(header.pair(), packet.key.tail())
         || !line.passes(packet.tcp_flags, tables.epoch, now)
         || !line.reaches(header.ttl, wire.longest)
@@ -92,37 +112,35 @@ fn carry(
     if line.goes_by_keys() {
         return carry_by_keys(packet, slot, shard);
     }
-    rewrite::carry(packet, header, transport, line);
-    let wrapped = pass(packet, line, &mut shard.meters, (now, packet.len), &wire);
-    shard.wrap(packet.found, wrapped);
+    rewrite::carry(packet, header, transport, line, is_segment);
+    let is_full = pass(packet, line, &mut shard.meters, (now, found, len), &wire);
+    shard.relieve(found, is_full);
     true
 }
 
-/// The header of a plain packet of IPv4, and as much of what follows as a header of TCP is long.
-#[inline(always)]
-fn plain_headers<'s>(
-    packet: &Packet,
-    slot: &'s mut [u8; SLOT],
-) -> Option<(&'s mut Ipv4, &'s mut [u8; tcp::HEADER])> {
-    let bytes = slot.get_mut(packet.start as usize..)?;
-    // A slot goes on for longer than the shortest packet.
-    let bytes = bytes.first_chunk_mut::<{ ipv4::HEADER + tcp::HEADER }>()?;
-    let (header, transport) = bytes.split_first_chunk_mut::<{ ipv4::HEADER }>()?;
-    Some((zerocopy::transmute_mut!(header), transport.first_chunk_mut()?))
-}
-
-/// The same of IPv6; out of line, so that each family costs the other a comparison and no more. Without a
-/// change of family it is not translated.
+/// A segment of TCP over IPv6.
 #[inline(never)]
-fn carry_v6(
+fn carry_segment_v6(
     packet: &mut Packet,
     slot: &mut [u8; SLOT],
     shard: &mut Shard,
     tables: &Tables,
 ) -> bool {
-    let (now, wire) = (shard.now, packet.wire());
-    let Some((line, ends)) = shard.flows.line_v6_mut(packet.found) else { return false };
-    let Some(header) = slot.get(packet.start as usize..).and_then(Ipv6::of) else { return false };
+    carry_v6(packet, slot, shard, tables, (packet.len, Wire::one(packet.len)))
+}
+
+/// As [`carry`], of IPv6. Without a change of family it is not translated.
+#[inline(always)]
+fn carry_v6(
+    packet: &mut Packet,
+    slot: &mut [u8; SLOT],
+    shard: &mut Shard,
+    tables: &Tables,
+    (len, wire): (u32, Wire),
+) -> bool {
+    let (now, found) = (shard.now, packet.found);
+    let Some((line, ends)) = shard.flows.line_v6_mut(found) else { return false };
+    let Some((header, _)) = of_v6(packet.start, slot) else { return false };
     if !line.bears_tail(packet.key.tail())
         || header.ends() != *ends
         || !line.passes(packet.tcp_flags, tables.epoch, now)
@@ -133,20 +151,21 @@ fn carry_v6(
     if line.goes_by_keys() {
         return carry_by_keys(packet, slot, shard);
     }
-    let wrapped = pass(packet, line, &mut shard.meters, (now, packet.len), &wire);
-    shard.wrap(packet.found, wrapped);
+    let is_full = pass(packet, line, &mut shard.meters, (now, found, len), &wire);
+    shard.relieve(found, is_full);
     true
 }
 
 /// The same where the family changes, or addresses of IPv6.
 #[inline(never)]
 fn carry_by_keys(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard) -> bool {
+    complement(packet, slot);
     let wire = packet.wire();
     let opposite = shard.flows.key(packet.flow(), packet.direction().opposite());
     let Some(line) = shard.flows.line_mut(packet.found) else { return false };
     let Some(opposite) = opposite else { return false };
     // As it came.
-    let arrived = (shard.now, packet.len);
+    let arrived = (shard.now, packet.found, packet.len);
     if packet.key.is_v6() && opposite.is_v6() {
         let Some(bytes) = packet.bytes_mut(slot) else { return false };
         nat66::translate(packet, bytes, line, &opposite);
@@ -156,23 +175,24 @@ fn carry_by_keys(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard) 
             return false;
         }
     }
-    let wrapped = pass(packet, line, &mut shard.meters, arrived, &wire);
-    shard.wrap(packet.found, wrapped);
+    let is_full = pass(packet, line, &mut shard.meters, arrived, &wire);
+    shard.relieve(packet.found, is_full);
     true
 }
 
-/// Sends a packet on its way, which came at `now` with so many bytes, and counts it.
+/// Sends a packet on its way that was found at `now` and came with so many bytes, and counts it; see
+/// [`Line::count`].
 #[inline(always)]
 fn pass(
     packet: &mut Packet,
     line: &mut Line,
     meters: &mut Meters,
-    (now, len): (Tick, u32),
+    (now, found, len): (Tick, FlowRef, u32),
     wire: &Wire,
-) -> Wrapped {
+) -> bool {
     packet.meter = line.meter();
     packet.verdict = Verdict::Emit { link: line.exit(), fragment: None };
-    meters.pass((line.meter(), packet.direction()), wire);
+    meters.pass((line.meter(), found.direction()), wire);
     line.renew(now, len, wire)
 }
 
@@ -188,18 +208,14 @@ fn consider(
     if !packet.is_pending() {
         return false;
     }
-    if packet.is_plain
-        && let Some(ends) = slot.get(packet.range()).and_then(ends)
-    {
-        (packet.key.src, packet.key.dst) = ends;
-    }
+    complement(packet, slot);
     match find(packet, shard) {
         // An ICMP error or a fragment belongs to its flow, but is judged by itself.
         Some(_) if packet.kind != Kind::Whole => {}
         Some(found) => {
             // Another key of the same hash came first.
             let is_other = std::mem::replace(&mut packet.found, found) != found;
-            if is_other && packet.is_plain && carry_segments(packet, slot, shard, tables) {
+            if is_other && carry_plain(packet, slot, shard, tables) {
                 return true;
             }
             hit(packet, shard, tables);

@@ -283,9 +283,10 @@ fn translate(packet: &Packet, bytes: &mut [u8], line: &Line) {
         return;
     }
     let Some(segment) = bytes.get_mut(usize::from(packet.transport)..) else { return };
+    let is_partial = packet.offload.needs_csum();
     match packet.key.protocol {
-        protocol::TCP => _ = Tcp::of_mut(segment).map(|it| tcp_header(it, line, packet)),
-        protocol::UDP => _ = Udp::of_mut(segment).map(|it| udp_header(it, line, packet)),
+        protocol::TCP => _ = Tcp::of_mut(segment).map(|it| tcp_header(it, line, is_partial)),
+        protocol::UDP => _ = Udp::of_mut(segment).map(|it| udp_header(it, line, is_partial)),
         protocol::ICMP => {
             let Some(header) = Icmpv4::of_mut(segment) else { return };
             let (_, ports) = line.leaving();
@@ -310,37 +311,40 @@ fn network(header: &mut Ipv4, line: &Line) {
 }
 
 #[inline(always)]
-pub(super) fn tcp_header(header: &mut Tcp, line: &Line, packet: &Packet) {
+pub(super) fn tcp_header(header: &mut Tcp, line: &Line, is_partial: bool) {
     let (_, ports) = line.leaving();
     header.set_ports(ports);
-    header.checksum = match packet.offload.needs_csum() {
+    header.checksum = match is_partial {
         true => line.address_delta().apply_partial(header.checksum),
         false => line.transport_delta().apply(header.checksum),
     };
 }
 
 #[inline(always)]
-pub(super) fn udp_header(header: &mut Udp, line: &Line, packet: &Packet) {
+pub(super) fn udp_header(header: &mut Udp, line: &Line, is_partial: bool) {
     let (_, ports) = line.leaving();
     header.set_ports(ports);
-    header.checksum = match packet.offload.needs_csum() {
+    header.checksum = match is_partial {
         true => line.address_delta().apply_partial(header.checksum),
         false => udp::apply(line.transport_delta(), header.checksum),
     };
 }
 
-/// Translates a plain packet whose flow knows all about it.
+/// Translates a plain packet whose flow knows all about it, and of which may be known that it is a
+/// [segment](crate::packet::Shape::Segment).
 #[inline(always)]
 pub(super) fn carry(
     packet: &Packet,
     header: &mut Ipv4,
     transport: &mut [u8; tcp::HEADER],
     line: &Line,
+    is_segment: bool,
 ) {
     network(header, line);
-    if header.protocol == protocol::TCP {
-        tcp_header(zerocopy::transmute_mut!(transport), line, packet);
+    let is_partial = !is_segment && packet.offload.needs_csum();
+    if is_segment || header.protocol == protocol::TCP {
+        tcp_header(zerocopy::transmute_mut!(transport), line, is_partial);
     } else if let Some(header) = Udp::of_mut(transport) {
-        udp_header(header, line, packet);
+        udp_header(header, line, is_partial);
     }
 }

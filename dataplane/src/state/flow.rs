@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::packet::{Direction, EgressOnlyInternetGatewayId, EniId, NatGatewayId};
 use crate::shared::{Binding, Entry, Lease};
 use crate::state::Phase;
-use crate::state::hot::{Hot, Wrapped};
+use crate::state::hot::{CARRIED, Hot};
 use crate::state::wheel::Node;
 use crate::tables::Timers;
 use crate::time::{Span, Tick};
@@ -26,8 +26,8 @@ pub struct Cold {
     /// `Hot::deadline` as it was when the facets' own clocks were last brought up to date; a hit
     /// since then has moved it.
     synced: Tick,
-    /// How often each counter of a direction has wrapped: packets, bytes.
-    wraps: [[u32; 2]; 2],
+    /// What was carried over of each counter of a direction: packets, bytes.
+    carried: [[u32; 2]; 2],
 }
 
 const _: () = assert!(size_of::<Cold>() == 88, "what a flow takes beside its hot part");
@@ -187,9 +187,10 @@ impl Cold {
         &self.facets
     }
 
-    pub(crate) fn wrap(&mut self, direction: Direction, wrapped: Wrapped) {
-        for (wraps, wrapped) in self.wraps[direction as usize].iter_mut().zip(wrapped) {
-            *wraps += u32::from(wrapped);
+    /// Keeps what was carried over of the counter of one direction.
+    pub(crate) fn take_over(&mut self, direction: Direction, more: [u32; 2]) {
+        for (carried, more) in self.carried[direction as usize].iter_mut().zip(more) {
+            *carried += more;
         }
     }
 
@@ -209,8 +210,8 @@ impl Cold {
     /// Packets and bytes of one direction.
     #[must_use]
     pub fn counts(&self, hot: &Hot, direction: Direction) -> (u64, u64) {
-        let [packets, bytes] = self.wraps[direction as usize].map(|wraps| u64::from(wraps) << 32);
+        let [packets, bytes] = self.carried[direction as usize].map(|it| u64::from(it) << CARRIED);
         let [low_packets, low_bytes] = hot.counted(direction).map(u64::from);
-        (packets | low_packets, bytes | low_bytes)
+        (packets + low_packets, bytes + low_bytes)
     }
 }

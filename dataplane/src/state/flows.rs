@@ -32,17 +32,16 @@ impl FlowId {
     }
 }
 
-/// A flow and a direction in one word: twice the slot and two, and one more for replies; zero for
-/// neither.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// A flow and a direction in one word: twice the slot, and one more for replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FlowRef(u32);
 
 impl FlowRef {
-    /// No flow: its slot is none.
-    pub(crate) const NONE: Self = Self(0);
+    /// No flow: its slot is none. What has none goes in the original direction.
+    pub(crate) const NONE: Self = Self(u32::MAX - 1);
 
     pub(crate) const fn new(flow: FlowId, direction: Direction) -> Self {
-        Self((flow.0 + 1) << 1 | direction as u32)
+        Self(flow.0 << 1 | direction as u32)
     }
 
     #[inline]
@@ -56,7 +55,7 @@ impl FlowRef {
 
     #[inline]
     pub(crate) const fn flow(self) -> FlowId {
-        FlowId((self.0 >> 1).wrapping_sub(1))
+        FlowId(self.0 >> 1)
     }
 
     #[inline]
@@ -99,7 +98,7 @@ const _: () = assert!(BLOCK.is_multiple_of(CHUNK));
 
 impl Flows {
     /// The most flows that slots can be numbered for.
-    pub const MAX: usize = (u32::MAX >> 1) as usize - 2 - Self::SPARE;
+    pub const MAX: usize = (u32::MAX >> 1) as usize - 1 - Self::SPARE;
 
     /// Slots beyond the limit, for those that were given up and cannot be used again within the
     /// batch: each packet may take the place of the flows that hold its two keys.
@@ -168,13 +167,20 @@ impl Flows {
         self.index.prefetch(hash);
     }
 
-    /// The first flow whose key may hash to `hash`, brought into cache.
-    #[inline]
-    pub(crate) fn candidate(&self, hash: u64) -> FlowRef {
-        let found = self.index.first(hash);
-        if let Some(line) = self.line(found) {
-            prefetch::read(line);
-        }
+    /// Brings what `hash` is looked up in into cache, and says where that is.
+    #[inline(always)]
+    pub(crate) fn approach(&self, hash: u64) -> FlowRef {
+        FlowRef::from_bits(self.index.approach(hash))
+    }
+
+    /// The first flow whose key may hash to `hash`, which is looked up where [`approach`](Self::approach) has
+    /// said; it is brought into cache.
+    #[inline(always)]
+    pub(crate) fn candidate(&self, place: FlowRef, hash: u64) -> FlowRef {
+        let found = self.index.first(place.to_bits(), hash);
+        // The lines of all flows lie one after the other.
+        let lines = self.hot.as_ptr().cast::<Line>();
+        prefetch::line(lines.wrapping_add(found.to_bits() as usize).addr());
         found
     }
 
@@ -196,14 +202,7 @@ impl Flows {
         self.index.find(hash, |flow| self.bears(flow, key))
     }
 
-    /// What is known of the packets that are `found`.
-    #[inline(always)]
-    fn line(&self, found: FlowRef) -> Option<&Line> {
-        let hot = self.hot.get(found.flow().index())?;
-        Some(hot.line(found.direction()))
-    }
-
-    /// The same, to be changed.
+    /// What is known of the packets that are `found`, to be changed.
     #[inline(always)]
     pub(crate) fn line_mut(&mut self, found: FlowRef) -> Option<&mut Line> {
         let hot = self.hot.get_mut(found.flow().index())?;

@@ -29,6 +29,7 @@ pub(crate) struct Line {
     out_ports: PortPair,
     /// [`Phase::plain`], and [`Line::BY_KEYS`] where packets change their family, or addresses of IPv6.
     plain: u32,
+    counted: Counted,
     /// When the first facet expires, unless a packet comes before: as of the last packet of this
     /// direction, so the later one of both holds.
     deadline: Tick,
@@ -37,8 +38,6 @@ pub(crate) struct Line {
     /// The epoch of the tables that this direction was judged under; never one of theirs if it was
     /// not, or has to be again.
     epoch: u32,
-    packets: u32,
-    bytes: u32,
     /// What the header's sum gains: the translation of the addresses, and hops.
     header: Delta,
     /// What the sum gains that the transport checksum is of.
@@ -80,8 +79,11 @@ impl Translation {
     }
 }
 
-/// Which counters of a direction have wrapped: packets, bytes.
-pub(crate) type Wrapped = [bool; 2];
+/// Packets in the low half, bytes in the high one: both are added to at once. It is full when the highest
+/// bit is set; by then there are no more packets than bytes.
+#[derive(Clone, Copy, Debug, FromZeros)]
+#[repr(transparent)]
+struct Counted(u64);
 
 impl Hot {
     #[inline]
@@ -265,10 +267,13 @@ impl Hot {
         }
     }
 
-    /// Packets and bytes of one direction, but for what has wrapped.
-    pub(super) fn counted(&self, direction: Direction) -> [u32; 2] {
-        let line = self.line(direction);
-        [line.packets, line.bytes]
+    /// Packets and bytes of one direction, but for what was carried over.
+    pub(super) const fn counted(&self, direction: Direction) -> [u32; 2] {
+        let [original, reply] = &self.lines;
+        match direction {
+            Direction::Original => original.counted.halves(),
+            Direction::Reply => reply.counted.halves(),
+        }
     }
 }
 
@@ -323,19 +328,26 @@ impl Line {
 
     /// Restarts the clocks and counts a packet that goes over a wire as `wire`.
     #[inline(always)]
-    pub(crate) fn renew(&mut self, now: Tick, len: u32, wire: &Wire) -> Wrapped {
+    pub(crate) fn renew(&mut self, now: Tick, len: u32, wire: &Wire) -> bool {
         self.deadline = now.after(self.idle);
         self.count(len, wire)
     }
 
-    /// Counts a packet that goes over a wire as `wire`.
+    /// Counts a packet that goes over a wire as `wire`; whether the counter is full now and is to be
+    /// [carried over](Self::carry_over).
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "a packet is at most 65,535 segments")]
-    pub(crate) fn count(&mut self, len: u32, wire: &Wire) -> Wrapped {
-        let (packets, packets_wrapped) = self.packets.overflowing_add(wire.packets as u32);
-        let (bytes, bytes_wrapped) = self.bytes.overflowing_add(len);
-        (self.packets, self.bytes) = (packets, bytes);
-        [packets_wrapped, bytes_wrapped]
+    pub(crate) const fn count(&mut self, len: u32, wire: &Wire) -> bool {
+        let Counted(sum) = &mut self.counted;
+        *sum += (len as u64) << 32 | wire.packets as u64;
+        *sum >> 63 != 0
+    }
+
+    /// Takes packets and bytes out of the counter, in units of 2^30.
+    pub(crate) const fn carry_over(&mut self) -> [u32; 2] {
+        const LOW: u32 = (1 << CARRIED) - 1;
+        let [packets, bytes] = self.counted.halves();
+        self.counted = Counted(((bytes & LOW) as u64) << 32 | (packets & LOW) as u64);
+        [packets >> CARRIED, bytes >> CARRIED]
     }
 
     /// Its packets as they come in, of IPv4: addresses and ports.
@@ -382,6 +394,16 @@ impl Line {
     #[inline(always)]
     pub(crate) const fn transport_delta(&self) -> Delta {
         self.transport
+    }
+}
+
+/// What is carried over is so many bits higher than what is counted.
+pub(super) const CARRIED: u32 = 30;
+
+impl Counted {
+    #[expect(clippy::cast_possible_truncation, reason = "these are the halves")]
+    const fn halves(self) -> [u32; 2] {
+        [self.0 as u32, (self.0 >> 32) as u32]
     }
 }
 
@@ -461,14 +483,22 @@ mod tests {
     }
 
     #[test]
-    fn says_which_counter_has_wrapped() {
+    fn a_full_counter_is_carried_over_and_nothing_is_lost() {
         let (mut hot, _) = flow(Addr::v4(Ipv4Addr::new(10, 0, 1, 10)), Addr::UNSPECIFIED);
         let line = hot.line_mut(Direction::Original);
-        (line.packets, line.bytes) = (u32::MAX - 1, u32::MAX - 1000);
-        assert_eq!(line.count(1000, &Wire::one(1000)), [false, false]);
-        assert_eq!(line.count(1, &Wire::one(1)), [true, true]);
-        assert_eq!(line.count(1, &Wire::one(1)), [false, false]);
-        assert_eq!(hot.counted(Direction::Original), [1, 1]);
+        // The most packets that so many bytes can be, again and again.
+        let most = Wire { packets: 65_535, bytes: 65_535, longest: 21 };
+        let (mut packets, mut bytes, mut carried) = (0, 0, [0_u64; 2]);
+        while carried[0] < 10 {
+            (packets, bytes) = (packets + 65_535, bytes + 65_535);
+            if line.count(65_535, &most) {
+                let more = line.carry_over().map(u64::from);
+                carried = [carried[0] + more[0], carried[1] + more[1]];
+            }
+            let [low_packets, low_bytes] = line.counted.halves().map(u64::from);
+            assert_eq!((carried[0] << CARRIED) + low_packets, packets);
+            assert_eq!((carried[1] << CARRIED) + low_bytes, bytes);
+        }
     }
 
     #[test]

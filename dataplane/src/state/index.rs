@@ -47,8 +47,8 @@ pub(crate) struct Index {
 #[derive(Clone, Copy, Debug)]
 struct Homes {
     count: usize,
-    /// The greatest power of two that is at most `count`.
-    round: usize,
+    /// The bits of a hash that lead to a home, where that is one already; else it is one bit less.
+    mask: usize,
 }
 
 impl Index {
@@ -59,7 +59,7 @@ impl Index {
         let homes = entries.div_ceil(Self::FULLEST).max(Self::LEAST_HOMES);
         Self {
             buckets: Pages::zeroed(homes.next_power_of_two()),
-            homes: Homes { count: Self::LEAST_HOMES, round: Self::LEAST_HOMES },
+            homes: Homes { count: Self::LEAST_HOMES, mask: 2 * Self::LEAST_HOMES - 1 },
             len: 0,
             moving: Vec::new(),
         }
@@ -77,17 +77,26 @@ impl Index {
     /// Brings the home of `hash` into cache.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
-        if let Some(bucket) = self.buckets.get(self.home(Mark::of(hash).half)) {
-            prefetch::read(bucket);
-        }
+        self.approach(hash);
     }
 
-    /// The first flow that may stand under `hash`, if it stands where it is at home.
-    #[inline]
-    pub(crate) fn first(&self, hash: u64) -> FlowRef {
-        let mark = Mark::of(hash);
-        let Some(bucket) = self.buckets.get(self.home(mark.half)) else { return FlowRef::NONE };
-        let matches = bucket.matches(mark.tag);
+    /// The same, and says which bucket that is.
+    #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "by 32 bits there are no more than 2^32 homes"
+    )]
+    pub(crate) fn approach(&self, hash: u64) -> u32 {
+        let home = self.home(Mark::of(hash).half);
+        prefetch::line(self.buckets.as_ptr().wrapping_add(home).addr());
+        home as u32
+    }
+
+    /// The first flow that may stand under `hash`, if it stands at its `home`.
+    #[inline(always)]
+    pub(crate) fn first(&self, home: u32, hash: u64) -> FlowRef {
+        let Some(bucket) = self.buckets.get(home as usize) else { return FlowRef::NONE };
+        let matches = bucket.matches(Mark::of(hash).tag);
         bucket.flows.get(place(matches)).map_or(FlowRef::NONE, |&bits| FlowRef::from_bits(bits))
     }
 
@@ -164,7 +173,7 @@ impl Index {
     #[inline(never)]
     fn grow(&mut self) {
         let new = self.homes.count;
-        let (old, more) = (new - self.homes.round, self.homes.more());
+        let (old, more) = (new - self.homes.round(), self.homes.more());
         let (at, mut ways) = self.take(old, more);
         self.homes = more;
         while ways != 0 {
@@ -297,9 +306,13 @@ impl Homes {
     /// By one bit more of the hash where that is a home already.
     #[inline]
     const fn of(self, half: u32) -> usize {
-        let half = half as usize;
-        let wide = half & (2 * self.round - 1);
-        if wide < self.count { wide } else { half & (self.round - 1) }
+        let home = half as usize & self.mask;
+        if home < self.count { home } else { home & self.mask >> 1 }
+    }
+
+    /// The greatest power of two that is at most as many as there are.
+    const fn round(self) -> usize {
+        (self.mask >> 1) + 1
     }
 
     /// What tells the hashes that the last one is home to.
@@ -313,12 +326,12 @@ impl Homes {
 
     const fn more(self) -> Self {
         let count = self.count + 1;
-        Self { count, round: if count == 2 * self.round { count } else { self.round } }
+        Self { count, mask: if count > self.mask { 2 * count - 1 } else { self.mask } }
     }
 
     const fn fewer(self) -> Self {
         let count = self.count - 1;
-        Self { count, round: if count < self.round { self.round / 2 } else { self.round } }
+        Self { count, mask: if count < self.round() { self.mask >> 1 } else { self.mask } }
     }
 }
 
@@ -434,7 +447,7 @@ mod tests {
                 // Ten homes, five of them the last ones of 32, apart by higher bits.
                 let half = (home % 10 + 27) | ((home / 10) << 5);
                 let hash = (half << 32) | (home / 20);
-                let flow = FlowRef::from_bits(flow + 2);
+                let flow = FlowRef::from_bits(flow);
                 if insert {
                     if model.len() < entries && model.insert((hash, flow)) {
                         index.insert(hash, flow);

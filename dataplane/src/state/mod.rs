@@ -37,7 +37,7 @@ use flows::Hashes;
 pub use flows::{FlowId, Flows};
 pub use fragments::{Fragments, Held, Ports};
 pub use hot::{Hot, Translation};
-pub(crate) use hot::{Line, Wrapped, hops_delta};
+pub(crate) use hot::{Line, hops_delta};
 pub(crate) use meters::Meters;
 pub use meters::{MeterId, MeterReading};
 pub use minute::{GatewayMetrics, gateway_metrics};
@@ -385,22 +385,23 @@ impl Shard {
     pub(crate) fn count(&mut self, flow: FlowId, direction: Direction, packet: &Packet) {
         let wire = packet.wire();
         let Some(hot) = self.flows.hot_mut(flow) else { return };
-        let wrapped = hot.line_mut(direction).count(packet.len, &wire);
-        self.wrap(FlowRef::new(flow, direction), wrapped);
+        let is_full = hot.line_mut(direction).count(packet.len, &wire);
+        self.relieve(FlowRef::new(flow, direction), is_full);
     }
 
-    /// Counters of one direction of a flow have wrapped, or not.
+    /// The counter of one direction of a flow is full, or not.
     #[inline(always)]
-    pub(crate) fn wrap(&mut self, found: FlowRef, wrapped: Wrapped) {
-        if wrapped != [false; 2] {
-            self.carry_over(found, wrapped);
+    pub(crate) fn relieve(&mut self, found: FlowRef, is_full: bool) {
+        if is_full {
+            self.carry_over(found);
         }
     }
 
     #[cold]
-    fn carry_over(&mut self, found: FlowRef, wrapped: Wrapped) {
-        if let Some((_, cold)) = self.flows.parts_mut(found.flow()) {
-            cold.wrap(found.direction(), wrapped);
+    fn carry_over(&mut self, found: FlowRef) {
+        if let Some((hot, cold)) = self.flows.parts_mut(found.flow()) {
+            let direction = found.direction();
+            cold.take_over(direction, hot.line_mut(direction).carry_over());
         }
     }
 

@@ -41,6 +41,14 @@ pub struct Ipv4 {
 
 view!(Ipv4, HEADER);
 
+/// The same bytes.
+#[derive(FromBytes, Immutable)]
+#[repr(C)]
+struct Words {
+    first: [[u8; 8]; 2],
+    last: [u8; 4],
+}
+
 /// The DF bit of `flags_offset`.
 pub const DONT_FRAGMENT: u16 = 0x4000;
 /// The MF bit of `flags_offset`.
@@ -66,10 +74,29 @@ impl Ipv4 {
     #[inline]
     pub fn is_summed(&self) -> bool {
         // The ones' complement sum of all words is all ones: it is a multiple of 0xffff, and not zero,
-        // as the version is not; in any byte order, or in none (RFC 1071 s. 2 (B)).
-        let words: &[[u8; 4]; HEADER / 4] = zerocopy::transmute_ref!(self);
-        let sum: u64 = words.iter().map(|&word| u64::from(u32::from_ne_bytes(word))).sum();
-        sum.is_multiple_of(0xffff)
+        // as the version is not; in any byte order, or in none, and of words of any size (RFC 1071 s. 2 (B),
+        // (C)).
+        let ([first, second], last) = self.words();
+        let (sum, carry) = first.overflowing_add(second);
+        let (sum, carry) = sum.overflowing_add(u64::from(last) + u64::from(carry));
+        (sum + u64::from(carry)).is_multiple_of(0xffff)
+    }
+
+    /// Whether it is the header of a whole packet of IPv4, without options: its first word says so.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        const PART: [u8; 2] = (MORE_FRAGMENTS | OFFSET).to_be_bytes();
+        const SAID: u64 = u64::from_ne_bytes([0xff, 0, 0, 0, 0, 0, PART[0], PART[1]]);
+        let ([first, _], _) = self.words();
+        first & SAID == u64::from_ne_bytes([PLAIN, 0, 0, 0, 0, 0, 0, 0])
+    }
+
+    /// The header in words, in whatever order this machine reads them.
+    #[inline(always)]
+    fn words(&self) -> ([u64; 2], u32) {
+        // Each loaded at once: put together from its bytes it would be loaded by them.
+        let Words { first, last } = zerocopy::transmute_ref!(self);
+        (first.map(u64::from_ne_bytes), u32::from_ne_bytes(*last))
     }
 
     /// Whether the sender forbids fragmentation.
@@ -116,5 +143,42 @@ impl Ipv4 {
     pub const fn dst(&self) -> Ipv4Addr {
         let [a, b, c, d] = self.destination;
         Ipv4Addr::new(a, b, c, d)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::checksum::Sum;
+
+    proptest! {
+        /// With carries from everywhere: of words of ones.
+        #[test]
+        fn is_summed_as_words_of_16_bits_are(
+            mut bytes in any::<[u8; HEADER]>(),
+            ones in 0..=HEADER,
+            is_right in any::<bool>(),
+        ) {
+            bytes[ones..].fill(0xff);
+            bytes[0] = PLAIN;
+            if is_right {
+                bytes[10..12].fill(0);
+                let checksum = Sum::of(&bytes).checksum();
+                bytes[10..12].copy_from_slice(&checksum.to_be_bytes());
+            }
+            let header = Ipv4::of(&bytes).unwrap();
+            prop_assert_eq!(header.is_summed(), Sum::of(&bytes).fold() == 0xffff);
+            prop_assert!(header.is_summed() || !is_right);
+        }
+
+        #[test]
+        fn is_plain_by_its_fields(mut bytes in any::<[u8; HEADER]>(), first in 0x44_u8..0x47, part: [u8; 2]) {
+            bytes[0] = first;
+            bytes[6..8].copy_from_slice(&part.map(|byte| byte & byte.rotate_left(3)));
+            let header = Ipv4::of(&bytes).unwrap();
+            prop_assert_eq!(header.is_plain(), first == PLAIN && !header.is_fragment());
+        }
     }
 }

@@ -214,10 +214,10 @@ impl Turner {
     /// Reads what waits at a link, as far as the batch has room.
     fn receive(&mut self, link: u64) {
         let Some(id) = u16::try_from(link).ok().map(LinkId) else { return };
-        while let Some(slot) = self.batch.next_slot() {
+        while let Some(vacancy) = self.batch.vacancy() {
             let Some(Some(link)) = self.links.get_mut(id.index()) else { return };
-            match link.receive(slot) {
-                Ok(Some(frame)) => self.batch.push(id, frame),
+            match link.receive(vacancy.slot) {
+                Ok(Some(frame)) => vacancy.fill(id, frame),
                 Ok(None) => return,
                 Err(_) => {
                     // The device is gone, with its namespace; it will not come back.
