@@ -110,6 +110,8 @@ pub struct TwoWorkers {
     pub ratio: f64,
     /// What that is to be, at least.
     pub target: Option<f64>,
+    /// How many times as fast two floors are, which share nothing but the machine.
+    pub floor: Option<f64>,
 }
 
 /// Memory that flows occupy, all tables counted: what the kernel says that the process has more.
@@ -309,7 +311,7 @@ impl Outcome {
             if typical {
                 scalings.push(("first packets", trials::two_workers_opening(profile, effort)?));
             }
-            for (traffic, trials::Scaling { one, two, ratio }) in scalings {
+            for (traffic, trials::Scaling { one, two, ratio, floor }) in scalings {
                 self.two_workers.push(TwoWorkers {
                     profile: name.clone(),
                     traffic: traffic.to_owned(),
@@ -317,6 +319,7 @@ impl Outcome {
                     two_mpps: 1e3 / two,
                     ratio,
                     target: (traffic == "64 B").then_some(TWO_WORKERS),
+                    floor,
                 });
             }
         }

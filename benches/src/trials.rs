@@ -57,6 +57,8 @@ pub struct Scaling {
     pub two: f64,
     /// How many times as fast both are.
     pub ratio: f64,
+    /// The same of two floors, which have nothing in common but the machine; where they do the same work.
+    pub floor: Option<f64>,
 }
 
 impl Filled {
@@ -168,7 +170,7 @@ pub fn mixed(floors: &mut [Floor; 2], profile: &Profile, effort: Effort) -> Resu
 }
 
 /// Two workers of one instance, each with as many flows of its own as the profile has sessions, on
-/// processors of their own.
+/// processors of their own; and two floors with as many.
 ///
 /// # Errors
 ///
@@ -183,17 +185,27 @@ pub fn two_workers(profile: &Profile, effort: Effort) -> Result<Scaling, Cheated
         ours.establish(profile, &shuffled(first, sessions))?;
         crew.push((ours, Ring::from(profile, first), 0));
     }
+    // On small pages, which every machine has: what they share is not told by what they take.
+    let floor = || Floor::new(profile, Pages::Small);
+    let mut floors: Vec<_> = [0, 0].map(|at| (floor(), Ring::of(profile), at)).into();
     let slice = effort.slice * 2;
-    let samples = take_turns(effort.lasting, |who| {
-        let members = members(&mut crew, who);
-        let count = members.len();
-        let work = members.iter_mut().map(|(ours, ring, at)| {
-            move || (0..slice).for_each(|_| ours.turn(ring.next_batch(at)))
-        });
-        Ok(race(work.collect()) / packets(slice * count))
+    let samples: Samples<6> = take_turns(effort.lasting, |who| {
+        let count = if who % 3 == BOTH { 2 } else { 1 };
+        let time = if who < 3 {
+            race(members(&mut crew, who).map(|(place, (ours, ring, at))| {
+                (place, move || (0..slice).for_each(|_| ours.turn(ring.next_batch(at))))
+            }))
+        } else {
+            race(members(&mut floors, who - 3).map(|(place, (floor, ring, at))| {
+                (place, move || (0..slice).for_each(|_| floor.turn(ring.next_batch(at))))
+            }))
+        };
+        Ok(time / packets(slice * count))
     })?;
     crew.iter().try_for_each(|(ours, ..)| ours.check(sessions as usize))?;
-    Ok(scaling(&samples))
+    floors.iter().try_for_each(|(floor, ..)| floor.check())?;
+    let floor = median([samples.ratio(3, 5), samples.ratio(4, 5)]);
+    Ok(Scaling { floor: Some(floor), ..scaling(&samples) })
 }
 
 /// The same with first packets: both open flows at once, from nothing.
@@ -205,38 +217,42 @@ pub fn two_workers_opening(profile: &Profile, effort: Effort) -> Result<Scaling,
     let instance = Instance::of(profile);
     let sessions = profile.sessions();
     let rings = [0, sessions].map(|first| Ring::opening(profile, &shuffled(first, sessions)));
-    let samples = take_turns(effort.lasting, |who| {
+    let samples: Samples<3> = take_turns(effort.lasting, |who| {
         let instance = instance.anew();
         let mut crew: Vec<_> = (0..)
             .zip(&rings)
             .map(|(number, ring)| (instance.worker(number, room(profile)), ring))
             .collect();
-        let members = members(&mut crew, who);
-        let count = members.len();
-        let work = members.iter_mut().map(|(ours, ring)| move || ours.run(ring));
-        let time = race(work.collect());
-        members.iter().try_for_each(|(ours, _)| ours.check(sessions as usize))?;
-        Ok(time / (f64::from(sessions) * count as f64))
+        let time = race(
+            members(&mut crew, who).map(|(place, (ours, ring))| (place, move || ours.run(ring))),
+        );
+        let mut opened = 0;
+        members(&mut crew, who).try_for_each(|(_, (ours, _))| {
+            opened += sessions;
+            ours.check(sessions as usize)
+        })?;
+        Ok(time / f64::from(opened))
     })?;
     Ok(scaling(&samples))
 }
 
-/// The first alone, the second alone, or both.
-fn members<T>(crew: &mut [T], who: usize) -> &mut [T] {
-    match who {
-        0 => &mut crew[..1],
-        1 => &mut crew[1..],
-        _ => crew,
-    }
+/// Who is both, after the first alone and the second alone.
+const BOTH: usize = 2;
+
+/// The first alone, the second alone, or both, each with its place.
+fn members<T>(crew: &mut [T], who: usize) -> impl Iterator<Item = (usize, &mut T)> {
+    crew.iter_mut().enumerate().filter(move |(place, _)| who == BOTH || who == *place)
 }
 
-/// Runs each on a processor of its own, all at once; nanoseconds from the first start to the last
+/// Runs each on the processor of its place, all at once; nanoseconds from the first start to the last
 /// end.
-fn race(work: Vec<impl FnOnce() + Send>) -> f64 {
+fn race(work: impl Iterator<Item = (usize, impl FnOnce() + Send)>) -> f64 {
+    let work: Vec<_> = work.collect();
     let processors = processors();
     let barrier = &Barrier::new(work.len());
     let times: Vec<(Instant, Instant)> = std::thread::scope(|scope| {
-        let threads = work.into_iter().zip(processors.iter().cycle()).map(|(work, &processor)| {
+        let threads = work.into_iter().map(|(place, work)| {
+            let processor = processors[place % processors.len()];
             scope.spawn(move || {
                 let mut own = CpuSet::new();
                 own.set(processor);
@@ -291,11 +307,12 @@ fn cost(samples: &Samples<3>) -> Cost {
     }
 }
 
-fn scaling(samples: &Samples<3>) -> Scaling {
+fn scaling<const N: usize>(samples: &Samples<N>) -> Scaling {
     Scaling {
         one: median([samples.median(0), samples.median(1)]),
-        two: samples.median(2),
-        ratio: median([samples.ratio(0, 2), samples.ratio(1, 2)]),
+        two: samples.median(BOTH),
+        ratio: median([samples.ratio(0, BOTH), samples.ratio(1, BOTH)]),
+        floor: None,
     }
 }
 
@@ -322,8 +339,9 @@ mod tests {
         is_sound(&mixed(&mut floors, &profile, EFFORT).unwrap());
         assert!(openings(&profile.without_nat(), EFFORT).unwrap() > 0.0);
         for scaling in [two_workers, two_workers_opening] {
-            let Scaling { one, two, ratio } = scaling(&profile, EFFORT).unwrap();
+            let Scaling { one, two, ratio, floor } = scaling(&profile, EFFORT).unwrap();
             assert!(one > 0.0 && two > 0.0 && ratio > 0.0, "{one} {two} {ratio}");
+            assert!(floor.is_none_or(|floor| floor > 0.0), "{floor:?}");
         }
     }
 
@@ -339,7 +357,7 @@ mod tests {
     fn who_runs_alone_runs_as_who_runs_with_others() {
         let nap = || std::thread::sleep(Duration::from_millis(20));
         for work in [vec![nap], vec![nap, nap]] {
-            let took = race(work);
+            let took = race(work.into_iter().enumerate());
             assert!((20e6..200e6).contains(&took), "{took}");
         }
     }

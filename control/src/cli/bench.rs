@@ -132,10 +132,12 @@ fn print(outcome: &Outcome) -> Result<(), Failure> {
                 let [one, two] = [it.one_mpps, it.two_mpps].map(|mpps| format!("{mpps:.2}"));
                 let ratio = format!("{:.2}", it.ratio);
                 let (profile, traffic) = (it.profile.clone(), it.traffic.clone());
-                [profile, traffic, one, two, ratio, target(">=", it.target)]
+                let floor = it.floor.map_or_else(|| "-".to_owned(), |floor| format!("{floor:.2}"));
+                [profile, traffic, one, two, ratio, target(">=", it.target), floor]
             })
             .collect();
-        let heads = ["TWO WORKERS", "PACKETS", "MPPS OF ONE", "OF TWO", "RATIO", "TARGET"];
+        let heads =
+            ["TWO WORKERS", "PACKETS", "MPPS OF ONE", "OF TWO", "RATIO", "TARGET", "OF FLOORS"];
         table::print(heads, &rows)?;
     }
     if !outcome.memory.is_empty() {
