@@ -49,6 +49,18 @@ impl<T: FromZeros> Pages<T> {
         Self { first: first.cast(), len, _mapping: mapping }
     }
 
+    /// Takes the memory of the first `count` elements now, so that no packet waits for it: the kernel clears a
+    /// huge page in the time of a hundred first packets.
+    #[must_use]
+    pub fn taken(self, count: usize) -> Self {
+        let bytes = bytes::<T>(count.min(self.len));
+        // JUSTIFICATION: a worker's first thousand flows took 2.5 times the time that later ones take. A wish: kernels
+        // before Linux 5.14 do not know it, and memory is taken when it is touched.
+        // SAFETY: the pages are of this mapping, and that they are there changes none of their bytes.
+        let _ = unsafe { madvise(self.first.as_ptr().cast(), bytes, Advice::LinuxPopulateWrite) };
+        self
+    }
+
     /// Makes these elements zero, and gives back the memory of the huge pages that lie among them. An
     /// element's size is a power of two.
     pub fn release(&mut self, range: Range<usize>) {
@@ -175,6 +187,15 @@ mod tests {
         pages[77] = 5;
         pages[(1 << 20) - 1] = 6;
         assert_eq!((pages[77], pages[(1 << 20) - 1]), (5, 6));
+    }
+
+    #[test]
+    fn what_is_taken_is_there_before_it_is_touched() {
+        let pages = Pages::<[u64; 8]>::zeroed(1 << 17);
+        assert_eq!(resident(&pages), 0);
+        let pages = pages.taken(1 << 15);
+        assert!((HUGE..2 * HUGE).contains(&resident(&pages)), "{} bytes", resident(&pages));
+        assert!(pages.iter().all(|words| words.iter().all(|&word| word == 0)));
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Batch {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            slots: Pages::zeroed(Self::PACKETS),
+            slots: Pages::zeroed(Self::PACKETS).taken(Self::PACKETS),
             packets: vec![Packet::NONE; Self::PACKETS].into_boxed_slice(),
             len: 0,
             total: 0,

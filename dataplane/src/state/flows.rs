@@ -114,7 +114,7 @@ impl Flows {
         Self {
             seed: FixedState::with_seed(seed),
             index: Index::new(2 * limit),
-            hot: Pages::zeroed(slots),
+            hot: Pages::zeroed(slots).taken(BLOCK),
             wide: Chunks::new(),
             cold: Chunks::new(),
             wheel: Wheel::new(now),

@@ -58,7 +58,7 @@ impl Index {
     pub(crate) fn new(entries: usize) -> Self {
         let homes = entries.div_ceil(Self::FULLEST).max(Self::LEAST_HOMES);
         Self {
-            buckets: Pages::zeroed(homes.next_power_of_two()),
+            buckets: Pages::zeroed(homes.next_power_of_two()).taken(HUGE / size_of::<Bucket>()),
             homes: Homes { count: Self::LEAST_HOMES, round: Self::LEAST_HOMES },
             len: 0,
             moving: Vec::new(),
