@@ -269,23 +269,31 @@ impl Shard {
         hashes: Hashes,
         timers: &Timers,
     ) -> Result<(FlowId, &mut Hot, &mut Cold), NotOpened> {
-        if let Some((holder, _)) = self.flows.find(hashes[1], &translation.reply) {
-            self.close(holder, timers);
-        }
-        if let Err(owner) = self.claim(hashes) {
-            self.forget(made(facets), phase, timers);
-            return Err(NotOpened::Elsewhere(owner));
-        }
-        let Some(flow) = self.flows.vacancy() else {
-            hashes.into_iter().for_each(|hash| self.release(hash));
+        let Some(flow) = self.flows.slot() else {
             self.forget(made(facets), phase, timers);
             return Err(NotOpened::Full);
         };
-        self.counters.opened += 1;
-        let clock = (timers, self.now);
-        let (hot, cold) = self.flows.insert(flow, (translation, phase), facets, hashes, clock);
-        self.meters.begin(&mut cold.facets, translation.original.protocol);
-        Ok((flow, hot, cold))
+        self.flows.fill(flow, (translation, phase), facets, (timers, self.now));
+        // The reply key is looked up last: what that takes has been on its way from memory meanwhile.
+        if let Some((holder, _)) = self.flows.find(hashes[1], &translation.reply) {
+            self.close(holder, timers);
+        }
+        let refused = match self.claim(hashes) {
+            Ok(()) if self.flows.has_room() => {
+                self.counters.opened += 1;
+                let (hot, cold) = self.flows.enter(flow, hashes);
+                self.meters.begin(&mut cold.facets, translation.original.protocol);
+                return Ok((flow, hot, cold));
+            }
+            Ok(()) => {
+                hashes.into_iter().for_each(|hash| self.release(hash));
+                NotOpened::Full
+            }
+            Err(owner) => NotOpened::Elsewhere(owner),
+        };
+        let facets = self.flows.vacate(flow);
+        self.forget(facets, phase, timers);
+        Err(refused)
     }
 
     /// Makes both keys of a flow ours, or neither if one is another worker's.
