@@ -50,6 +50,7 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
             judge(packet, slot, shard, tables);
         }
     }
+    shard.meters.tell();
 }
 
 /// Brings what a packet meets first into cache.
