@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::packet::{Component, Direction, Key, LinkId, NatGatewayId, Packet, Reason};
-use crate::shared::{Lease, Part, Shared, WorkerId};
+use crate::shared::{Lease, Lessee, Part, Shared, WorkerId};
 use crate::tables::Timers;
 use crate::time::Tick;
 
@@ -58,7 +58,7 @@ pub struct Shard {
     /// What it has counted.
     pub counters: Counters,
     pub(crate) meters: Meters,
-    pub(crate) random: fastrand::Rng,
+    pub(crate) lessee: Lessee,
     /// Of the next packet of IPv4 that is made of one of IPv6.
     pub(crate) identification: u16,
     pub(crate) shared: Arc<Shared>,
@@ -108,7 +108,7 @@ impl Shard {
             fragments: Fragments::default(),
             counters: Counters::default(),
             meters: Meters::new(shared.connections.clone()),
-            random: fastrand::Rng::with_seed(own),
+            lessee: Lessee::new(fastrand::Rng::with_seed(own)),
             identification: fastrand::Rng::with_seed(own).u16(..),
             shared,
             worker,

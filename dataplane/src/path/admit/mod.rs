@@ -255,7 +255,7 @@ fn open<R: Recorder>(
     recorder: &mut R,
 ) -> Result<Admitted, Refusal> {
     let memory = Memory::none(shard.now);
-    let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.random, recorder);
+    let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.lessee, recorder);
     let judged = walk.run(headers.key.link);
     let meter = shard.meters.of(walk.way, Direction::Original);
     let exit = judged.map_err(|denial| denial.at(meter))?;
@@ -308,7 +308,7 @@ fn revisit<R: Recorder>(
     let (hot, cold) = shard.flows.parts_mut(flow).ok_or_else(gone)?;
     cold.sync(hot);
     let memory = Memory::of((&keys, hot, cold), direction, &tables.timers, now);
-    let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.random, recorder);
+    let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.lessee, recorder);
     let judged = walk.run(headers.key.link);
     let outer = walk.outer();
     // As the packet goes, and as the flow does.
