@@ -33,6 +33,11 @@ impl Tracked {
         (entries(count) < limit).then(|| Entry(count.clone()))
     }
 
+    /// Brings what leads there into cache that [`prefetch`](Self::prefetch) brings.
+    pub(crate) fn approach(&self, eni: EniId) {
+        self.0.prefetch(eni);
+    }
+
     /// Brings what [`enter`](Self::enter) counts on into cache.
     pub(crate) fn prefetch(&self, eni: EniId) {
         if let Some(count) = self.0.get(eni) {

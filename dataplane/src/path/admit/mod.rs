@@ -32,7 +32,8 @@ use crate::wire::tcp::flags;
 pub use record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use walk::{Memory, Walk};
 
-/// So many packets are judged while what the next one meets is brought into cache.
+/// So many packets are judged while what the next one meets is brought into cache, and as many before that
+/// while what leads there is.
 const AHEAD: usize = 4;
 
 /// Judges each packet that no flow answers for.
@@ -41,8 +42,12 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         return;
     }
     let (packets, slots) = batch.parts_mut();
+    packets.iter().take(2 * AHEAD).for_each(|packet| approach(packet, shard, tables));
     packets.iter().take(AHEAD).for_each(|packet| foresee(packet, shard, tables));
     for (at, slot) in slots.iter_mut().enumerate() {
+        if let Some(next) = packets.get(at + 2 * AHEAD) {
+            approach(next, shard, tables);
+        }
         if let Some(next) = packets.get(at + AHEAD) {
             foresee(next, shard, tables);
         }
@@ -53,14 +58,23 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     shard.meters.tell();
 }
 
-/// Brings what a packet meets first into cache.
-fn foresee(packet: &Packet, shard: &Shard, tables: &Tables) {
+/// Brings what leads to what a packet meets first into cache.
+fn approach(packet: &Packet, shard: &Shard, tables: &Tables) {
     if packet.is_pending() {
         shard.prefetch_owner(packet.hash);
         if let Some(Place::Eni(id)) = tables.place(packet.key.link) {
             tables.enis.prefetch(id);
-            shard.shared.tracked.prefetch(id);
+            shard.shared.tracked.approach(id);
         }
+    }
+}
+
+/// Brings the rest of it into cache.
+fn foresee(packet: &Packet, shard: &Shard, tables: &Tables) {
+    if packet.is_pending()
+        && let Some(Place::Eni(id)) = tables.place(packet.key.link)
+    {
+        shard.shared.tracked.prefetch(id);
     }
 }
 
