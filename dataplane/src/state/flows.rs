@@ -116,7 +116,7 @@ impl Flows {
             index: Index::new(2 * limit),
             hot: Pages::zeroed(slots).taken(BLOCK),
             wide: Chunks::new(),
-            cold: Chunks::new(),
+            cold: Chunks::begun(),
             wheel: Wheel::new(now),
             taken: Slots::new(slots),
             live: Vec::new(),
