@@ -13,6 +13,7 @@
 use std::ffi::c_void;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use zerocopy::FromZeros;
@@ -86,6 +87,37 @@ impl<T: FromZeros> Pages<T> {
         };
         if given.is_err() {
             inner.zero();
+        }
+    }
+}
+
+/// A cache line of words that several threads read and write.
+#[derive(Debug, Default, FromZeros)]
+#[repr(C, align(64))]
+pub struct SharedLine(pub [AtomicU64; 8]);
+
+impl Pages<SharedLine> {
+    /// Makes the lines of one huge page zero, the one that begins with line `first`, and gives its memory back.
+    ///
+    /// # Panics
+    ///
+    /// When it does not begin there, or is not all there.
+    pub fn release_shared(&self, first: usize) {
+        let lines = &self[first..first + HUGE / size_of::<SharedLine>()];
+        assert!(lines.as_ptr().addr().is_multiple_of(HUGE), "a huge page is given back as a whole");
+        // JUSTIFICATION: as for `release`.
+        // SAFETY: the lines lie in this private mapping, and read as zero afterwards. They are atomics, so whoever
+        // reads them meanwhile reads what they were or zeros.
+        let given = unsafe {
+            madvise(
+                self.first.add(first).as_ptr().cast(),
+                size_of_val(lines),
+                Advice::LinuxDontNeed,
+            )
+        };
+        if given.is_err() {
+            let words = lines.iter().flat_map(|line| &line.0);
+            words.for_each(|word| word.store(0, Ordering::Relaxed));
         }
     }
 }

@@ -16,7 +16,6 @@ use std::sync::Arc;
 pub use allowances::Allowances;
 pub use bindings::{Binding, Bindings};
 pub use connections::{Active, Connections};
-pub(crate) use directory::Part;
 pub use directory::{Directory, WorkerId};
 pub(crate) use lessee::Lessee;
 pub(crate) use ports::Standing;
@@ -44,9 +43,17 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// What so many workers share; [`Default`] is for any number.
+    /// What so many workers share, of which each has no more than so many flows; [`Default`] is for any number.
     #[must_use]
-    pub fn for_workers(count: usize) -> Self {
-        Self { directory: Directory::for_workers(count), ..Self::default() }
+    pub fn for_workers(count: usize, flows: usize) -> Self {
+        Self {
+            directory: Directory::for_workers(count, flows),
+            ports: Arc::default(),
+            bindings: Bindings::default(),
+            tracked: Tracked::default(),
+            allowances: Allowances::default(),
+            uses: Uses::default(),
+            connections: Arc::default(),
+        }
     }
 }

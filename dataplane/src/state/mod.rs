@@ -9,6 +9,7 @@ mod counters;
 mod flow;
 mod flows;
 mod fragments;
+mod homes;
 mod hot;
 mod index;
 mod meters;
@@ -21,12 +22,12 @@ mod way;
 mod wheel;
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::packet::{Component, Direction, Key, LinkId, NatGatewayId, Packet, Reason};
-use crate::shared::{Lease, Lessee, Part, Shared, WorkerId};
+use crate::shared::{Lease, Lessee, Shared, WorkerId};
 use crate::tables::Timers;
 use crate::time::Tick;
 
@@ -36,6 +37,7 @@ pub(crate) use flows::FlowRef;
 use flows::Hashes;
 pub use flows::{FlowId, Flows};
 pub use fragments::{Fragments, Held, Ports};
+pub(crate) use homes::Homes;
 pub use hot::{Hot, Translation};
 pub(crate) use hot::{Line, Wrapped, hops_delta};
 pub(crate) use meters::Meters;
@@ -66,8 +68,6 @@ pub struct Shard {
     /// Ports of mappings that were replaced while they had to rest; the next to be free on top.
     resting: BinaryHeap<Resting>,
     visited: u64,
-    /// Parts of the directory that have memory to give back.
-    sparse: BTreeSet<Part>,
 }
 
 /// Why a flow was not opened.
@@ -114,7 +114,6 @@ impl Shard {
             worker,
             resting: BinaryHeap::new(),
             visited: 0,
-            sparse: BTreeSet::new(),
         }
     }
 
@@ -189,11 +188,7 @@ impl Shard {
             self.visited += 1;
         }
         let is_reused = self.flows.reuse();
-        // One a turn, as memory of flows is given back.
-        if let Some(part) = self.sparse.pop_first() {
-            self.shared.directory.give_back(part);
-        }
-        budget > 0 && is_reused && self.sparse.is_empty()
+        budget > 0 && is_reused
     }
 
     /// Flows, resting ports and datagrams looked at by [`expire`](Self::expire) in all turns.
@@ -305,8 +300,8 @@ impl Shard {
         })
     }
 
-    fn release(&mut self, hash: u64) {
-        self.sparse.extend(self.shared.directory.release(hash, self.worker));
+    fn release(&self, hash: u64) {
+        self.shared.directory.release(hash, self.worker);
     }
 
     /// Forgets every flow from or to these links.
