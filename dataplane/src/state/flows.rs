@@ -256,6 +256,15 @@ impl Flows {
         Some((self.hot.get_mut(flow.index())?, self.cold.get_mut(flow.index())?))
     }
 
+    /// Brings the slot that is taken after so many others into cache, if slots are taken one after the other.
+    pub(crate) fn prefetch_slot(&self, others: usize) {
+        let slot = self.taken.lowest() + others;
+        if let (Some(hot), Some(cold)) = (self.hot.get(slot), self.cold.get(slot)) {
+            prefetch::read(hot);
+            prefetch::read(cold);
+        }
+    }
+
     /// Whether there is room for one more flow.
     pub(crate) fn has_room(&self) -> bool {
         self.len() < self.limit

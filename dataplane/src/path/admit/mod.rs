@@ -71,10 +71,11 @@ fn approach(packet: &Packet, shard: &Shard, tables: &Tables) {
 
 /// Brings the rest of it into cache.
 fn foresee(packet: &Packet, shard: &Shard, tables: &Tables) {
-    if packet.is_pending()
-        && let Some(Place::Eni(id)) = tables.place(packet.key.link)
-    {
-        shard.shared.tracked.prefetch(id);
+    if packet.is_pending() {
+        shard.flows.prefetch_slot(AHEAD);
+        if let Some(Place::Eni(id)) = tables.place(packet.key.link) {
+            shard.shared.tracked.prefetch(id);
+        }
     }
 }
 
