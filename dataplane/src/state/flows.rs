@@ -263,6 +263,9 @@ impl Flows {
             prefetch::read(hot);
             prefetch::read(cold);
         }
+        if let Some(wide) = self.wide.get(slot) {
+            prefetch::read(wide);
+        }
     }
 
     /// Whether there is room for one more flow.
