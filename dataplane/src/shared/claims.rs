@@ -91,11 +91,6 @@ impl Claims {
         self.parts.iter().map(|part| part.len.load(Ordering::Relaxed) as usize).sum()
     }
 
-    /// Brings what leads to all that is known of `hash` into cache; [`prefetch`](Self::prefetch) reads it.
-    pub(super) fn approach(&self, hash: u64) {
-        prefetch::read(&*self.parts[place(hash)]);
-    }
-
     /// Brings what is asked about `hash` soon into cache.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {

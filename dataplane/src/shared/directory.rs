@@ -50,13 +50,6 @@ impl Directory {
         self.claims.as_ref()?.owner(hash)
     }
 
-    /// Brings what leads to all that is known of `hash` into cache; [`prefetch`](Self::prefetch) reads it.
-    pub(crate) fn approach(&self, hash: u64) {
-        if let Some(claims) = &self.claims {
-            claims.approach(hash);
-        }
-    }
-
     /// Brings what is asked about `hash` soon into cache.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {

@@ -230,11 +230,6 @@ impl Shard {
         self.worker
     }
 
-    /// Brings what [`prefetch_owner`](Self::prefetch_owner) reads into cache.
-    pub(crate) fn approach_owner(&self, hash: u64) {
-        self.shared.directory.approach(hash);
-    }
-
     /// Brings what [`owner_elsewhere`](Self::owner_elsewhere) reads into cache.
     pub(crate) fn prefetch_owner(&self, hash: u64) {
         self.shared.directory.prefetch(hash);

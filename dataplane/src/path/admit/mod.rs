@@ -60,12 +60,11 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
 
 /// Brings what leads to what a packet meets first into cache.
 fn approach(packet: &Packet, shard: &Shard, tables: &Tables) {
-    if packet.is_pending() {
-        shard.prefetch_owner(packet.hash);
-        if let Some(Place::Eni(id)) = tables.place(packet.key.link) {
-            tables.enis.prefetch(id);
-            shard.shared.tracked.approach(id);
-        }
+    if packet.is_pending()
+        && let Some(Place::Eni(id)) = tables.place(packet.key.link)
+    {
+        tables.enis.prefetch(id);
+        shard.shared.tracked.approach(id);
     }
 }
 
