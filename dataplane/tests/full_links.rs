@@ -28,7 +28,7 @@ const ROOM: usize = 2;
 fn a_service_at_the_link_gets_what_there_is_room_for_and_the_rest_is_counted_as_dropped() {
     let setup = Setup {
         workers: 1,
-        shared: Arc::new(Shared::for_workers(1)),
+        shared: Arc::new(Shared::for_workers(1, 1 << 10)),
         tables: Published::new(Topology::open().tables()),
         clock: Arc::new(Clock::start()),
         flow_limit: 1 << 10,

@@ -135,7 +135,7 @@ impl Emulator {
         let Compiled { tables, ids } =
             compile::compile(&topology, Passing::default(), &mut names, FIRST_EPOCH)?;
         let published = Published::new(tables);
-        let shared = Arc::new(Shared::for_workers(options.workers));
+        let shared = Arc::new(Shared::for_workers(options.workers, options.flow_limit));
         let (clock, began) = (Arc::new(Clock::start()), SystemTime::now());
         let panicked = Arc::new(AtomicBool::new(false));
         let tell = panicked.clone();

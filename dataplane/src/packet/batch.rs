@@ -55,7 +55,7 @@ impl Batch {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            slots: Pages::zeroed(Self::PACKETS),
+            slots: Pages::zeroed(Self::PACKETS).taken(Self::PACKETS),
             packets: Box::new([Packet::NONE; Self::PACKETS]),
             len: 0,
             total: 0,

@@ -222,7 +222,7 @@ fn consider(
         }
         None => {
             packet.found = FlowRef::NONE;
-            shard.approach_owner(packet.hash);
+            shard.prefetch_owner(packet.hash);
         }
     }
     false

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::packet::EniId;
+use crate::state::prefetch;
 
 /// A thing of each ENI that was ever asked for one.
 #[derive(Debug)]
@@ -27,6 +28,14 @@ impl<T> ByEni<T> {
     pub(super) fn get(&self, eni: EniId) -> Option<&T> {
         let [high, low] = eni.0.to_be_bytes().map(usize::from);
         self.rows[high].get()?[low].get()
+    }
+
+    /// Brings what [`get`](Self::get) reads into cache.
+    pub(super) fn prefetch(&self, eni: EniId) {
+        let [high, low] = eni.0.to_be_bytes().map(usize::from);
+        if let Some(row) = self.rows[high].get() {
+            prefetch::read(&row[low]);
+        }
     }
 
     /// Each that there is.

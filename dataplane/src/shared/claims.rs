@@ -1,260 +1,433 @@
-//! Who claims a hash: one shard of the directory.
+//! Who claims a hash, among all workers?
 //!
-//! Open addressing over buckets of one cache line, so that a question costs one miss. A claim stands
-//! in the first bucket from its home on that had room, behind those that came before it; a look-up ends
-//! at the first place that nobody has. Removal moves the last of a bucket up, and displaced claims back.
+//! Linear hashing (Litwin 1980) over buckets of one cache line, so that a question costs one miss, and
+//! no turn waits for a table that is made anew. Each of many parts grows and shrinks by itself, one
+//! bucket at a time; their buckets lie by turns, so that all together fill huge pages. A claim stands in
+//! the first bucket from its home on that had room, behind those that came before it; a look-up ends at
+//! the first place that nobody has. Removal moves the last of a bucket up, and displaced claims back.
+//!
+//! The version of a part is odd while somebody changes it, and who only asks compares it before and
+//! after: a sequence lock (Boehm, "Can seqlocks get along with programming language memory models?", 2012).
 
-use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::{Mutex, PoisonError};
 
-use crate::io::pages::Pages;
+use crossbeam::utils::{Backoff, CachePadded};
+use smallvec::SmallVec;
+
+use crate::io::pages::{HUGE, Pages, SharedLine};
 use crate::shared::WorkerId;
-use crate::state::prefetch;
+use crate::state::{Homes, prefetch};
 
 const WAYS: usize = 8;
 
+/// So many that two workers seldom meet at one, and few enough that what is known of all of them stays in a
+/// processor's first cache.
+const PARTS: usize = 64;
+
+/// Rows that fill a huge page; a row is a bucket of each part.
+const BLOCK: usize = HUGE / size_of::<SharedLine>() / PARTS;
+
+/// More claims a home than this, and there is a home more: look-ups then seldom leave their home, also
+/// where it is yet to be split.
+const FULLEST: usize = 3;
+
+/// As few homes as a part has.
+const LEAST: usize = 16;
+
 /// Claims by hashes.
-#[derive(Debug, Default)]
-pub(super) struct Claims {
-    /// As many as a power of two, or none.
-    buckets: Buckets,
-    len: usize,
-}
-
-/// Where many buckets lie, the system has its memory back when they are gone; for few it would take a
-/// page each.
 #[derive(Debug)]
-enum Buckets {
-    Few(Vec<Bucket>),
-    Many(Pages<Bucket>),
+pub(super) struct Claims {
+    /// A bucket each, row by row.
+    buckets: Pages<SharedLine>,
+    /// As many as there will ever be: a power of two.
+    rows: usize,
+    /// By the low bits of a hash.
+    parts: Box<[CachePadded<Part>]>,
+    /// How many parts reach into each [`BLOCK`] of rows; locked when one of them comes to it or leaves it.
+    blocks: Mutex<Vec<usize>>,
 }
 
-/// As many buckets as fill a page are many.
-const MANY: usize = 4096 / size_of::<Bucket>();
-
-/// As few buckets as are worth asking an allocator for.
-const LEAST: usize = 4;
-
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(align(64))]
-struct Bucket([Claim; WAYS]);
+#[derive(Debug)]
+struct Part {
+    version: AtomicU32,
+    /// How many of its buckets are homes.
+    homes: AtomicU32,
+    /// Claims in it.
+    len: AtomicU32,
+    /// Blocks that it has claims in, or may have.
+    reach: AtomicU32,
+}
 
 /// The upper 48 bits of a hash, the last of them set, and below them who claims it; zero is nobody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Claim(u64);
 
-/// What a look-up comes to: a bucket, and a place in it.
+/// What a look-up comes to: a row, and a place in its bucket.
 enum Place {
     /// There it is.
     Taken(usize, usize),
     /// It would be there.
     Free(usize, usize),
-    /// There are no buckets.
+    /// Every place is taken.
     None,
 }
 
 impl Claims {
-    pub(super) const fn len(&self) -> usize {
-        self.len
+    /// Room for so many.
+    pub(super) fn new(claims: usize) -> Self {
+        let rows = claims.div_ceil(PARTS * FULLEST).next_power_of_two().max(LEAST);
+        let mut blocks = vec![0; rows.div_ceil(BLOCK)];
+        blocks[0] = PARTS;
+        Self {
+            buckets: Pages::zeroed(rows * PARTS).taken(BLOCK * PARTS),
+            rows,
+            parts: (0..PARTS).map(|_| CachePadded::new(Part::new())).collect(),
+            blocks: Mutex::new(blocks),
+        }
     }
 
-    /// Where the buckets are at present, for [`prefetch`].
-    pub(super) fn site(&self) -> usize {
-        // Buckets begin at multiples of 64.
-        self.buckets.as_ptr().addr() | self.buckets.len().checked_ilog2().unwrap_or(0) as usize
+    pub(super) fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.len.load(Ordering::Relaxed) as usize).sum()
+    }
+
+    /// Brings what is asked about `hash` soon into cache.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        let homes = self.parts[place(hash)].homes();
+        prefetch::read(self.bucket(homes.of(half(hash)), place(hash)).0);
     }
 
     /// Who claims `hash`.
+    #[inline]
     pub(super) fn owner(&self, hash: u64) -> Option<WorkerId> {
-        match self.look_up(hash) {
-            Place::Taken(at, way) => Some(self.buckets[at].0[way].owner()),
-            Place::Free(..) | Place::None => None,
+        let part = &self.parts[place(hash)];
+        let backoff = Backoff::new();
+        loop {
+            let before = part.version.load(Ordering::Acquire);
+            let owner = match self.look_up(part.homes(), hash) {
+                Place::Taken(row, way) => Some(self.bucket(row, place(hash)).claim(way).owner()),
+                Place::Free(..) | Place::None => None,
+            };
+            fence(Ordering::Acquire);
+            if before.is_multiple_of(2) && part.version.load(Ordering::Relaxed) == before {
+                return owner;
+            }
+            backoff.snooze();
         }
     }
 
-    /// Gives `hash` to `owner`, if nobody has it yet; who has it now.
-    pub(super) fn claim(&mut self, hash: u64, owner: WorkerId) -> WorkerId {
-        let claim = Claim::new(hash, owner);
-        match self.look_up(hash) {
-            Place::Taken(at, way) => return self.buckets[at].0[way].owner(),
-            Place::Free(at, way) if !self.is_crowded() => self.buckets[at].0[way] = claim,
-            Place::Free(..) | Place::None => {
-                self.resize((self.buckets.len() * 2).max(LEAST));
-                self.place(claim);
+    /// Gives `hash` to `owner`, if nobody has it yet; who has it now. Where there is no room it is not
+    /// written down.
+    pub(super) fn claim(&self, hash: u64, owner: WorkerId) -> WorkerId {
+        let mut part = self.change(hash);
+        match self.look_up(part.homes, hash) {
+            Place::Taken(row, way) => return part.bucket(row).claim(way).owner(),
+            Place::Free(row, way) => {
+                part.reach(row);
+                part.bucket(row).set(way, Claim::new(hash, owner));
+                part.len += 1;
+                if part.len > part.homes.count() * FULLEST && part.homes.count() < self.rows {
+                    part.grow();
+                }
             }
+            Place::None => {}
         }
-        self.len += 1;
         owner
     }
 
     /// Takes `hash` away from `owner`, if it is its.
-    pub(super) fn release(&mut self, hash: u64, owner: WorkerId) {
-        let Place::Taken(at, way) = self.look_up(hash) else { return };
-        let bucket = &mut self.buckets[at];
-        if bucket.0[way].owner() != owner {
+    pub(super) fn release(&self, hash: u64, owner: WorkerId) {
+        let mut part = self.change(hash);
+        let Place::Taken(row, way) = self.look_up(part.homes, hash) else { return };
+        if part.bucket(row).claim(way).owner() != owner {
             return;
         }
-        let was_full = bucket.is_full();
-        bucket.remove(way);
-        self.len -= 1;
-        if was_full {
-            self.refill(at);
+        part.remove(row, way);
+        part.len -= 1;
+        // Far from where it grows, so that it does not do both in turn.
+        if part.len < part.homes.count() && part.homes.count() > LEAST {
+            part.shrink();
         }
     }
 
-    /// Whether one more would make it more than three quarters full: look-ups would often leave the home
-    /// bucket.
-    fn is_crowded(&self) -> bool {
-        (self.len + 1) * 4 > self.buckets.len() * WAYS * 3
-    }
-
-    /// Whether less than a sixteenth of its places are taken: far from where it grows, so that it does
-    /// not do both in turn.
-    pub(super) fn is_sparse(&self) -> bool {
-        self.buckets.len() > LEAST.max(self.len * 2 + 1)
-    }
-
-    /// Gives back most of the memory of claims that are gone, where it is sparse.
-    pub(super) fn shrink(&mut self) {
-        if self.is_sparse() {
-            self.resize((self.len / 4).next_power_of_two().max(LEAST));
-        }
-    }
-
-    #[inline]
-    fn look_up(&self, hash: u64) -> Place {
-        let buckets: &[Bucket] = &self.buckets;
+    #[inline(always)]
+    fn look_up(&self, homes: Homes, hash: u64) -> Place {
         let sought = Claim::new(hash, WorkerId(0));
-        let mut at = home(hash, buckets.len());
-        while let Some(bucket) = buckets.get(at) {
-            for (way, claim) in bucket.0.iter().enumerate() {
+        let mut row = homes.of(half(hash));
+        for _ in 0..self.rows {
+            let bucket = self.bucket(row, place(hash));
+            for (way, word) in bucket.0.0.iter().enumerate() {
+                let claim = Claim(word.load(Ordering::Relaxed));
                 if claim.is_like(sought) {
-                    return Place::Taken(at, way);
+                    return Place::Taken(row, way);
                 }
                 if claim.is_nobody() {
-                    return Place::Free(at, way);
+                    return Place::Free(row, way);
                 }
             }
-            at = (at + 1) & (buckets.len() - 1);
+            row = self.next(row);
         }
         Place::None
     }
 
-    /// Bucket `hole` was full and lost a claim: claims behind it that a look-up would no longer
-    /// reach move up.
-    fn refill(&mut self, mut hole: usize) {
-        let mask = self.buckets.len() - 1;
-        let mut at = hole;
+    #[inline(always)]
+    fn change(&self, hash: u64) -> Change<'_> {
+        let part = &*self.parts[place(hash)];
+        if !part.try_change() {
+            part.wait_for_change();
+        }
+        let len = part.len.load(Ordering::Relaxed) as usize;
+        Change { claims: self, part, place: place(hash), homes: part.homes(), len }
+    }
+
+    #[inline]
+    fn bucket(&self, row: usize, part: usize) -> Bucket<'_> {
+        Bucket(&self.buckets[row * PARTS + part])
+    }
+
+    fn next(&self, row: usize) -> usize {
+        (row + 1) & (self.rows - 1)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are those that choose")]
+const fn place(hash: u64) -> usize {
+    hash as usize % PARTS
+}
+
+/// What homes go by.
+const fn half(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+impl Part {
+    const fn new() -> Self {
+        Self {
+            version: AtomicU32::new(0),
+            homes: AtomicU32::new(narrow(LEAST)),
+            len: AtomicU32::new(0),
+            reach: AtomicU32::new(1),
+        }
+    }
+
+    /// Makes the version odd, if nobody else has.
+    #[inline(always)]
+    fn try_change(&self) -> bool {
+        let (before, ordering) = (self.version.load(Ordering::Relaxed), Ordering::Relaxed);
+        let odd = before.wrapping_add(1);
+        let mine = before.is_multiple_of(2)
+            && self.version.compare_exchange(before, odd, Ordering::Acquire, ordering).is_ok();
+        // Who sees a change sees that there is one.
+        fence(Ordering::Release);
+        mine
+    }
+
+    #[cold]
+    fn wait_for_change(&self) {
+        let backoff = Backoff::new();
+        while !self.try_change() {
+            backoff.snooze();
+        }
+    }
+
+    #[inline]
+    fn homes(&self) -> Homes {
+        Homes::new(self.homes.load(Ordering::Relaxed) as usize)
+    }
+}
+
+/// A part that is being changed, by nobody else.
+struct Change<'a> {
+    claims: &'a Claims,
+    part: &'a Part,
+    place: usize,
+    homes: Homes,
+    len: usize,
+}
+
+impl<'a> Change<'a> {
+    #[inline]
+    fn bucket(&self, row: usize) -> Bucket<'a> {
+        self.claims.bucket(row, self.place)
+    }
+
+    /// One home more: some of the claims of an older one get it.
+    #[inline(never)]
+    fn grow(&mut self) {
+        let (split, new, more) = (self.homes.split(), self.homes.count(), self.homes.more());
+        let (old, last) = (self.bucket(split), more.last());
+        if old.is_full() {
+            let moving = self.take(split, |claim| last.is_home_to(half(claim.0)));
+            self.homes = more;
+            return moving.into_iter().for_each(|claim| self.put(new, claim));
+        }
+        // As it is with most: nothing was displaced from there.
+        let (len, mut kept) = (old.len(), 0);
+        for way in 0..len {
+            let claim = old.claim(way);
+            if last.is_home_to(half(claim.0)) {
+                self.put(new, claim);
+            } else {
+                old.set(kept, claim);
+                kept += 1;
+            }
+        }
+        (kept..len).for_each(|way| old.set(way, Claim::default()));
+        self.homes = more;
+        // What is split next.
+        for row in [more.split(), more.count()] {
+            if row < self.claims.rows {
+                prefetch::read(self.bucket(row).0);
+            }
+        }
+    }
+
+    /// One home less: its claims go back to where they came from.
+    #[inline(never)]
+    fn shrink(&mut self) {
+        let (last, fewer) = (self.homes.last(), self.homes.fewer());
+        let moving = self.take(fewer.count(), |claim| last.is_home_to(half(claim.0)));
+        self.homes = fewer;
+        moving.into_iter().for_each(|claim| self.put(fewer.split(), claim));
+        self.retreat();
+    }
+
+    /// Takes out the claims that stand in a row, or have been displaced from there, and that `leave`.
+    fn take(&self, mut row: usize, leave: impl Fn(Claim) -> bool) -> SmallVec<[Claim; 2 * WAYS]> {
+        let mut taken = SmallVec::new();
         loop {
-            at = self.next(at);
-            let was_full = self.buckets[at].is_full();
+            let bucket = self.bucket(row);
+            match (0..bucket.len()).find(|&way| leave(bucket.claim(way))) {
+                Some(way) => taken.push(self.remove(row, way)),
+                None if bucket.is_full() => row = self.claims.next(row),
+                None => return taken,
+            }
+        }
+    }
+
+    /// Puts a claim in the first bucket from its home on that has room.
+    #[inline]
+    fn put(&self, home: usize, claim: Claim) {
+        let mut row = home;
+        while self.bucket(row).is_full() {
+            row = self.claims.next(row);
+        }
+        self.reach(row);
+        let bucket = self.bucket(row);
+        bucket.set(bucket.len(), claim);
+    }
+
+    /// Takes a claim out. If its bucket was full, claims behind it that would rather stand there, or that a
+    /// look-up would no longer reach, move up.
+    fn remove(&self, row: usize, way: usize) -> Claim {
+        let was_full = self.bucket(row).is_full();
+        let removed = self.bucket(row).remove(way);
+        if !was_full {
+            return removed;
+        }
+        let mask = self.claims.rows - 1;
+        let (mut hole, mut row) = (row, row);
+        loop {
+            row = self.claims.next(row);
+            let bucket = self.bucket(row);
+            let was_full = bucket.is_full();
             // Whether the home of a claim lies at the hole or before it.
-            let moves = |claim: &Claim| {
-                !claim.is_nobody()
-                    && at.wrapping_sub(self.home(claim.0)) & mask >= at.wrapping_sub(hole) & mask
+            let moves = |way: &usize| {
+                let home = self.homes.of(half(bucket.claim(*way).0));
+                row.wrapping_sub(home) & mask >= row.wrapping_sub(hole) & mask
             };
-            if let Some(way) = self.buckets[at].0.iter().position(moves) {
-                let claim = self.buckets[at].remove(way);
-                self.buckets[hole].put(claim);
-                hole = at;
+            if let Some(way) = (0..bucket.len()).find(moves) {
+                let place = self.bucket(hole).len();
+                self.bucket(hole).set(place, bucket.remove(way));
+                hole = row;
             }
             if !was_full {
-                return;
+                return removed;
             }
         }
     }
 
-    fn resize(&mut self, buckets: usize) {
-        let old = std::mem::replace(&mut self.buckets, Buckets::new(buckets));
-        for claim in old.iter().flat_map(|bucket| bucket.0).filter(|claim| !claim.is_nobody()) {
-            self.place(claim);
+    /// Has claims in a row from now on.
+    #[inline]
+    fn reach(&self, row: usize) {
+        if row / BLOCK >= self.part.reach.load(Ordering::Relaxed) as usize {
+            self.extend(row / BLOCK + 1);
         }
     }
 
-    fn place(&mut self, claim: Claim) {
-        let mut at = self.home(claim.0);
-        while !self.buckets[at].put(claim) {
-            at = self.next(at);
+    #[cold]
+    fn extend(&self, reach: usize) {
+        let before = self.part.reach.load(Ordering::Relaxed) as usize;
+        let mut blocks = self.claims.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks[before..reach].iter_mut().for_each(|parts| *parts += 1);
+        self.part.reach.store(narrow(reach), Ordering::Relaxed);
+    }
+
+    /// Leaves the last block if no claims are in it, nor soon will be: who leaves it last gives its memory
+    /// back.
+    fn retreat(&self) {
+        let last = self.part.reach.load(Ordering::Relaxed) as usize - 1;
+        let first = last * BLOCK;
+        // What was displaced into it came past full buckets alone.
+        if last == 0 || self.homes.count() + BLOCK / 2 > first || self.bucket(first - 1).is_full() {
+            return;
         }
-    }
-
-    fn home(&self, hash: u64) -> usize {
-        home(hash, self.buckets.len())
-    }
-
-    fn next(&self, at: usize) -> usize {
-        (at + 1) & (self.buckets.len() - 1)
-    }
-}
-
-/// Brings what `hash` is looked up in at `site` into cache; without a lock, so that the buckets may be
-/// elsewhere by now.
-pub(super) fn prefetch(site: usize, hash: u64) {
-    let (buckets, bits) = (site & !63, site & 63);
-    prefetch::line(buckets.wrapping_add(home(hash, 1 << bits) * size_of::<Bucket>()));
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "less than the number of buckets")]
-fn home(hash: u64, buckets: usize) -> usize {
-    ((u128::from(hash) * buckets as u128) >> 64) as usize
-}
-
-impl Buckets {
-    fn new(count: usize) -> Self {
-        if count < MANY {
-            Self::Few(vec![Bucket::default(); count])
-        } else {
-            Self::Many(Pages::made(count, Bucket::default))
+        let mut blocks = self.claims.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks[last] -= 1;
+        self.part.reach.store(narrow(last), Ordering::Relaxed);
+        if blocks[last] == 0 {
+            self.claims.buckets.release_shared(first * PARTS);
         }
     }
 }
 
-impl Default for Buckets {
-    fn default() -> Self {
-        Self::Few(Vec::new())
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.part.homes.store(narrow(self.homes.count()), Ordering::Relaxed);
+        self.part.len.store(narrow(self.len), Ordering::Relaxed);
+        let version = self.part.version.load(Ordering::Relaxed);
+        self.part.version.store(version.wrapping_add(1), Ordering::Release);
     }
 }
 
-impl Deref for Buckets {
-    type Target = [Bucket];
-
-    fn deref(&self) -> &[Bucket] {
-        match self {
-            Self::Few(buckets) => buckets,
-            Self::Many(buckets) => buckets,
-        }
-    }
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "homes go by 32 bits, so there are no more of them"
+)]
+const fn narrow(count: usize) -> u32 {
+    count as u32
 }
 
-impl DerefMut for Buckets {
-    fn deref_mut(&mut self) -> &mut [Bucket] {
-        match self {
-            Self::Few(buckets) => buckets,
-            Self::Many(buckets) => buckets,
-        }
-    }
-}
+/// The claims of a part that stand in one row.
+#[derive(Clone, Copy)]
+struct Bucket<'a>(&'a SharedLine);
 
-impl Bucket {
-    fn is_full(&self) -> bool {
-        !self.0[WAYS - 1].is_nobody()
+impl Bucket<'_> {
+    #[inline]
+    fn claim(self, way: usize) -> Claim {
+        Claim(self.0.0[way].load(Ordering::Relaxed))
+    }
+
+    fn set(self, way: usize, Claim(claim): Claim) {
+        self.0.0[way].store(claim, Ordering::Relaxed);
+    }
+
+    fn is_full(self) -> bool {
+        !self.claim(WAYS - 1).is_nobody()
     }
 
     /// How many places are taken.
-    fn len(&self) -> usize {
-        self.0.iter().position(|claim| claim.is_nobody()).unwrap_or(WAYS)
+    fn len(self) -> usize {
+        (0..WAYS).position(|way| self.claim(way).is_nobody()).unwrap_or(WAYS)
     }
 
     /// Takes out a claim; the last one stands in its place then.
-    fn remove(&mut self, way: usize) -> Claim {
-        let last = self.len() - 1;
-        self.0.swap(way, last);
-        std::mem::take(&mut self.0[last])
-    }
-
-    fn put(&mut self, claim: Claim) -> bool {
-        let Some(place) = self.0.iter_mut().find(|place| place.is_nobody()) else { return false };
-        *place = claim;
-        true
+    fn remove(self, way: usize) -> Claim {
+        let (removed, last) = (self.claim(way), self.len() - 1);
+        self.set(way, self.claim(last));
+        self.set(last, Claim::default());
+        removed
     }
 }
 
@@ -282,58 +455,4 @@ impl Claim {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::HashMap;
-    use std::hash::BuildHasher;
-
-    proptest! {
-        /// Against a map, with hashes chosen so that buckets overflow and wrap.
-        #[test]
-        fn agrees_with_a_map(
-            steps in prop::collection::vec((any::<bool>(), 0_u64..40, 0_u64..20, 0_u16..3), 1..600),
-        ) {
-            let mut claims = Claims::default();
-            let mut model: HashMap<u64, WorkerId> = HashMap::new();
-            for (claims_it, home, low, owner) in steps {
-                // Forty homes, most of them in the last two buckets.
-                let hash = 0xffff_fff0_0000_0000_u64.wrapping_add(home << 58) | low << 20;
-                let owner = WorkerId(owner);
-                if claims_it {
-                    let holder = *model.entry(hash).or_insert(owner);
-                    prop_assert_eq!(claims.claim(hash, owner), holder);
-                } else {
-                    claims.release(hash, owner);
-                    claims.shrink();
-                    if model.get(&hash) == Some(&owner) {
-                        model.remove(&hash);
-                    }
-                }
-                prop_assert_eq!(claims.len(), model.len());
-                for (&hash, &owner) in &model {
-                    prop_assert_eq!(claims.owner(hash), Some(owner));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn grows_to_many_and_shrinks_to_none() {
-        let seed = foldhash::fast::FixedState::with_seed(3);
-        let hash = |n: u32| seed.hash_one(n);
-        let mut claims = Claims::default();
-        for n in 0..100_000 {
-            assert_eq!(claims.claim(hash(n), WorkerId(1)), WorkerId(1));
-        }
-        let bytes = claims.buckets.len() * size_of::<Bucket>();
-        assert!(bytes < 22 * claims.len(), "{bytes} bytes");
-        for n in 0..100_000 {
-            assert_eq!(claims.owner(hash(n)), Some(WorkerId(1)));
-            claims.release(hash(n), WorkerId(1));
-            claims.shrink();
-            assert!(!claims.is_sparse(), "a sixteenth of it is used");
-        }
-        assert_eq!((claims.len(), claims.buckets.len()), (0, LEAST));
-    }
-}
+mod tests;

@@ -36,13 +36,13 @@ struct Ring {
 }
 
 impl Active {
-    /// One more from `at` on.
-    pub fn open(&self, at: Period) {
+    /// `count` more from `at` on.
+    pub fn open(&self, at: Period, count: u64) {
         self.change(at, |ring| {
-            ring.now += 1;
-            // In what lies behind it was one more, too.
+            ring.now += count;
+            // In what lies behind it was as many more, too.
             if at < ring.period {
-                at.until(ring.period).for_each(|period| ring.most[period.place()] += 1);
+                at.until(ring.period).for_each(|period| ring.most[period.place()] += count);
             }
             let most = &mut ring.most[ring.period.place()];
             *most = ring.now.max(*most);
@@ -90,8 +90,8 @@ mod tests {
     #[test]
     fn the_most_of_a_minute_is_that_of_its_periods() {
         let active = Active::default();
-        active.open(at(5));
-        active.open(at(6));
+        active.open(at(5), 1);
+        active.open(at(6), 1);
         active.close(at(7));
         assert_eq!(active.most(at(8)), 2);
         assert_eq!(active.most(at(59)), 2, "the period of the two is the first of six");
@@ -105,13 +105,13 @@ mod tests {
     #[test]
     fn what_ended_before_it_was_noticed_counts_until_then() {
         let active = Active::default();
-        active.open(at(0));
-        active.open(at(0));
+        active.open(at(0), 1);
+        active.open(at(0), 1);
         active.close(at(0));
         // Noticed at 700 s, when another opens: it was active until 655 s.
         assert_eq!(active.most(at(700)), 1);
         active.close(at(655));
-        active.open(at(700));
+        active.open(at(700), 1);
         assert_eq!(active.most(at(700)), 1);
         active.close(at(701));
         assert_eq!(active.most(at(715)), 1);
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn what_ended_long_ago_leaves_nothing() {
         let active = Active::default();
-        active.open(at(0));
+        active.open(at(0), 1);
         assert_eq!(active.most(at(10_000)), 1);
         active.close(at(350));
         assert_eq!(active.most(at(10_000)), 0);

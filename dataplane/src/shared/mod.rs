@@ -6,6 +6,7 @@ mod by_eni;
 mod claims;
 pub mod connections;
 pub mod directory;
+mod lessee;
 pub mod ports;
 pub mod tracking;
 mod uses;
@@ -15,8 +16,8 @@ use std::sync::Arc;
 pub use allowances::Allowances;
 pub use bindings::{Binding, Bindings};
 pub use connections::{Active, Connections};
-pub(crate) use directory::Part;
 pub use directory::{Directory, WorkerId};
+pub(crate) use lessee::Lessee;
 pub(crate) use ports::Standing;
 pub use ports::{Lease, Lender, PortPools, PortRange, Remote};
 pub use tracking::{Entry, Tracked};
@@ -42,9 +43,17 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// What so many workers share; [`Default`] is for any number.
+    /// What so many workers share, of which each has no more than so many flows; [`Default`] is for any number.
     #[must_use]
-    pub fn for_workers(count: usize) -> Self {
-        Self { directory: Directory::for_workers(count), ..Self::default() }
+    pub fn for_workers(count: usize, flows: usize) -> Self {
+        Self {
+            directory: Directory::for_workers(count, flows),
+            ports: Arc::default(),
+            bindings: Bindings::default(),
+            tracked: Tracked::default(),
+            allowances: Allowances::default(),
+            uses: Uses::default(),
+            connections: Arc::default(),
+        }
     }
 }

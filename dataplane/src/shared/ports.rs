@@ -91,7 +91,17 @@ impl PortPools {
         range: PortRange,
         random: &mut fastrand::Rng,
     ) -> Option<Lease> {
-        let hash = remote.hash();
+        self.lease_by_hash(remote.hash(), remote, range, random)
+    }
+
+    /// The same, of a remote that hashes so.
+    pub(super) fn lease_by_hash(
+        &self,
+        hash: u64,
+        remote: Remote,
+        range: PortRange,
+        random: &mut fastrand::Rng,
+    ) -> Option<Lease> {
         let shard = self.shard(hash);
         // Held while the pool is changed, so that it is not removed in between.
         let mut pools = lock(shard);
@@ -102,8 +112,7 @@ impl PortPools {
                 place.insert(Arc::new(Pool { remote, home: shard.clone(), ports })).into_mut()
             }
         };
-        let port = lock(&pool.ports).take(range, random)?;
-        Some(Lease { pool: pool.clone(), port, standing: Standing::New })
+        pool.lease(range, random).flatten()
     }
 
     /// Ports leased towards `remote`.
@@ -143,7 +152,7 @@ impl Default for PortPools {
 }
 
 impl Remote {
-    fn hash(&self) -> u64 {
+    pub(super) fn hash(&self) -> u64 {
         let &Self { lender, address, remote, remote_port, protocol } = self;
         let lender = match lender {
             Lender::NatGateway(id) => u64::from(id.0),
@@ -186,6 +195,10 @@ impl Lease {
         self.pool.remote.lender
     }
 
+    pub(super) const fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
     /// The port.
     #[must_use]
     pub const fn port(&self) -> u16 {
@@ -212,23 +225,48 @@ impl Drop for Lease {
     }
 }
 
+/// The ports towards one remote.
 #[derive(Debug)]
-struct Pool {
-    remote: Remote,
+pub(super) struct Pool {
+    pub(super) remote: Remote,
     home: Arc<Shard>,
     ports: Mutex<Ports>,
 }
 
 impl Pool {
+    /// Leases a random free port, if one is left; `None` where the pool was removed.
+    pub(super) fn lease(
+        self: &Arc<Self>,
+        range: PortRange,
+        random: &mut fastrand::Rng,
+    ) -> Option<Option<Lease>> {
+        let mut ports = lock(&self.ports);
+        if let Ports::Removed = *ports {
+            return None;
+        }
+        let port = ports.take(range, random);
+        Some(port.map(|port| Lease { pool: self.clone(), port, standing: Standing::New }))
+    }
+
     fn leased(&self) -> u32 {
         lock(&self.ports).leased()
+    }
+
+    /// Says that it is removed, if it holds nothing.
+    fn end(&self) -> bool {
+        let mut ports = lock(&self.ports);
+        let is_empty = ports.leased() == 0;
+        if is_empty {
+            *ports = Ports::Removed;
+        }
+        is_empty
     }
 
     /// Removes the pool of `remote` if it holds nothing: somebody may have leased in between.
     #[cold]
     fn leave(&self) {
         let mut pools = lock(&self.home);
-        let is_empty = |pool: &Arc<Self>| pool.remote == self.remote && pool.leased() == 0;
+        let is_empty = |pool: &Arc<Self>| pool.remote == self.remote && pool.end();
         if let Ok(empty) = pools.find_entry(self.remote.hash(), is_empty) {
             empty.remove();
         }
@@ -253,6 +291,8 @@ enum Ports {
     Few(SmallVec<[u16; 8]>),
     /// A bit each.
     Many(Box<Bits>),
+    /// None any more, of a pool that is among those of all workers no more.
+    Removed,
 }
 
 #[derive(Debug)]
@@ -272,6 +312,7 @@ impl Ports {
         match self {
             Self::Few(ports) => ports.len().try_into().unwrap_or(u32::MAX),
             Self::Many(bits) => bits.leased,
+            Self::Removed => 0,
         }
     }
 
@@ -299,6 +340,7 @@ impl Ports {
                 bits.set(port);
                 Some(port)
             }
+            Self::Removed => None,
         }
     }
 
@@ -316,6 +358,7 @@ impl Ports {
                     *self = Self::Few(bits.ports().collect());
                 }
             }
+            Self::Removed => {}
         }
     }
 }

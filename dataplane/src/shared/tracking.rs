@@ -5,8 +5,7 @@
 //! connection is counted by an [`Entry`], which cannot be copied and is counted off when it is
 //! dropped.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::packet::EniId;
 use crate::shared::by_eni::ByEni;
@@ -16,23 +15,27 @@ use crate::state::prefetch;
 #[derive(Debug, Default)]
 pub struct Tracked(ByEni<Count>);
 
-/// In an allocation of its own: workers count on different ENIs at once.
-type Count = Arc<AtomicU32>;
+/// As many as share it besides the ENI itself: so an entry costs one addition, and cannot be forgotten. Locked by
+/// whoever adds one to what has a limit. In an allocation of its own: workers count on different ENIs at once.
+type Count = Arc<Mutex<()>>;
 
 /// A connection that an ENI tracks, until this is dropped.
 #[derive(Debug)]
-pub struct Entry(Count);
+pub struct Entry(#[expect(dead_code, reason = "it counts by being there")] Count);
 
 impl Tracked {
     /// Counts one more connection of `eni`, if that makes no more than `limit`.
     #[must_use]
     pub fn enter(&self, eni: EniId, limit: Option<u32>) -> Option<Entry> {
         let count = self.0.of(eni);
-        let more =
-            |count: u32| count.checked_add(1).filter(|&count| count <= limit.unwrap_or(count));
-        // Nothing else is published by the count.
-        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Entry(count.clone()))
+        let Some(limit) = limit else { return Some(Entry(count.clone())) };
+        let _alone = count.lock().unwrap_or_else(PoisonError::into_inner);
+        (entries(count) < limit).then(|| Entry(count.clone()))
+    }
+
+    /// Brings what leads there into cache that [`prefetch`](Self::prefetch) brings.
+    pub(crate) fn approach(&self, eni: EniId) {
+        self.0.prefetch(eni);
     }
 
     /// Brings what [`enter`](Self::enter) counts on into cache.
@@ -45,19 +48,17 @@ impl Tracked {
     /// Connections that `eni` tracks.
     #[must_use]
     pub fn count(&self, eni: EniId) -> u32 {
-        self.0.get(eni).map_or(0, |count| count.load(Ordering::Relaxed))
+        self.0.get(eni).map_or(0, entries)
     }
 
     /// Each ENI that has tracked connections, and how many it tracks.
     pub fn for_each(&self, mut visit: impl FnMut(EniId, u32)) {
-        self.0.iter().for_each(|(eni, count)| visit(eni, count.load(Ordering::Relaxed)));
+        self.0.iter().for_each(|(eni, count)| visit(eni, entries(count)));
     }
 }
 
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+fn entries(count: &Count) -> u32 {
+    (Arc::strong_count(count) - 1).try_into().unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

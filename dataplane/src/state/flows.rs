@@ -113,9 +113,9 @@ impl Flows {
         Self {
             seed: FixedState::with_seed(seed),
             index: Index::new(2 * limit),
-            hot: Pages::zeroed(slots),
+            hot: Pages::zeroed(slots).taken(BLOCK),
             wide: Chunks::new(),
-            cold: Chunks::new(),
+            cold: Chunks::begun(),
             wheel: Wheel::new(now),
             taken: Slots::new(slots),
             live: Vec::new(),
@@ -255,29 +255,58 @@ impl Flows {
         Some((self.hot.get_mut(flow.index())?, self.cold.get_mut(flow.index())?))
     }
 
-    /// A slot for one more flow; `None` where there is no room.
-    pub(crate) fn vacancy(&mut self) -> Option<FlowId> {
-        if self.len() >= self.limit {
-            return None;
+    /// Brings the slot that is taken after so many others into cache, if slots are taken one after the other.
+    pub(crate) fn prefetch_slot(&self, others: usize) {
+        let slot = self.taken.lowest() + others;
+        if let (Some(hot), Some(cold)) = (self.hot.get(slot), self.cold.get(slot)) {
+            prefetch::read(hot);
+            prefetch::read(cold);
         }
+        if let Some(wide) = self.wide.get(slot) {
+            prefetch::read(wide);
+        }
+    }
+
+    /// Whether there is room for one more flow.
+    pub(crate) fn has_room(&self) -> bool {
+        self.len() < self.limit
+    }
+
+    /// A slot, to be [filled](Self::fill); `None` where all are taken.
+    pub(crate) fn slot(&mut self) -> Option<FlowId> {
         let slot = self.taken.take()?;
         Some(FlowId(u32::try_from(slot).expect("slots are numbered below 2^31")))
     }
 
-    /// Fills a [`vacancy`](Self::vacancy) with a flow under both its keys, which no other has, and starts
-    /// its clock.
-    pub(crate) fn insert(
+    /// Puts a flow down in a [`slot`](Self::slot), and starts its clock. Nobody finds it until it is
+    /// [entered](Self::enter).
+    pub(crate) fn fill(
         &mut self,
         flow: FlowId,
         (translation, phase): (&Translation, Phase),
         facets: impl FnOnce(&mut Facets),
-        hashes: Hashes,
         (timers, now): (&Timers, Tick),
-    ) -> (&mut Hot, &mut Cold) {
+    ) {
         let slot = flow.index();
         if let Some(wide) = translation.wide() {
             *self.wide.entry(slot) = wide;
         }
+        let hot = &mut self.hot[slot];
+        *hot = Hot::new(translation, phase);
+        let cold = self.cold.entry(slot);
+        facets(&mut cold.facets);
+        cold.settle(hot, timers, now);
+    }
+
+    /// Gives up what was [filled](Self::fill) and not entered; what its devices remember.
+    pub(crate) fn vacate(&mut self, flow: FlowId) -> Facets {
+        self.given_up.push(flow.0);
+        self.cold.get_mut(flow.index()).map(std::mem::take).unwrap_or_default().facets
+    }
+
+    /// Has what was [filled](Self::fill) found by both its keys, which no other flow has.
+    pub(crate) fn enter(&mut self, flow: FlowId, hashes: Hashes) -> (&mut Hot, &mut Cold) {
+        let slot = flow.index();
         if slot / 64 >= self.live.len() {
             self.live.resize(slot / 64 + 1, 0);
         }
@@ -285,10 +314,6 @@ impl Flows {
         self.index.insert(hashes[0], FlowRef::new(flow, Direction::Original));
         self.index.insert(hashes[1], FlowRef::new(flow, Direction::Reply));
         let hot = &mut self.hot[slot];
-        *hot = Hot::new(translation, phase);
-        let cold = self.cold.entry(slot);
-        facets(&mut cold.facets);
-        cold.settle(hot, timers, now);
         let node = self.wheel.enter(&mut self.cold, flow.0, hot.deadline());
         let cold = self.cold.entry(slot);
         cold.node = node;

@@ -9,6 +9,7 @@
 use zerocopy::FromZeros;
 
 use crate::io::pages::{HUGE, Pages};
+use crate::state::homes::{Homes, Last};
 use crate::state::{FlowRef, prefetch};
 
 const WAYS: usize = 7;
@@ -43,14 +44,6 @@ pub(crate) struct Index {
     moving: Vec<(Mark, u32)>,
 }
 
-/// Which bucket is home to a hash.
-#[derive(Clone, Copy, Debug)]
-struct Homes {
-    count: usize,
-    /// The bits of a hash that lead to a home, where that is one already; else it is one bit less.
-    mask: usize,
-}
-
 impl Index {
     const LEAST_HOMES: usize = 32;
 
@@ -58,8 +51,8 @@ impl Index {
     pub(crate) fn new(entries: usize) -> Self {
         let homes = entries.div_ceil(Self::FULLEST).max(Self::LEAST_HOMES);
         Self {
-            buckets: Pages::zeroed(homes.next_power_of_two()),
-            homes: Homes { count: Self::LEAST_HOMES, mask: 2 * Self::LEAST_HOMES - 1 },
+            buckets: Pages::zeroed(homes.next_power_of_two()).taken(HUGE / size_of::<Bucket>()),
+            homes: Homes::new(Self::LEAST_HOMES),
             len: 0,
             moving: Vec::new(),
         }
@@ -140,7 +133,8 @@ impl Index {
 
     /// Adds an entry, of no more than there is room for. The same flow may stand under several hashes, and several under one.
     pub(crate) fn insert(&mut self, hash: u64, flow: FlowRef) {
-        if self.len >= self.homes.count * Self::FULLEST && self.homes.count < self.buckets.len() {
+        if self.len >= self.homes.count() * Self::FULLEST && self.homes.count() < self.buckets.len()
+        {
             self.grow();
         }
         self.place(Mark::of(hash), flow.to_bits());
@@ -157,7 +151,7 @@ impl Index {
                 self.clear(at, way);
                 self.len -= 1;
                 // Far from where it grows, so that it does not do both in turn.
-                if self.len < self.homes.count && self.homes.count > Self::LEAST_HOMES {
+                if self.len < self.homes.count() && self.homes.count() > Self::LEAST_HOMES {
                     self.shrink();
                 }
                 return true;
@@ -172,8 +166,8 @@ impl Index {
     /// One home more: some of the entries of an older one get it.
     #[inline(never)]
     fn grow(&mut self) {
-        let new = self.homes.count;
-        let (old, more) = (new - self.homes.round(), self.homes.more());
+        let new = self.homes.count();
+        let (old, more) = (self.homes.split(), self.homes.more());
         let (at, mut ways) = self.take(old, more);
         self.homes = more;
         while ways != 0 {
@@ -193,7 +187,7 @@ impl Index {
     /// One home less: its entries go back to where they came from.
     fn shrink(&mut self) {
         let fewer = self.homes.fewer();
-        let (at, mut ways) = self.take(fewer.count, self.homes);
+        let (at, mut ways) = self.take(fewer.count(), self.homes);
         while ways != 0 {
             self.moving.push(self.buckets[at].take(place(ways)));
             ways &= ways - 1;
@@ -201,9 +195,9 @@ impl Index {
         self.homes = fewer;
         self.put_back();
         const BLOCK: usize = HUGE / size_of::<Bucket>();
-        let unused = fewer.count + BLOCK;
+        let unused = fewer.count() + BLOCK;
         // Entries displaced from the last homes stand behind them, without a gap.
-        if fewer.count.is_multiple_of(BLOCK)
+        if fewer.count().is_multiple_of(BLOCK)
             && unused < self.buckets.len()
             && self.buckets[unused - 1].tags == 0
         {
@@ -295,46 +289,6 @@ impl Index {
     }
 }
 
-/// Which bits of a hash lead to the last home, and how they are then.
-#[derive(Clone, Copy, Debug)]
-struct Last {
-    mask: u32,
-    bits: u32,
-}
-
-impl Homes {
-    /// By one bit more of the hash where that is a home already.
-    #[inline]
-    const fn of(self, half: u32) -> usize {
-        let home = half as usize & self.mask;
-        if home < self.count { home } else { home & self.mask >> 1 }
-    }
-
-    /// The greatest power of two that is at most as many as there are.
-    const fn round(self) -> usize {
-        (self.mask >> 1) + 1
-    }
-
-    /// What tells the hashes that the last one is home to.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "by 32 bits there are no more than 2^32 homes"
-    )]
-    const fn last(self) -> Last {
-        Last { mask: (self.count.next_power_of_two() - 1) as u32, bits: (self.count - 1) as u32 }
-    }
-
-    const fn more(self) -> Self {
-        let count = self.count + 1;
-        Self { count, mask: if count > self.mask { 2 * count - 1 } else { self.mask } }
-    }
-
-    const fn fewer(self) -> Self {
-        let count = self.count - 1;
-        Self { count, mask: if count < self.round() { self.mask >> 1 } else { self.mask } }
-    }
-}
-
 /// The lowest bit of each byte.
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 
@@ -356,9 +310,10 @@ impl Bucket {
     /// A bit in the byte of each place whose hash has the bits that `last` says.
     #[inline]
     fn ways_of(&self, last: Last) -> u64 {
-        let own = self.halves.iter().enumerate().fold(0, |own, (way, half)| {
-            own | u64::from(half & last.mask == last.bits) << (8 * way + 7)
-        });
+        let own =
+            self.halves.iter().enumerate().fold(0, |own, (way, half)| {
+                own | u64::from(last.is_home_to(*half)) << (8 * way + 7)
+            });
         own & !exact_zeros(self.tags)
     }
 
@@ -472,15 +427,15 @@ mod tests {
             index.insert(hash(n), FlowRef::from_bits(n));
         }
         let longest = index.buckets.iter().filter(|bucket| bucket.is_full()).count();
-        assert!(longest < index.homes.count / 20, "{longest} of {} are full", index.len);
-        assert!(index.homes.count > 60_000);
+        assert!(longest < index.homes.count() / 20, "{longest} of {} are full", index.len);
+        assert!(index.homes.count() > 60_000);
         for n in 2..200_000 {
             assert!(index.find(hash(n), |flow| flow.to_bits() == n).is_some());
         }
         for n in 2..200_000 {
             assert!(index.remove(hash(n), FlowRef::from_bits(n)));
         }
-        assert_eq!((index.len(), index.homes.count), (0, Index::LEAST_HOMES));
+        assert_eq!((index.len(), index.homes.count()), (0, Index::LEAST_HOMES));
         assert!(index.buckets.iter().all(|bucket| bucket.tags == 0));
     }
 }

@@ -46,6 +46,9 @@ pub(crate) struct Meters {
     /// By [`NatGatewayId`].
     gateways: Vec<Gateway>,
     connections: Arc<Connections>,
+    /// Connections that a gateway has opened, neither counted nor told the other workers yet: no more than of a
+    /// batch, and told before one is closed.
+    opened: (NatGatewayId, u64),
     elapsed: Duration,
     /// That of `elapsed`.
     period: Period,
@@ -95,6 +98,7 @@ impl Meters {
             recent: (Way::default(), MeterId::NONE),
             gateways: Vec::new(),
             connections,
+            opened: (NatGatewayId::default(), 0),
             elapsed: Duration::ZERO,
             period: Period::default(),
         }
@@ -102,6 +106,7 @@ impl Meters {
 
     /// It is later now.
     pub(crate) fn stamp(&mut self, elapsed: Duration) {
+        self.tell();
         let (before, now) = (self.period, Period::of(elapsed));
         if before != now {
             for at in 0..self.gateways.len() {
@@ -207,10 +212,23 @@ impl Meters {
         for lease in leases(facets, Standing::New) {
             let Lender::NatGateway(id) = lease.lender() else { continue };
             lease.standing = Standing::Active;
+            if self.opened.0 != id {
+                self.tell();
+                self.opened.0 = id;
+            }
+            self.opened.1 += 1;
+        }
+    }
+
+    /// Counts the connections that were opened, and tells the other workers.
+    pub(crate) fn tell(&mut self) {
+        let (id, count) = self.opened;
+        if count > 0 {
             let period = self.period;
             let gateway = self.gateway(id);
-            gateway.counted[Count::ConnectionAttempts] += 1;
-            gateway.active.open(period);
+            gateway.counted[Count::ConnectionAttempts] += count;
+            gateway.active.open(period, count);
+            self.opened.1 = 0;
         }
     }
 
@@ -222,6 +240,7 @@ impl Meters {
         }
         for lease in leases(facets, Standing::Active) {
             let Lender::NatGateway(id) = lease.lender() else { continue };
+            self.tell();
             let period = self.period;
             let gateway = self.gateway(id);
             if established {
@@ -243,6 +262,7 @@ impl Meters {
         }
         let due = facet.last.after(idle);
         let at = Period::of(self.elapsed.saturating_sub(due.ago(now)));
+        self.tell();
         let present = self.period;
         let gateway = self.gateway(id);
         gateway.active.close(at);

@@ -9,6 +9,7 @@ mod counters;
 mod flow;
 mod flows;
 mod fragments;
+mod homes;
 mod hot;
 mod index;
 mod meters;
@@ -21,12 +22,12 @@ mod way;
 mod wheel;
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::packet::{Component, Direction, Key, LinkId, NatGatewayId, Packet, Reason};
-use crate::shared::{Lease, Part, Shared, WorkerId};
+use crate::shared::{Lease, Lessee, Shared, WorkerId};
 use crate::tables::Timers;
 use crate::time::Tick;
 
@@ -36,6 +37,7 @@ pub(crate) use flows::FlowRef;
 use flows::Hashes;
 pub use flows::{FlowId, Flows};
 pub use fragments::{Fragments, Held, Ports};
+pub(crate) use homes::Homes;
 pub use hot::{Hot, Translation};
 pub(crate) use hot::{Line, hops_delta};
 pub(crate) use meters::Meters;
@@ -58,7 +60,7 @@ pub struct Shard {
     /// What it has counted.
     pub counters: Counters,
     pub(crate) meters: Meters,
-    pub(crate) random: fastrand::Rng,
+    pub(crate) lessee: Lessee,
     /// Of the next packet of IPv4 that is made of one of IPv6.
     pub(crate) identification: u16,
     pub(crate) shared: Arc<Shared>,
@@ -66,8 +68,6 @@ pub struct Shard {
     /// Ports of mappings that were replaced while they had to rest; the next to be free on top.
     resting: BinaryHeap<Resting>,
     visited: u64,
-    /// Parts of the directory that have memory to give back.
-    sparse: BTreeSet<Part>,
 }
 
 /// Why a flow was not opened.
@@ -108,13 +108,12 @@ impl Shard {
             fragments: Fragments::default(),
             counters: Counters::default(),
             meters: Meters::new(shared.connections.clone()),
-            random: fastrand::Rng::with_seed(own),
+            lessee: Lessee::new(fastrand::Rng::with_seed(own)),
             identification: fastrand::Rng::with_seed(own).u16(..),
             shared,
             worker,
             resting: BinaryHeap::new(),
             visited: 0,
-            sparse: BTreeSet::new(),
         }
     }
 
@@ -189,11 +188,7 @@ impl Shard {
             self.visited += 1;
         }
         let is_reused = self.flows.reuse();
-        // One a turn, as memory of flows is given back.
-        if let Some(part) = self.sparse.pop_first() {
-            self.shared.directory.give_back(part);
-        }
-        budget > 0 && is_reused && self.sparse.is_empty()
+        budget > 0 && is_reused
     }
 
     /// Flows, resting ports and datagrams looked at by [`expire`](Self::expire) in all turns.
@@ -235,11 +230,6 @@ impl Shard {
         self.worker
     }
 
-    /// Brings what [`prefetch_owner`](Self::prefetch_owner) reads into cache.
-    pub(crate) fn approach_owner(&self, hash: u64) {
-        self.shared.directory.approach(hash);
-    }
-
     /// Brings what [`owner_elsewhere`](Self::owner_elsewhere) reads into cache.
     pub(crate) fn prefetch_owner(&self, hash: u64) {
         self.shared.directory.prefetch(hash);
@@ -269,23 +259,31 @@ impl Shard {
         hashes: Hashes,
         timers: &Timers,
     ) -> Result<(FlowId, &mut Hot, &mut Cold), NotOpened> {
-        if let Some((holder, _)) = self.flows.find(hashes[1], &translation.reply) {
-            self.close(holder, timers);
-        }
-        if let Err(owner) = self.claim(hashes) {
-            self.forget(made(facets), phase, timers);
-            return Err(NotOpened::Elsewhere(owner));
-        }
-        let Some(flow) = self.flows.vacancy() else {
-            hashes.into_iter().for_each(|hash| self.release(hash));
+        let Some(flow) = self.flows.slot() else {
             self.forget(made(facets), phase, timers);
             return Err(NotOpened::Full);
         };
-        self.counters.opened += 1;
-        let clock = (timers, self.now);
-        let (hot, cold) = self.flows.insert(flow, (translation, phase), facets, hashes, clock);
-        self.meters.begin(&mut cold.facets, translation.original.protocol);
-        Ok((flow, hot, cold))
+        self.flows.fill(flow, (translation, phase), facets, (timers, self.now));
+        // The reply key is looked up last: what that takes has been on its way from memory meanwhile.
+        if let Some((holder, _)) = self.flows.find(hashes[1], &translation.reply) {
+            self.close(holder, timers);
+        }
+        let refused = match self.claim(hashes) {
+            Ok(()) if self.flows.has_room() => {
+                self.counters.opened += 1;
+                let (hot, cold) = self.flows.enter(flow, hashes);
+                self.meters.begin(&mut cold.facets, translation.original.protocol);
+                return Ok((flow, hot, cold));
+            }
+            Ok(()) => {
+                hashes.into_iter().for_each(|hash| self.release(hash));
+                NotOpened::Full
+            }
+            Err(owner) => NotOpened::Elsewhere(owner),
+        };
+        let facets = self.flows.vacate(flow);
+        self.forget(facets, phase, timers);
+        Err(refused)
     }
 
     /// Makes both keys of a flow ours, or neither if one is another worker's.
@@ -297,8 +295,8 @@ impl Shard {
         })
     }
 
-    fn release(&mut self, hash: u64) {
-        self.sparse.extend(self.shared.directory.release(hash, self.worker));
+    fn release(&self, hash: u64) {
+        self.shared.directory.release(hash, self.worker);
     }
 
     /// Forgets every flow from or to these links.

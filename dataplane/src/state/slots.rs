@@ -52,6 +52,11 @@ impl Slots {
         Some(slot)
     }
 
+    /// The slot that is taken next, mostly; no free one is below.
+    pub(crate) const fn lowest(&self) -> usize {
+        self.lowest
+    }
+
     /// The lowest free slot, or one behind all if there is none.
     fn find(&self) -> Option<usize> {
         self.levels.iter().rev().try_fold(0, |at, level| {

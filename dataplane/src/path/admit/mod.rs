@@ -32,7 +32,8 @@ use crate::wire::tcp::flags;
 pub use record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use walk::{Memory, Walk};
 
-/// So many packets are judged while what the next one meets is brought into cache.
+/// So many packets are judged while what the next one meets is brought into cache, and as many before that
+/// while what leads there is.
 const AHEAD: usize = 4;
 
 /// Judges each packet that no flow answers for.
@@ -41,8 +42,12 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         return;
     }
     let (packets, slots) = batch.parts_mut();
+    packets.iter().take(2 * AHEAD).for_each(|packet| approach(packet, shard, tables));
     packets.iter().take(AHEAD).for_each(|packet| foresee(packet, shard, tables));
     for (at, slot) in slots.iter_mut().enumerate() {
+        if let Some(next) = packets.get(at + 2 * AHEAD) {
+            approach(next, shard, tables);
+        }
         if let Some(next) = packets.get(at + AHEAD) {
             foresee(next, shard, tables);
         }
@@ -50,14 +55,24 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
             judge(packet, slot, shard, tables);
         }
     }
+    shard.meters.tell();
 }
 
-/// Brings what a packet meets first into cache.
+/// Brings what leads to what a packet meets first into cache.
+fn approach(packet: &Packet, shard: &Shard, tables: &Tables) {
+    if packet.is_pending()
+        && let Some(Place::Eni(id)) = tables.place(packet.key.link)
+    {
+        tables.enis.prefetch(id);
+        shard.shared.tracked.approach(id);
+    }
+}
+
+/// Brings the rest of it into cache.
 fn foresee(packet: &Packet, shard: &Shard, tables: &Tables) {
     if packet.is_pending() {
-        shard.prefetch_owner(packet.hash);
+        shard.flows.prefetch_slot(AHEAD);
         if let Some(Place::Eni(id)) = tables.place(packet.key.link) {
-            tables.enis.prefetch(id);
             shard.shared.tracked.prefetch(id);
         }
     }
@@ -254,7 +269,7 @@ fn open<R: Recorder>(
     recorder: &mut R,
 ) -> Result<Admitted, Refusal> {
     let memory = Memory::none(shard.now);
-    let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.random, recorder);
+    let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.lessee, recorder);
     let judged = walk.run(headers.key.link);
     let meter = shard.meters.of(walk.way, Direction::Original);
     let exit = judged.map_err(|denial| denial.at(meter))?;
@@ -307,7 +322,7 @@ fn revisit<R: Recorder>(
     let (hot, cold) = shard.flows.parts_mut(flow).ok_or_else(gone)?;
     cold.sync(hot);
     let memory = Memory::of((&keys, hot, cold), direction, &tables.timers, now);
-    let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.random, recorder);
+    let mut walk = Walk::new(headers, memory, tables, &shard.shared, &mut shard.lessee, recorder);
     let judged = walk.run(headers.key.link);
     let outer = walk.outer();
     // As the packet goes, and as the flow does.

@@ -117,7 +117,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let open = gateway.addresses.iter().filter(|it| it.draining.is_none());
         let mut open = open.map(|it| it.address);
         match (open.next()?, open.next()) {
-            (only, None) => self.ports.lease(self.remote(lender, only), gateway.ports, self.random),
+            (only, None) => self.lessee.lease(self.ports, self.remote(lender, only), gateway.ports),
             (first, Some(second)) => {
                 let open = [first, second].into_iter().chain(open).take(8).collect();
                 self.lease_of_any(open, lender, gateway.ports)
@@ -132,13 +132,13 @@ impl<'a, R: Recorder> Walk<'a, R> {
         lender: Lender,
         ports: PortRange,
     ) -> Option<Lease> {
-        let first = self.random.usize(..open.len());
+        let first = self.lessee.random.usize(..open.len());
         open.rotate_left(first);
         if self.tables.choices.nat_prefers_least_used {
             open.sort_by_key(|&address| self.ports.leased(&self.remote(lender, address)));
         }
         let mut open = open.into_iter();
-        open.find_map(|address| self.ports.lease(self.remote(lender, address), ports, self.random))
+        open.find_map(|address| self.lessee.lease(self.ports, self.remote(lender, address), ports))
     }
 
     pub(super) fn remote(&self, lender: Lender, address: Addr) -> Remote {

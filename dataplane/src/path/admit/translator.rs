@@ -177,7 +177,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         // Those that are bound for good are held until another is found, so that each comes once.
         let mut bound = Vec::new();
         loop {
-            let lease = self.ports.lease(remote, pool.ports, self.random)?;
+            let lease = self.lessee.lease(self.ports, remote, pool.ports)?;
             if translator.bindings.inside(protocol, lease.port()).is_none() {
                 return Some(lease);
             }

@@ -22,7 +22,7 @@ use crate::packet::{
 };
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
-use crate::shared::{Allowances, Bindings, PortPools, Shared, Tracked, Uses};
+use crate::shared::{Allowances, Bindings, Lessee, PortPools, Shared, Tracked, Uses};
 use crate::state::{Device, Facet, Holds, MeterId, Side, Translation, Visit, Way};
 use crate::tables::{
     Holder, INTERNET_MTU, PeerOf, Place, Public, Role, RouteTable, Tables, Target, VPC_MTU,
@@ -41,7 +41,7 @@ pub(super) struct Walk<'a, R> {
     tracked: &'a Tracked,
     allowances: &'a Allowances,
     uses: &'a Uses,
-    pub(super) random: &'a mut fastrand::Rng,
+    pub(super) lessee: &'a mut Lessee,
     recorder: &'a mut R,
     /// Of the packet as it came in, or of the one that it quotes, as an answer to that.
     pub(super) key: Key,
@@ -87,7 +87,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         memory: Memory<'a>,
         tables: &'a Tables,
         shared: &'a Shared,
-        random: &'a mut fastrand::Rng,
+        lessee: &'a mut Lessee,
         recorder: &'a mut R,
     ) -> Self {
         let key = &headers.key;
@@ -104,7 +104,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             tracked: &shared.tracked,
             allowances: &shared.allowances,
             uses: &shared.uses,
-            random,
+            lessee,
             recorder,
             key: *key,
             protocol,

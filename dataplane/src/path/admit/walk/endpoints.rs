@@ -85,7 +85,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             }
             None => {
                 let remote = self.remote(Lender::VpcEndpoint(id), own);
-                let Some(lease) = self.ports.lease(remote, PortRange::NAT_GATEWAY, self.random)
+                let Some(lease) = self.lessee.lease(self.ports, remote, PortRange::NAT_GATEWAY)
                 else {
                     return self.deny(at, Reason::NatPortAllocation);
                 };

@@ -98,7 +98,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             let is_v4 = self.src.0.is_v4();
             let Some(&address) = addresses.find(|it| it.is_v4() == is_v4) else { continue };
             let remote = self.remote(Lender::Hyperplane(eni), address);
-            let Some(lease) = self.ports.lease(remote, hyperplane.ports, self.random) else {
+            let Some(lease) = self.lessee.lease(self.ports, remote, hyperplane.ports) else {
                 continue;
             };
             let mapped = (address, lease.port());

@@ -1,0 +1,99 @@
+//! How does a worker come to a port without asking for its pool among all of them?
+//!
+//! It remembers the pools that it has leased from lately. A port is leased from the pool itself, which all workers
+//! share, so there are as many of them as ever, in the same order.
+
+use std::sync::Arc;
+
+use crate::shared::ports::{Lease, Pool, PortPools, PortRange, Remote};
+
+/// One worker, as it leases ports.
+#[derive(Debug)]
+pub(crate) struct Lessee {
+    /// Chooses among what is free.
+    pub(crate) random: fastrand::Rng,
+    /// By what a remote hashes to, the last pool that was leased from.
+    recent: Box<[Option<Arc<Pool>>; RECENT]>,
+}
+
+/// Two KiB of references: what a worker needs beside a thousand flows that begin at once.
+const RECENT: usize = 256;
+
+impl Lessee {
+    /// Who has leased nothing yet.
+    pub(crate) fn new(random: fastrand::Rng) -> Self {
+        Self { random, recent: Box::new([const { None }; RECENT]) }
+    }
+
+    /// See [`PortPools::lease`].
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits are those that choose")]
+    pub(crate) fn lease(
+        &mut self,
+        pools: &PortPools,
+        remote: Remote,
+        range: PortRange,
+    ) -> Option<Lease> {
+        let hash = remote.hash();
+        let recent = &mut self.recent[hash as usize % RECENT];
+        let known = recent.as_ref().filter(|pool| pool.remote == remote);
+        if let Some(leased) = known.and_then(|pool| pool.lease(range, &mut self.random)) {
+            return leased;
+        }
+        let lease = pools.lease_by_hash(hash, remote, range, &mut self.random)?;
+        *recent = Some(lease.pool().clone());
+        Some(lease)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{Addr, NatGatewayId};
+    use crate::shared::Lender;
+
+    const RANGE: PortRange = PortRange { first: 1024, last: 1123, limit: 80 };
+
+    fn remote(port: u16) -> Remote {
+        Remote {
+            lender: Lender::NatGateway(NatGatewayId(0)),
+            address: Addr::from_v4([10, 0, 0, 220]),
+            remote: Addr::from_v4([203, 0, 113, 80]),
+            remote_port: port,
+            protocol: 6,
+        }
+    }
+
+    #[test]
+    fn ports_are_those_that_all_pools_give() {
+        let (pools, others) = (PortPools::default(), PortPools::default());
+        let mut lessee = Lessee::new(fastrand::Rng::with_seed(5));
+        let mut random = fastrand::Rng::with_seed(5);
+        // More remotes than are remembered, each of them again and again.
+        let mut held = Vec::new();
+        for round in 0..90 {
+            for port in 0..600 {
+                let leased = lessee.lease(&pools, remote(port), RANGE);
+                let expected = others.lease(remote(port), RANGE, &mut random);
+                assert_eq!(leased.is_some(), round < 80);
+                assert_eq!(leased.as_ref().map(Lease::port), expected.as_ref().map(Lease::port));
+                held.extend(leased.into_iter().chain(expected));
+            }
+        }
+        assert_eq!(pools.total(), 80 * 600);
+        drop(held);
+        assert_eq!(pools.total(), 0);
+    }
+
+    #[test]
+    fn a_pool_that_was_removed_is_leased_from_no_more() {
+        let pools = PortPools::default();
+        let mut lessees = [1, 2].map(|seed| Lessee::new(fastrand::Rng::with_seed(seed)));
+        for _ in 0..3 {
+            let leases = lessees.each_mut().map(|it| it.lease(&pools, remote(1), RANGE));
+            assert!(leases.iter().all(Option::is_some));
+            assert_eq!(pools.leased(&remote(1)), 2, "both lease from the same pool");
+            drop(leases);
+            assert_eq!(pools.leased(&remote(1)), 0);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Which bucket is home to a hash, in a table that grows and shrinks by one bucket at a time?
+//!
+//! Linear hashing (Litwin 1980): a home more takes some of the entries of one that there was before, and nobody
+//! else's; a home less gives them back.
+
+/// Which bucket is home to a hash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Homes {
+    count: usize,
+    /// The bits of a hash that lead to a home, where that is one already; else it is one bit less.
+    mask: usize,
+}
+
+/// Which bits of a hash lead to the last home, and how they are then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Last {
+    mask: u32,
+    bits: u32,
+}
+
+impl Last {
+    /// Whether the last home is that of a hash.
+    #[inline]
+    pub(crate) const fn is_home_to(self, half: u32) -> bool {
+        half & self.mask == self.bits
+    }
+}
+
+impl Homes {
+    /// So many, at least one.
+    #[inline]
+    pub(crate) const fn new(count: usize) -> Self {
+        Self { count, mask: (2 << count.ilog2()) - 1 }
+    }
+
+    /// How many there are.
+    #[inline]
+    pub(crate) const fn count(self) -> usize {
+        self.count
+    }
+
+    /// Whose entries the next one takes some of.
+    #[inline]
+    pub(crate) const fn split(self) -> usize {
+        self.count - self.round()
+    }
+
+    /// By one bit more of the hash where that is a home already.
+    #[inline]
+    pub(crate) const fn of(self, half: u32) -> usize {
+        let home = half as usize & self.mask;
+        if home < self.count { home } else { home & self.mask >> 1 }
+    }
+
+    /// The greatest power of two that is at most as many as there are.
+    const fn round(self) -> usize {
+        (self.mask >> 1) + 1
+    }
+
+    /// What tells the hashes that the last one is home to.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "by 32 bits there are no more than 2^32 homes"
+    )]
+    pub(crate) const fn last(self) -> Last {
+        Last { mask: (self.count.next_power_of_two() - 1) as u32, bits: (self.count - 1) as u32 }
+    }
+
+    /// One more.
+    pub(crate) const fn more(self) -> Self {
+        let count = self.count + 1;
+        Self { count, mask: if count > self.mask { 2 * count - 1 } else { self.mask } }
+    }
+
+    /// One less.
+    pub(crate) const fn fewer(self) -> Self {
+        let count = self.count - 1;
+        Self { count, mask: if count < self.round() { self.mask >> 1 } else { self.mask } }
+    }
+}
