@@ -331,10 +331,13 @@ pub struct NetworkInterface {
 }
 
 impl NetworkInterface {
-    /// Whether processes sit on it, in a namespace: not on one that workloads share.
+    /// Whether processes sit on it, in a namespace: not on one that workloads share, nor on an endpoint's.
     #[must_use]
     pub const fn is_seat(&self) -> bool {
-        !matches!(self.role, Role::Hyperplane(_))
+        match self.role {
+            Role::Interface | Role::Instance(_) => true,
+            Role::Hyperplane(_) | Role::VpcEndpoint(_) => false,
+        }
     }
 
     /// Its own addresses, that of IPv4 first; at least one.
@@ -384,9 +387,7 @@ impl Topology {
     pub fn endpoint(&self, name: &str) -> Option<Endpoint> {
         // A workload's name stands for its first instance.
         let first = format!("{name}/0");
-        let named = |it: &NetworkInterface| {
-            (it.name == name || it.name == first) && !matches!(it.role, Role::Hyperplane(_))
-        };
+        let named = |it: &NetworkInterface| (it.name == name || it.name == first) && it.is_seat();
         let interface = self.network_interfaces.iter().position(named);
         let host = || self.internet_hosts.iter().position(|it| it.name == name);
         interface

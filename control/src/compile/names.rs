@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 
 use super::services;
 
-use crate::check::{InternetHost, Role, Topology, VpcIndex};
+use crate::check::{EndpointKind, InternetHost, Role, Topology, VpcEndpoint, VpcIndex};
 
 /// What the keys of Hyperplane ENIs begin with among those of interfaces.
 const SHARED: &str = "hyperplane\n";
@@ -132,8 +132,9 @@ impl Names {
         }
         // Numbered among NAT gateways, and no name has a colon.
         let vpc_endpoints = topology.vpc_endpoints.iter().map(|endpoint| {
-            let key = format!("vpc-endpoint:{}", endpoint.name);
-            self.nat_gateways.index(&endpoint.name, key).map(NatGatewayId)
+            self.nat_gateways
+                .index(&endpoint.name, endpoint_key(endpoint, topology))
+                .map(NatGatewayId)
         });
         let vpc_endpoints = vpc_endpoints.collect::<Option<_>>().ok_or(TooMany("vpc_endpoints"))?;
         Ok(Ids {
@@ -223,6 +224,15 @@ impl Names {
     pub fn link(&self, link: LinkId) -> &str {
         self.links.name(link.index())
     }
+}
+
+/// What an endpoint is known by: in another VPC, or of another type, it is another one, whatever its name.
+fn endpoint_key(endpoint: &VpcEndpoint, topology: &Topology) -> String {
+    let kind = match endpoint.kind {
+        EndpointKind::Gateway { .. } => "gateway",
+        EndpointKind::Interface { .. } => "interface",
+    };
+    format!("vpc-endpoint:{kind}:{}:{}", topology[endpoint.vpc].name, endpoint.name)
 }
 
 /// The names of one kind, by index: what users say, under a key that is unique.

@@ -5,17 +5,15 @@
 //! addresses of IPv6 do not fit there, and are taken from the key of the answers. RFC 7915 has what of ICMPv6 holds here as
 //! well: an error is translated together with what it quotes.
 
-use crate::packet::{Key, Kind, Packet};
+use crate::packet::{Key, Packet, PortPair};
 use crate::path::quote;
-use crate::path::rewrite::{Outer, tcp_header, udp_header};
+use crate::path::rewrite::{Outer, transport};
 use crate::state::Line;
 use crate::wire::chain::Chain;
 use crate::wire::checksum::{Delta, Sum};
 use crate::wire::icmpv6::{self, Icmpv6, kind};
 use crate::wire::ipv6::Ipv6;
 use crate::wire::protocol;
-use crate::wire::tcp::Tcp;
-use crate::wire::udp::Udp;
 
 /// Translates a packet that is no ICMP error, whose answers come as `opposite`: in all of its headers; of a later
 /// fragment in the only one that it has.
@@ -23,21 +21,7 @@ pub(super) fn translate(packet: &Packet, bytes: &mut [u8], line: &Line, opposite
     let Some(header) = Ipv6::of_mut(bytes) else { return };
     (header.source, header.destination) = (opposite.dst.octets(), opposite.src.octets());
     header.hop_limit -= line.ttl_hops();
-    if packet.kind == Kind::LaterFragment {
-        return;
-    }
-    let Some(segment) = bytes.get_mut(usize::from(packet.transport)..) else { return };
-    let is_partial = packet.offload.needs_csum();
-    match packet.key.protocol {
-        protocol::TCP => _ = Tcp::of_mut(segment).map(|it| tcp_header(it, line, is_partial)),
-        protocol::UDP => _ = Udp::of_mut(segment).map(|it| udp_header(it, line, is_partial)),
-        protocol::ICMPV6 => {
-            let Some(header) = Icmpv6::of_mut(segment) else { return };
-            header.checksum = line.address_delta().apply(header.checksum);
-            identify(header, opposite.ports.dst(), opposite.ports.src());
-        }
-        _ => {}
-    }
+    transport(packet, bytes, line);
 }
 
 /// Translates an ICMPv6 error, which leaves with the addresses `outer`, about a packet that had been sent as `sent` says.
@@ -77,20 +61,19 @@ fn restore(quoted: &mut [u8], line: &Line, sent: &Key) {
     }
     let Some(segment) = quoted.get_mut(chain.transport..) else { return };
     match chain.protocol {
-        protocol::ICMPV6 => {
-            let Some(header) = Icmpv6::of_mut(segment) else { return };
-            header.checksum = line.address_delta().apply(header.checksum);
-            identify(header, sent.ports.src(), sent.ports.dst());
-        }
+        protocol::ICMPV6 => echo(segment, line.address_delta(), sent.ports),
         protocol => quote::restore_ports(segment, protocol, sent.ports, line.transport_delta()),
     }
 }
 
-/// An echo's identifier is the port of whoever asked: a request's sender, a reply's receiver.
-fn identify(header: &mut Icmpv6, src: u16, dst: u16) {
+/// Translates a message between these ports whose addresses have changed so. An echo's identifier is the port of whoever
+/// asked: a request's sender, a reply's receiver.
+pub(super) fn echo(message: &mut [u8], addresses: Delta, ports: PortPair) {
+    let Some(header) = Icmpv6::of_mut(message) else { return };
+    header.checksum = addresses.apply(header.checksum);
     match header.kind {
-        kind::ECHO_REQUEST => header.identify(src),
-        kind::ECHO_REPLY => header.identify(dst),
+        kind::ECHO_REQUEST => header.identify(ports.src()),
+        kind::ECHO_REPLY => header.identify(ports.dst()),
         _ => {}
     }
 }

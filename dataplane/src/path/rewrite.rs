@@ -12,7 +12,7 @@ use crate::packet::{
 };
 use crate::path::{emit, nat64, nat66, quote};
 use crate::state::{Device, Hot, Line, MeterId, Shard};
-use crate::tables::{INTERFACE_ENDPOINT_MTU, INTERNET_MTU, NAT_GATEWAY_MTU, Place, Tables};
+use crate::tables::{INTERNET_MTU, NAT_GATEWAY_MTU, Place, Tables};
 use crate::wire::icmpv4::{Icmpv4, Role};
 use crate::wire::ipv4::Ipv4;
 use crate::wire::ipv6::Ipv6;
@@ -87,18 +87,21 @@ pub(super) fn change(
         return stop(packet, (ttl, mtu), verdict, shard);
     }
     if wire.longest > usize::from(mtu) {
-        let refused = match stays_whole {
-            _ if mtu == INTERFACE_ENDPOINT_MTU && hops == 0 => {
-                Some(too_large_for_endpoint(packet, shard, tables))
-            }
-            true => Some(too_large(packet, mtu, shard, tables)),
-            false => cut_too_early(packet, mtu, shard, tables),
+        let refused = match (interface_endpoint(packet, shard), stays_whole) {
+            // It cuts nothing and tells nobody (AWS "AWS PrivateLink quotas": path MTU discovery is not supported).
+            (Some(endpoint), _) => Some(Verdict::Drop {
+                reason: Reason::MtuExceeded,
+                component: Component::VpcEndpoint(endpoint),
+                answer: Answer::Silence,
+            }),
+            (None, true) => Some(too_large(packet, mtu, shard, tables)),
+            (None, false) => cut_too_early(packet, mtu, shard, tables),
         };
         if let Some(verdict) = refused {
             return stop(packet, (ttl, mtu), verdict, shard);
         }
     }
-    if announces(packet) && (hops > 0 || mtu == INTERFACE_ENDPOINT_MTU) {
+    if announces(packet) && (hops > 0 || interface_endpoint(packet, shard).is_some()) {
         // What it announces is good for either family.
         let shorter = if hot.crosses() { 20 } else { 0 };
         clamp(packet, bytes, tables.choices.nat_mss_clamp.saturating_sub(shorter));
@@ -213,16 +216,13 @@ fn too_large(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Verdi
     Verdict::Drop { reason: Reason::MtuExceeded, component, answer }
 }
 
-/// An interface endpoint cuts nothing and tells nobody (AWS "AWS PrivateLink quotas": path MTU discovery is not
-/// supported).
-fn too_large_for_endpoint(packet: &Packet, shard: &Shard, tables: &Tables) -> Verdict {
-    let facets = shard.flows.parts(packet.flow()).map(|(_, cold)| cold.facets());
-    let endpoint = facets.into_iter().flatten().find_map(|facet| match facet.device {
-        Device::InterfaceEndpoint(id) => Some(Component::VpcEndpoint(id)),
+/// The interface endpoint on a packet's way.
+fn interface_endpoint(packet: &Packet, shard: &Shard) -> Option<NatGatewayId> {
+    let (_, cold) = shard.flows.parts(packet.flow())?;
+    cold.facets.iter().find_map(|facet| match facet.device {
+        Device::InterfaceEndpoint(id) => Some(id),
         _ => None,
-    });
-    let component = endpoint.unwrap_or_else(|| tables.component_at(packet.key.link));
-    Verdict::Drop { reason: Reason::MtuExceeded, component, answer: Answer::Silence }
+    })
 }
 
 /// Whether an internet gateway stands before the NAT gateways on a packet's way, if it has both: inwards, where one
@@ -279,6 +279,11 @@ fn clamp(packet: &Packet, bytes: &mut [u8], most: u16) {
 fn translate(packet: &Packet, bytes: &mut [u8], line: &Line) {
     let Some(header) = Ipv4::of_mut(bytes) else { return };
     network(header, line);
+    transport(packet, bytes, line);
+}
+
+/// Translates what follows the headers of IP, if it is not in an earlier fragment.
+pub(super) fn transport(packet: &Packet, bytes: &mut [u8], line: &Line) {
     if packet.kind == Kind::LaterFragment {
         return;
     }
@@ -298,6 +303,7 @@ fn translate(packet: &Packet, bytes: &mut [u8], line: &Line) {
                 Role::Error | Role::Other => {}
             }
         }
+        protocol::ICMPV6 => nat66::echo(segment, line.address_delta(), line.leaving().1),
         _ => {}
     }
 }
@@ -311,7 +317,7 @@ fn network(header: &mut Ipv4, line: &Line) {
 }
 
 #[inline(always)]
-pub(super) fn tcp_header(header: &mut Tcp, line: &Line, is_partial: bool) {
+fn tcp_header(header: &mut Tcp, line: &Line, is_partial: bool) {
     let (_, ports) = line.leaving();
     header.set_ports(ports);
     header.checksum = match is_partial {
@@ -321,7 +327,7 @@ pub(super) fn tcp_header(header: &mut Tcp, line: &Line, is_partial: bool) {
 }
 
 #[inline(always)]
-pub(super) fn udp_header(header: &mut Udp, line: &Line, is_partial: bool) {
+fn udp_header(header: &mut Udp, line: &Line, is_partial: bool) {
     let (_, ports) = line.leaving();
     header.set_ports(ports);
     header.checksum = match is_partial {

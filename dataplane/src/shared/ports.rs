@@ -24,8 +24,9 @@ pub enum Lender {
     NatGateway(NatGatewayId),
     /// A Hyperplane ENI.
     Hyperplane(EniId),
-    /// An interface endpoint.
-    VpcEndpoint(NatGatewayId),
+    /// Interface endpoints: services know them by their addresses alone, so those of different VPCs that have the same
+    /// share its ports.
+    InterfaceEndpoint,
 }
 
 /// A NAT address and the destination that ports are counted for.
@@ -157,7 +158,7 @@ impl Remote {
         let lender = match lender {
             Lender::NatGateway(id) => u64::from(id.0),
             Lender::Hyperplane(id) => u64::from(id.0) | 1 << 16,
-            Lender::VpcEndpoint(id) => u64::from(id.0) | 2 << 16,
+            Lender::InterfaceEndpoint => 2 << 16,
         };
         let mut hasher = SEED.build_hasher();
         address.hash(&mut hasher);

@@ -13,8 +13,9 @@ use crate::state::wheel::Node;
 use crate::tables::Timers;
 use crate::time::{Span, Tick};
 
-/// The most devices that remember one flow: tracking at both ends, two translations between.
-pub const MAX_FACETS: usize = 4;
+/// The most devices that remember one flow: a Hyperplane ENI's translation and tracking at either end, two NAT gateways
+/// between, and the translation of an interface endpoint.
+pub const MAX_FACETS: usize = 6;
 
 /// What is needed only when something about the flow changes.
 #[derive(Debug, Default)]

@@ -52,7 +52,7 @@ pub(super) fn zones(topology: &Topology, vpc: VpcIndex) -> [Vec<Zone>; 2] {
         }
     }
     zones.services(topology);
-    zones.endpoints(topology, vpc);
+    let hidden = zones.endpoints(topology, vpc);
     for host in &topology.internet_hosts {
         // `check` warns of what is no name.
         let Ok(own) = Name::from_ascii(&host.name) else { continue };
@@ -74,6 +74,7 @@ pub(super) fn zones(topology: &Topology, vpc: VpcIndex) -> [Vec<Zone>; 2] {
     }
     let amazon = [public_domain(&topology.region), private_domain(&topology.region)];
     let amazon = amazon.map(|domain| name(&domain));
+    let amazon: Vec<Name> = amazon.into_iter().chain(hidden).collect();
     let is_own = |zone: &Zone| zone.is_hosted() || amazon.contains(zone.apex());
     let (own, internet) = zones.0.into_values().partition(is_own);
     [own, internet]
@@ -184,8 +185,10 @@ impl Zones {
     }
 
     /// The names of interface endpoints, which everybody knows; and in the VPC of one with private DNS the public names of
-    /// its service, each a hidden zone of its own (AWS "Access an AWS service using an interface VPC endpoint").
-    fn endpoints(&mut self, topology: &Topology, vpc: VpcIndex) {
+    /// its service, each a hidden zone of its own (AWS "Access an AWS service using an interface VPC endpoint"), which
+    /// are given back.
+    fn endpoints(&mut self, topology: &Topology, vpc: VpcIndex) -> Vec<Name> {
+        let mut zones = Vec::new();
         let region = &topology.region;
         let domain = name(services_domain(region));
         for endpoint in &topology.vpc_endpoints {
@@ -208,8 +211,10 @@ impl Zones {
                 for (_, address) in endpoint.places(topology) {
                     self.address(&own, address.into(), Some(&hidden));
                 }
+                zones.push(hidden);
             }
         }
+        zones
     }
 
     /// An address of `own`, in the zone `domain` or in that of its own name.

@@ -74,9 +74,6 @@ pub(super) struct Walk<'a, R> {
     pub(super) is_local: bool,
     /// NAT gateways come to.
     pub(super) way: Way,
-    /// Whether more devices would remember the flow than it has facets: two ends and two translators behind one another,
-    /// and one more, which only routes within a VPC to a private NAT gateway make.
-    is_too_long: bool,
 }
 
 pub(super) type Judged<T> = Result<T, Denial>;
@@ -125,7 +122,6 @@ impl<'a, R: Recorder> Walk<'a, R> {
             is_plain: false,
             is_local: false,
             way: Way::default(),
-            is_too_long: false,
         }
     }
 
@@ -138,12 +134,6 @@ impl<'a, R: Recorder> Walk<'a, R> {
             None => return Err(Denial::silent(Reason::LinkDown)),
         };
         self.decide()?;
-        if self.is_too_long {
-            return self.deny(
-                (self.tables.component_at(exit), HopStage::Deliver, None),
-                Reason::ForwardingLoop,
-            );
-        }
         Ok(exit)
     }
 
@@ -190,6 +180,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     fn leave_host(&mut self, id: HostId) -> Judged<LinkId> {
+        let id = self.neighbour(id).unwrap_or(id);
         let at = (Component::InternetHost(id), HopStage::Gateway, None);
         let public = self.tables.internet.get(&self.dst.0);
         let translator = self.tables.translator.as_ref().filter(|it| {
@@ -198,12 +189,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         // Any router of the internet may tell a translator of an error, even under an address that it
         // should not have (RFC 7915 s. 4.1).
         let is_told = self.related && translator.is_some_and(|it| it.strict);
-        if !is_told && !self.is_at_home(id) {
+        if !is_told && !self.tables.host(id).addresses.contains(&self.src.0) {
             return self.deny(at, Reason::Spoofed);
         }
-        if public.is_none()
-            && let Some(judged) = self.leave_service_host()
-        {
+        if let Some(judged) = self.leave_service_host() {
             return judged;
         }
         self.fit(INTERNET_MTU);
@@ -214,12 +203,14 @@ impl<'a, R: Recorder> Walk<'a, R> {
         }
     }
 
-    /// Whether the source is the host's, or another's at the same link.
-    fn is_at_home(&self, id: HostId) -> bool {
-        let host = self.tables.host(id);
-        host.addresses.contains(&self.src.0)
-            || matches!(self.tables.internet.get(&self.src.0),
-                Some(&Public::Host(other)) if self.tables.host(other).link == host.link)
+    /// The host at the same link that has the source's address.
+    fn neighbour(&self, id: HostId) -> Option<HostId> {
+        match self.tables.internet.get(&self.src.0) {
+            Some(&Public::Host(other)) => {
+                Some(other).filter(|it| self.tables.host(*it).link == self.tables.host(id).link)
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn route(&mut self, subnet: SubnetId) -> Judged<LinkId> {
@@ -395,9 +386,10 @@ impl<'a, R: Recorder> Walk<'a, R> {
         Facet { device, last: self.memory.now, holds }
     }
 
-    /// Keeps track of a device; a path with more of them than a flow has facets is refused in the end.
+    /// Keeps track of a device. A path with more devices than a flow has facets does not exist: see [`MAX_FACETS`](crate::state::MAX_FACETS).
     pub(super) fn remember(&mut self, passed: Passed) {
-        self.is_too_long |= self.passed.try_push(passed).is_err();
+        let kept = self.passed.try_push(passed);
+        debug_assert!(kept.is_ok(), "more devices on a path than MAX_FACETS");
     }
 
     pub(super) fn pass(&mut self, (component, stage, rule): At, verdict: HopVerdict) {

@@ -84,7 +84,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                 return self.deny_with(at, Reason::EndpointIdleTimeout, answer);
             }
             None => {
-                let remote = self.remote(Lender::VpcEndpoint(id), own);
+                let remote = self.remote(Lender::InterfaceEndpoint, own);
                 let Some(lease) = self.lessee.lease(self.ports, remote, PortRange::NAT_GATEWAY)
                 else {
                     return self.deny(at, Reason::NatPortAllocation);
