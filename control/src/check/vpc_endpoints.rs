@@ -319,8 +319,20 @@ impl Check<'_, '_> {
             let help = "set `enable_dns_support: true` and `enable_dns_hostnames: true` on the VPC";
             self.faults.push(fault.help(help));
         }
+        let public = service.public_name(self.region());
+        let mut zones = self.model.private_hosted_zones.iter();
+        let same = zones.find(|(key, zone)| {
+            let domain = zone.name.as_ref().map_or(key.as_str(), |it| it.as_str());
+            let mut vpcs = zone.vpcs.iter().flat_map(|it| &it.value);
+            domain.trim_end_matches('.').eq_ignore_ascii_case(&public)
+                && vpcs.any(|it| it.value == *name)
+        });
+        if let Some((_, zone)) = same {
+            let message = format!("VPC `{name}` has a private hosted zone of {public} already");
+            let fault = Fault::error(place, message).label(zone.place, "the zone");
+            self.faults.push(fault.help("EC2 refuses a conflicting DNS domain: leave out either"));
+        }
         if let Some(first) = taken.names.insert((vpc, service.name), place) {
-            let public = service.public_name(self.region());
             let message = format!("{public} leads to another endpoint of VPC `{name}` already");
             let fault = Fault::error(place, message).label(first, "by this");
             self.faults.push(fault.help("leave `private_dns_enabled` to one of them"));

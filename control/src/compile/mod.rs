@@ -23,6 +23,7 @@ use crate::check::{
     self, Checked, Creating, Draining, RouteTarget, SubnetIndex, Topology, VpcIndex,
 };
 
+pub(crate) use names::endpoint_key;
 pub use names::{Ids, Names, TooMany};
 use rules::{GroupCompiler, acl};
 use services::Reach;

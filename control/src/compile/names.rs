@@ -192,13 +192,10 @@ impl Names {
         (kind, names.name(at))
     }
 
-    /// What bears a number that counts by: a NAT gateway, or a VPC endpoint.
+    /// What a NAT gateway or a VPC endpoint is known by: the former by its name.
     #[must_use]
-    pub fn meter(&self, id: NatGatewayId) -> Component {
-        match self.nat_gateway_ids.get(id.index()) {
-            Some(own) if !own.is_empty() => Component::NatGateway(id),
-            _ => Component::VpcEndpoint(id),
-        }
+    pub fn meter_key(&self, id: NatGatewayId) -> &str {
+        self.nat_gateways.key(id.index())
     }
 
     /// Every NAT gateway that there is or was: its name, and its id on AWS.
@@ -227,7 +224,7 @@ impl Names {
 }
 
 /// What an endpoint is known by: in another VPC, or of another type, it is another one, whatever its name.
-fn endpoint_key(endpoint: &VpcEndpoint, topology: &Topology) -> String {
+pub(crate) fn endpoint_key(endpoint: &VpcEndpoint, topology: &Topology) -> String {
     let kind = match endpoint.kind {
         EndpointKind::Gateway { .. } => "gateway",
         EndpointKind::Interface { .. } => "interface",

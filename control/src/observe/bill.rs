@@ -6,7 +6,6 @@
 //! prices of their own, which are not added.
 
 use std::path::Path;
-use std::time::Duration;
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
@@ -85,16 +84,6 @@ impl Prices {
     }
 }
 
-impl Price {
-    /// What something of this price costs that has been there in `places` for so long.
-    #[must_use]
-    pub fn bill(self, there: Duration, places: usize, bytes: u64) -> Bill {
-        let begun = u64::try_from(there.as_millis().div_ceil(HOUR)).unwrap_or(u64::MAX).max(1);
-        let hours = begun.saturating_mul(places as u64);
-        Bill { hours, bytes, usd: 0.0 }.at(self)
-    }
-}
-
 impl Status {
     /// What the same costs at other prices.
     pub fn price(&mut self, prices: &Prices) {
@@ -107,27 +96,12 @@ impl Status {
     }
 }
 
-/// Milliseconds.
-const HOUR: u128 = 3_600_000;
-
 /// Bytes.
 const GIGABYTE: f64 = (1 << 30) as f64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_hour_that_has_begun_is_whole_and_each_zone_has_its_own() {
-        let Prices { nat_gateway, interface_endpoint, gateway_endpoint } = Prices::embedded();
-        let second = Duration::from_secs(1);
-        let one = nat_gateway.bill(second, 1, 1 << 30);
-        assert_eq!(one, Bill { hours: 1, bytes: 1 << 30, usd: 0.09 });
-        assert_eq!(nat_gateway.bill(second * 3600 + second / 1000, 1, 0).hours, 2);
-        let zones = interface_endpoint.bill(second * 3600, 2, 0);
-        assert_eq!((zones.hours, zones.usd), (2, 0.02));
-        assert!(gateway_endpoint.bill(second * 7200, 1, 1 << 40).usd.abs() < f64::EPSILON);
-    }
 
     #[test]
     fn another_file_prices_the_same_hours_and_bytes() {

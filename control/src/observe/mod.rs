@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize};
 use crate::attach::Attached;
 use crate::check::EndpointKind;
 use crate::check::PROVIDER;
-use crate::compile::Names;
+use crate::compile::{Names, endpoint_key};
 use crate::explain::words;
 use crate::runtime::emulator::{self, Emulator, members};
-use bill::{Bill, Prices};
+use bill::{Bill, Price, Prices};
 
 pub use workloads::{HyperplaneEniStatus, WorkloadStatus};
 
@@ -188,10 +188,11 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
     let flows = emulator.ask(|shard, _| shard.flows.len())?.into_iter().sum();
     let (topology, names) = (emulator.topology(), emulator.names());
     let bytes = bytes(emulator, &names)?;
-    let received = |component: &str| bytes.get(component).copied().unwrap_or(0);
     let prices = Prices::embedded();
-    let elapsed = emulator.clock().elapsed();
-    let there = |component: &str| elapsed.saturating_sub(emulator.there_since(component));
+    let bill = |what: &str, price: Price| {
+        let bytes = bytes.get(what).copied().unwrap_or(0);
+        Bill { hours: emulator.hours(what), bytes, usd: 0.0 }.at(price)
+    };
     let mut nat_gateways: Vec<NatGatewayStatus> = topology
         .nat_gateways
         .iter()
@@ -203,28 +204,22 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
             state: if gateway.deleted { "deleted" } else { "available" }.to_owned(),
             ports: 0,
             ports_busiest: 0,
-            bill: {
-                let component = format!("nat-gateway:{}", gateway.name);
-                let places = usize::from(!gateway.deleted);
-                prices.nat_gateway.bill(there(&component), places, received(&component))
-            },
+            bill: bill(&gateway.name, prices.nat_gateway),
         })
         .collect();
     let vpc_endpoints = topology.vpc_endpoints.iter().map(|endpoint| {
-        let component = format!("vpc-endpoint:{}", endpoint.name);
         let addresses: Vec<_> = endpoint.places(&topology).map(|(_, it)| it.to_string()).collect();
         let kind = match endpoint.kind {
             EndpointKind::Gateway { .. } => GATEWAY,
             EndpointKind::Interface { .. } => INTERFACE,
         };
-        let price = prices.of(kind);
         VpcEndpointStatus {
             name: endpoint.name.clone(),
             id: endpoint.id.clone(),
             vpc_endpoint_type: kind.to_owned(),
             service: endpoint.service.prefix_list_name(&topology.region),
             dns_name: (!addresses.is_empty()).then(|| endpoint.dns_name(&topology.region, None)),
-            bill: price.bill(there(&component), addresses.len().max(1), received(&component)),
+            bill: bill(&endpoint_key(endpoint, &topology), prices.of(kind)),
             private_ips: addresses,
         }
     });
@@ -274,12 +269,12 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
     })
 }
 
-/// What each NAT gateway and VPC endpoint has received on either side, by `kind:name`.
+/// What each NAT gateway and VPC endpoint has received on either side, by what it is known by.
 fn bytes(emulator: &Emulator, names: &Names) -> Result<HashMap<String, u64>, Gone> {
     let readings = emulator.ask(|shard, _| shard.read_meters())?;
     let readings: Vec<_> = readings.into_iter().flatten().collect();
     let counted = gateway_metrics(&readings).into_iter();
-    Ok(counted.map(|(id, it)| (names.component(names.meter(id)), it.total.bytes_in())).collect())
+    Ok(counted.map(|(id, it)| (names.meter_key(id).to_owned(), it.total.bytes_in())).collect())
 }
 
 fn device(device: &emulator::DeviceStatus) -> DeviceStatus {

@@ -1,6 +1,6 @@
 //! A topology that runs: workers, tables, clock, and the seats around them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +25,7 @@ use crate::model::{self, Change};
 use crate::runtime::device::{Kind, Workshop};
 use crate::runtime::instance::{self, Instance};
 use crate::runtime::interface;
+use crate::runtime::ledger::Ledger;
 use crate::runtime::namespace;
 use crate::runtime::seats::seats;
 use crate::runtime::site::Site;
@@ -117,8 +118,8 @@ struct State {
     draining: Vec<Draining>,
     /// Hyperplane ENIs that are not there yet.
     creating: Vec<Creating>,
-    /// Since when, in emulated time, there is what costs by the hour, by `kind:name`.
-    since: HashMap<String, Duration>,
+    /// What costs by the hour.
+    ledger: Ledger,
     site: Site,
 }
 
@@ -159,7 +160,8 @@ impl Emulator {
         let mut site = Site::new(workshop, surroundings, &instance);
         let plan = site.plan(&seats(&topology, &ids));
         site.prepare(&plan, &instance, &workers)?;
-        let since = costly(&topology).map(|it| (it, Duration::ZERO)).collect();
+        let mut ledger = Ledger::default();
+        ledger.note(&topology, Duration::ZERO);
         site.end_left();
         let state = State {
             topology: Arc::new(topology),
@@ -168,7 +170,7 @@ impl Emulator {
             epoch: FIRST_EPOCH,
             draining: Vec::new(),
             creating: Vec::new(),
-            since,
+            ledger,
             site,
         };
         Ok(Self {
@@ -215,9 +217,7 @@ impl Emulator {
         state.site.prepare(&plan, &self.instance, &self.workers)?;
         state.site.know(Knowledge::of(&topology));
         self.published.replace(tables);
-        let before = std::mem::take(&mut state.since);
-        let since = |it: String| (before.get(&it).copied().unwrap_or(now), it);
-        state.since = costly(&topology).map(since).map(|(since, it)| (it, since)).collect();
+        state.ledger.note(&topology, now);
         state.names = Arc::new(names);
         state.topology = Arc::new(topology);
         state.source = source;
@@ -293,10 +293,10 @@ impl Emulator {
         self.state().topology.clone()
     }
 
-    /// Since when, in emulated time, there is the gateway or endpoint that is called so, as `kind:name`.
+    /// Hours that have begun of what is counted under this name.
     #[must_use]
-    pub fn there_since(&self, component: &str) -> Duration {
-        self.state().since.get(component).copied().unwrap_or_default()
+    pub fn hours(&self, what: &str) -> u64 {
+        self.state().ledger.hours(what, self.clock.elapsed())
     }
 
     /// What the data plane's ids stand for.
@@ -456,14 +456,6 @@ fn create(state: &State, new: &Topology, now: Duration) -> Vec<Creating> {
     let is_there = |it: &Creating| new.hyperplanes.iter().any(|new| new.name == it.hyperplane);
     let left = state.creating.iter().filter(|it| it.until > now && is_there(it)).cloned();
     left.chain(created).collect()
-}
-
-/// What AWS charges for by the hour, as `kind:name`.
-fn costly(topology: &Topology) -> impl Iterator<Item = String> {
-    let gateways = topology.nat_gateways.iter().filter(|it| !it.deleted);
-    let endpoints = topology.vpc_endpoints.iter();
-    let gateways = gateways.map(|it| format!("nat-gateway:{}", it.name));
-    gateways.chain(endpoints.map(|it| format!("vpc-endpoint:{}", it.name)))
 }
 
 /// The names of all that have a namespace.

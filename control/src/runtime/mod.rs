@@ -11,6 +11,7 @@ pub mod emulator;
 pub mod forward;
 pub mod instance;
 pub mod interface;
+mod ledger;
 mod mounts;
 pub mod namespace;
 pub(crate) mod netlink;
