@@ -41,8 +41,8 @@ pub struct Packet {
     pub(crate) handed: bool,
     /// Whether it is the answer to a packet that was dropped, in that packet's slot.
     pub answers: bool,
-    /// Offset of the transport header from `start`; valid iff parsed, of a [segment](Shape::Segment) only
-    /// where recall did not carry it by its line alone.
+    /// Offset of the transport header from `start`; valid iff parsed, of a segment of TCP only where recall did
+    /// not carry it by its line alone.
     pub transport: u8,
     /// Length of the transport header, in bytes; zero where there is none. Valid as the offset.
     pub header: u8,

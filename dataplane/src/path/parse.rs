@@ -150,19 +150,28 @@ fn tail(packet: &mut Packet, offset: u8, (protocol, ports): (u8, PortPair)) -> T
 /// Says of a plain packet what one that is carried to its end at once is not asked for: addresses, and where
 /// the headers of a segment lie.
 pub(super) fn complement(packet: &mut Packet, slot: &mut [u8; SLOT]) {
-    let offset = match packet.shape {
-        Shape::Any => return,
-        Shape::Plain | Shape::Segment => IPV4,
-        Shape::PlainV6 | Shape::SegmentV6 => IPV6,
-    };
+    if packet.shape == Shape::Any {
+        return;
+    }
+    locate(packet);
     let Some(bytes) = packet.bytes_mut(slot) else { return };
     if let Some(ends) = ends(bytes) {
         (packet.key.src, packet.key.dst) = ends;
     }
     if let Shape::Segment | Shape::SegmentV6 = packet.shape
-        && let Some(header) = bytes.get(offset.into()..).and_then(Tcp::of)
+        && let Some(header) = bytes.get(packet.transport.into()..).and_then(Tcp::of)
     {
-        (packet.transport, packet.header) = (offset, header.header_length());
+        packet.header = header.header_length();
+    }
+}
+
+/// Says where the transport header of a segment lies.
+#[inline(always)]
+pub(super) const fn locate(packet: &mut Packet) {
+    match packet.shape {
+        Shape::Segment => packet.transport = IPV4,
+        Shape::SegmentV6 => packet.transport = IPV6,
+        Shape::Any | Shape::Plain | Shape::PlainV6 => {}
     }
 }
 

@@ -10,7 +10,7 @@
 use crate::io::SLOT;
 use crate::packet::{Batch, Direction, Kind, Packet, Shape, Verdict, Wire};
 use crate::path::headers::{of_v4, of_v6};
-use crate::path::parse::complement;
+use crate::path::parse::{complement, locate};
 use crate::path::{nat64, nat66, rewrite};
 use crate::state::{FlowRef, Line, Meters, Phase, Shard};
 use crate::tables::Tables;
@@ -159,7 +159,7 @@ fn carry_v6(
 /// The same where the family changes, or addresses of IPv6.
 #[inline(never)]
 fn carry_by_keys(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard) -> bool {
-    complement(packet, slot);
+    locate(packet);
     let wire = packet.wire();
     let opposite = shard.flows.key(packet.flow(), packet.direction().opposite());
     let Some(line) = shard.flows.line_mut(packet.found) else { return false };

@@ -4,6 +4,7 @@
 use zerocopy::FromZeros;
 
 use crate::packet::{Addr, Direction, Key, LinkId, Pair, PortPair, Tail, Wire};
+use crate::state::counted::Counted;
 use crate::state::{MeterId, Phase};
 use crate::time::{Span, Tick};
 use crate::wire::checksum::{Delta, Sum};
@@ -78,12 +79,6 @@ impl Translation {
         keys.iter().any(Key::is_v6).then(|| keys.map(|key| [key.src, key.dst]))
     }
 }
-
-/// Packets in the low half, bytes in the high one: both are added to at once. It is full when the highest
-/// bit is set; by then there are no more packets than bytes.
-#[derive(Clone, Copy, Debug, FromZeros)]
-#[repr(transparent)]
-struct Counted(u64);
 
 impl Hot {
     #[inline]
@@ -337,17 +332,12 @@ impl Line {
     /// [carried over](Self::carry_over).
     #[inline(always)]
     pub(crate) const fn count(&mut self, len: u32, wire: &Wire) -> bool {
-        let Counted(sum) = &mut self.counted;
-        *sum += (len as u64) << 32 | wire.packets as u64;
-        *sum >> 63 != 0
+        self.counted.add(wire.packets, len)
     }
 
-    /// Takes packets and bytes out of the counter, in units of 2^30.
+    /// Takes packets and bytes out of the counter; see [`Counted::carry_over`].
     pub(crate) const fn carry_over(&mut self) -> [u32; 2] {
-        const LOW: u32 = (1 << CARRIED) - 1;
-        let [packets, bytes] = self.counted.halves();
-        self.counted = Counted(((bytes & LOW) as u64) << 32 | (packets & LOW) as u64);
-        [packets >> CARRIED, bytes >> CARRIED]
+        self.counted.carry_over()
     }
 
     /// Its packets as they come in, of IPv4: addresses and ports.
@@ -394,16 +384,6 @@ impl Line {
     #[inline(always)]
     pub(crate) const fn transport_delta(&self) -> Delta {
         self.transport
-    }
-}
-
-/// What is carried over is so many bits higher than what is counted.
-pub(super) const CARRIED: u32 = 30;
-
-impl Counted {
-    #[expect(clippy::cast_possible_truncation, reason = "these are the halves")]
-    const fn halves(self) -> [u32; 2] {
-        [self.0 as u32, (self.0 >> 32) as u32]
     }
 }
 
@@ -480,25 +460,6 @@ mod tests {
         let _ = hot.line_mut(Direction::Original).renew(at(200), 40, &one);
         assert_eq!(hot.deadline(), at(550));
         assert_eq!(hot.counted(Direction::Reply), [1, 40]);
-    }
-
-    #[test]
-    fn a_full_counter_is_carried_over_and_nothing_is_lost() {
-        let (mut hot, _) = flow(Addr::v4(Ipv4Addr::new(10, 0, 1, 10)), Addr::UNSPECIFIED);
-        let line = hot.line_mut(Direction::Original);
-        // The most packets that so many bytes can be, again and again.
-        let most = Wire { packets: 65_535, bytes: 65_535, longest: 21 };
-        let (mut packets, mut bytes, mut carried) = (0, 0, [0_u64; 2]);
-        while carried[0] < 10 {
-            (packets, bytes) = (packets + 65_535, bytes + 65_535);
-            if line.count(65_535, &most) {
-                let more = line.carry_over().map(u64::from);
-                carried = [carried[0] + more[0], carried[1] + more[1]];
-            }
-            let [low_packets, low_bytes] = line.counted.halves().map(u64::from);
-            assert_eq!((carried[0] << CARRIED) + low_packets, packets);
-            assert_eq!((carried[1] << CARRIED) + low_bytes, bytes);
-        }
     }
 
     #[test]

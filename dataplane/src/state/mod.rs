@@ -5,6 +5,7 @@
 //! a millisecond.
 
 mod chunks;
+mod counted;
 mod counters;
 mod flow;
 mod flows;
