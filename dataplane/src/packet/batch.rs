@@ -56,7 +56,11 @@ impl Batch {
     pub fn new() -> Self {
         Self {
             slots: Pages::zeroed(Self::PACKETS).taken(Self::PACKETS),
-            packets: Box::new([Packet::NONE; Self::PACKETS]),
+            // Never on the stack, where unoptimized builds would make an array first.
+            packets: vec![Packet::NONE; Self::PACKETS]
+                .into_boxed_slice()
+                .try_into()
+                .expect("as many as there are places"),
             len: 0,
             total: 0,
             handed: 0,
