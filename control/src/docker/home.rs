@@ -1,0 +1,159 @@
+//! Where do the containers of a network come to sit? On the interfaces of one subnet, or on the instances of one
+//! workload: as the options of the network say, and the topology that runs.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::check::{NetworkInterface, Role, SubnetIndex, Topology, Workload};
+use crate::docker::messages::Options;
+use crate::docker::options::text;
+use crate::docker::refused::Refused;
+
+/// A subnet or a workload, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Home {
+    Subnet(String),
+    Workload(String),
+}
+
+impl fmt::Display for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Subnet(name) => write!(f, "subnet={name}"),
+            Self::Workload(name) => write!(f, "workload={name}"),
+        }
+    }
+}
+
+impl Home {
+    /// What options say, if they say anything of it.
+    pub(super) fn of(options: &Options) -> Result<Option<Self>, Refused> {
+        match (text(options, "subnet")?, text(options, "workload")?) {
+            (None, None) => Ok(None),
+            (Some(name), None) => Ok(Some(Self::Subnet(name.to_owned()))),
+            (None, Some(name)) => Ok(Some(Self::Workload(name.to_owned()))),
+            (Some(_), Some(_)) => Err(Refused::TwoHomes),
+        }
+    }
+
+    /// The one subnet of a block.
+    pub(super) fn of_block(block: Ipv4Net, topology: &Topology) -> Result<Self, Refused> {
+        let mut subnets = subnets(topology).filter(|it| it.cidr == Some(block));
+        match (subnets.next(), subnets.next()) {
+            (Some(subnet), None) => Ok(Self::Subnet(subnet.name.clone())),
+            (None, _) => Err(Refused::NoHome),
+            _ => Err(Refused::SeveralSubnets(block.to_string())),
+        }
+    }
+
+    /// What an engine calls it, for which a pool of addresses has no state.
+    pub(super) fn pool(&self) -> String {
+        self.to_string()
+    }
+
+    /// What an engine calls by that name.
+    pub(super) fn of_pool(id: &str) -> Option<Self> {
+        match id.split_once('=')? {
+            ("subnet", name) => Some(Self::Subnet(name.to_owned())),
+            ("workload", name) => Some(Self::Workload(name.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// The same in a topology.
+    pub(super) fn find<'t>(&self, topology: &'t Topology) -> Result<Found<'t>, Refused> {
+        match self {
+            Self::Subnet(name) => {
+                let at = topology.subnets.iter().position(|it| it.name == *name);
+                let at = at.filter(|&at| is_of_file(topology, SubnetIndex(at)));
+                let there = || subnets(topology).map(|it| it.name.clone()).collect();
+                let at = at.ok_or_else(|| unknown("subnet", name, there()))?;
+                let block = topology.subnets[at].cidr;
+                let block = block.ok_or_else(|| Refused::NoIpv4(name.clone()))?;
+                Ok(Found { topology, block, place: FoundPlace::Subnet(SubnetIndex(at)) })
+            }
+            Self::Workload(name) => {
+                let workload = topology.workloads.iter().find(|it| it.name == *name);
+                let there = || topology.workloads.iter().map(|it| it.name.clone()).collect();
+                let workload = workload.ok_or_else(|| unknown("workload", name, there()))?;
+                let first = workload.instances.first().map(|&it| topology[it].subnet);
+                let block = first.and_then(|it| topology[it].cidr);
+                let block = block.ok_or_else(|| Refused::NoIpv4(name.clone()))?;
+                Ok(Found { topology, block, place: FoundPlace::Workload(workload) })
+            }
+        }
+    }
+}
+
+fn unknown(kind: &'static str, name: &str, there: Vec<String>) -> Refused {
+    Refused::Unknown { kind, name: name.to_owned(), place: "", there }
+}
+
+/// Whether a file declares a subnet: not those that workloads run in.
+fn is_of_file(topology: &Topology, subnet: SubnetIndex) -> bool {
+    topology[topology[subnet].vpc].name != crate::check::PROVIDER
+}
+
+fn subnets(topology: &Topology) -> impl Iterator<Item = &crate::check::Subnet> {
+    let all = topology.subnets.iter().enumerate();
+    all.filter(|&(at, _)| is_of_file(topology, SubnetIndex(at))).map(|(_, subnet)| subnet)
+}
+
+/// A home as it is now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'t> {
+    topology: &'t Topology,
+    pub(super) block: Ipv4Net,
+    place: FoundPlace<'t>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum FoundPlace<'t> {
+    Subnet(SubnetIndex),
+    Workload(&'t Workload),
+}
+
+impl<'t> Found<'t> {
+    /// The network interfaces that its containers may have, in order: those of a workload are its instances.
+    pub(super) fn interfaces(&self) -> impl Iterator<Item = &'t NetworkInterface> + use<'t> {
+        let Self { topology, place, .. } = *self;
+        let is_here = move |(at, it): &(usize, &NetworkInterface)| match place {
+            FoundPlace::Subnet(subnet) => it.role == Role::Interface && it.subnet == subnet,
+            FoundPlace::Workload(workload) => workload.instances.iter().any(|one| one.0 == *at),
+        };
+        topology.network_interfaces.iter().enumerate().filter(is_here).map(|(_, it)| it)
+    }
+
+    /// The interface with an address.
+    pub(super) fn holder(&self, address: Ipv4Addr) -> Option<&'t NetworkInterface> {
+        self.interfaces().find(|it| it.private_ip == Some(address))
+    }
+
+    /// The next hop of its interfaces; instances of workloads have none.
+    pub(super) fn router(&self) -> Option<Ipv4Addr> {
+        match self.place {
+            FoundPlace::Subnet(subnet) => self.topology[subnet].router(),
+            FoundPlace::Workload(_) => None,
+        }
+    }
+
+    /// The length of its addresses' prefixes.
+    pub(super) fn length(&self) -> u8 {
+        match self.place {
+            FoundPlace::Subnet(_) => self.block.prefix_len(),
+            FoundPlace::Workload(_) => Ipv4Net::from(Ipv4Addr::UNSPECIFIED).prefix_len(),
+        }
+    }
+
+    /// The names of the groups that an interface made here may have; none are made for workloads.
+    pub(super) fn groups(&self) -> Vec<&'t str> {
+        let FoundPlace::Subnet(subnet) = self.place else { return Vec::new() };
+        let vpc = self.topology[subnet].vpc;
+        let groups = self.topology.security_groups.iter().filter(|it| it.vpc == vpc);
+        groups.map(|it| it.name.as_str()).collect()
+    }
+}
