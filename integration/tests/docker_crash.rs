@@ -44,13 +44,18 @@ fn twenty_crashes_in_a_row_are_over_within_two_seconds_each() {
         up.kill();
         let killed = Instant::now();
         up = start(&host, "crashes");
-        both_are_seen(&docker);
+        for interface in ["app", "private-a.10.0.1.4"] {
+            // Where the container is: an engine is in no hurry.
+            let seen = up.says(interface, &["curl", "-s", "-m", "2", "http://203.0.113.80/"]);
+            assert_eq!(seen.trim(), "198.51.100.10", "{interface}");
+        }
         let took = killed.elapsed();
         assert!(took < Duration::from_secs(2), "round {round}: {took:?}");
         longest = longest.max(took);
     }
     println!("20 crashes: back after {longest:?} at most");
     assert_eq!(given(&up), 2);
+    both_are_seen(&docker);
 
     // After all that, an engine does with them what it likes.
     let _ = docker.says(&["restart", "--time", "0", "app", "new"]);

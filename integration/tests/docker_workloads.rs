@@ -11,7 +11,8 @@ const INSTANCES: [(&str, &str); 2] = [
     ),
 ];
 
-const WHOAMI: &str = "wget -q -T 5 -O - http://10.0.2.20:5432/cgi-bin/whoami";
+const WHOAMI: &str =
+    "printf 'GET /cgi-bin/whoami HTTP/1.0\\r\\n\\r\\n' | nc -w 5 10.0.2.20 5432 | tail -n 1";
 
 #[test]
 fn a_server_sees_the_hyperplane_enis_of_the_connector_alone() {
@@ -40,12 +41,16 @@ fn a_server_sees_the_hyperplane_enis_of_the_connector_alone() {
     let provided = own.iter().all(|it| it.starts_with("100.64.") && it.ends_with("/32"));
     assert!(provided && own.iter().all(|it| own.iter().filter(|other| *other == it).count() == 1));
 
+    let seen_by_db = |name: &str| {
+        let seen = docker.inside(name, WHOAMI);
+        seen.trim_start_matches("[::ffff:").trim_end_matches(']').to_owned()
+    };
     let status = up.json("status");
     let enis = status["hyperplane_enis"].as_array().expect("an array").iter();
     let enis: Vec<_> = enis.filter_map(|it| it["private_ip"].as_str()).collect();
     assert!(!enis.is_empty() && enis.iter().all(|it| it.starts_with("10.0.1.")), "{enis:?}");
     for name in names {
-        let seen = docker.inside(name, WHOAMI);
+        let seen = seen_by_db(name);
         assert!(enis.contains(&&*seen), "{name} is seen as {seen}, and not as one of {enis:?}");
         // By the NAT gateway of the connector's subnet.
         assert_eq!(docker.seen_as(name), "198.51.100.10");
