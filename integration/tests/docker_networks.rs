@@ -185,3 +185,32 @@ fn what_a_vpc_is_not_is_refused_in_words_and_leaves_nothing() {
     let said = run(&["--network", "vpc", "--ip", "10.0.1.10"]);
     assert!(said.contains("`app` is attached to container alone"), "{said}");
 }
+
+#[test]
+fn a_full_subnet_and_a_name_that_may_be_two_are_told() {
+    let host = Host::start();
+    let file = File::copy("nat-gateway.yaml", "docker-full");
+    let more: String =
+        (0..9).map(|number| format!("  app-{number}: {{subnet: private-a}}\n")).collect();
+    let more = format!("network_interfaces:\n{more}");
+    file.write(&[
+        ("    cidr_block: 10.0.1.0/24\n", "    cidr_block: 10.0.1.0/28\n"),
+        ("network_interfaces:\n", &more),
+    ]);
+    let up = Up::start(&host, file.path(), "full", &["--docker"]);
+    let docker = Docker::start(&host);
+    docker.subnet("vpc", "private-a");
+    docker.sleeper_in("vpc", "last", &[]);
+    let run = ["run", "--rm", "--network", "vpc", docker::BUSYBOX, "true"];
+    let said = docker.refuses(&run);
+    assert!(said.contains("subnet `private-a` has no address left"), "{said}");
+    assert_eq!(given(&up), ["private-a.10.0.1.14"]);
+    let _ = docker.says(&["rm", "--force", "last"]);
+    let _ = docker.says(&run);
+    // In lower case one cannot tell which was meant, where both are in the network.
+    file.write(&[("network_interfaces:\n", "network_interfaces:\n  App: {subnet: private-a}\n")]);
+    let _ = file.apply(&up).success();
+    let named = ["run", "--rm", "--network", "name=vpc,driver-opt=hypertun.eni=app"];
+    let said = docker.refuses(&[&named[..], &[docker::BUSYBOX, "true"]].concat());
+    assert!(said.contains("hypertun.eni=app may be any of: App, app"), "{said}");
+}

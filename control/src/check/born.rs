@@ -72,3 +72,69 @@ impl Born {
         Some(declared.place)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{read, read_beside};
+
+    const TEXT: &str = "
+vpcs: {main: {cidr_block: 10.0.0.0/16}}
+subnets: {one: {vpc: main, cidr_block: 10.0.1.0/28}}
+security_groups: {own: {vpc: main}}
+network_interfaces: {app: {subnet: one}}
+";
+
+    fn born(name: &str, address: Option<[u8; 4]>) -> Born {
+        Born {
+            name: name.into(),
+            subnet: "one".into(),
+            private_ip: address.map(Into::into),
+            security_groups: Some(vec!["own".into()]),
+        }
+    }
+
+    fn refused(born: &[Born], text: &str) -> String {
+        let report = read_beside(born, text, "test").unwrap_err();
+        report.faults()[0].message.clone()
+    }
+
+    #[test]
+    fn it_is_as_if_the_file_declared_it_last() {
+        let all = [born("a", None), born("b", Some([10, 0, 1, 9]))];
+        let sound = read_beside(&all, TEXT, "test").unwrap();
+        assert_eq!(sound.born, all);
+        let addresses = sound.topology.network_interfaces.iter().map(|it| it.private_ip.unwrap());
+        let addresses: Vec<_> = addresses.map(|it| it.octets()[3]).collect();
+        assert_eq!(addresses, [4, 5, 9]);
+        let declared = TEXT.replace(
+            "app: {subnet: one}",
+            "app: {subnet: one}, a: {subnet: one, security_groups: [own]}",
+        );
+        let declared = read(&declared, "test").unwrap().topology;
+        let as_born = read_beside(&all[..1], TEXT, "test").unwrap().topology;
+        assert_eq!(as_born, declared);
+    }
+
+    #[test]
+    fn what_it_stands_on_stays() {
+        let one = [born("a", Some([10, 0, 1, 9]))];
+        let refused = |old: &str, new: &str| refused(&one, &TEXT.replace(old, new));
+        let needs = "network interface `a`, which is in use, needs";
+        assert_eq!(refused("one", "two"), format!("{needs} subnet `one`"));
+        assert_eq!(refused("{own:", "{other:"), format!("{needs} security group `own`"));
+        let taken = refused("app: {subnet: one}", "app: {subnet: one, private_ip: 10.0.1.9}");
+        assert_eq!(taken, "10.0.1.9 is taken");
+        let named = refused("app:", "a:");
+        assert_eq!(named, "network interface `a` was made while the topology runs");
+    }
+
+    #[test]
+    fn a_subnet_has_an_end() {
+        let all: Vec<_> = (0..11).map(|number| born(&format!("n{number}"), None)).collect();
+        assert!(read_beside(&all[..10], TEXT, "test").is_ok());
+        assert_eq!(refused(&all, TEXT), "subnet `one` has no address left for `n10`");
+        let reserved = refused(&[born("a", Some([10, 0, 1, 2]))], TEXT);
+        assert_eq!(reserved, "AWS keeps 10.0.1.2 of subnet `one` for itself");
+    }
+}

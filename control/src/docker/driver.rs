@@ -119,6 +119,7 @@ impl Driver {
 
     /// Forgets endpoints of which the engine has not told that they have ended: hypertun was dead meanwhile.
     pub(super) fn forget_ended(&mut self) {
+        let _ = self.emulator.take_back_from_ended();
         self.begun.retain(|_, since| since.elapsed() < PATIENCE);
         let endpoints = self.state.endpoints().iter();
         let ended = endpoints

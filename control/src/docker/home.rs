@@ -157,3 +157,63 @@ impl<'t> Found<'t> {
         groups.map(|it| it.name.as_str()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+
+    const TEXT: &str = "
+vpcs: {main: {cidr_block: 10.0.0.0/16}, twin: {cidr_block: 10.0.0.0/16}}
+subnets:
+  one: {vpc: main, cidr_block: 10.0.1.0/24}
+  two: {vpc: main, cidr_block: 10.0.2.0/24}
+  twin: {vpc: twin, cidr_block: 10.0.2.0/24}
+network_interfaces: {app: {subnet: one, private_ip: 10.0.1.10}}
+security_groups: {own: {vpc: main}}
+app_runner_vpc_connectors: {shared: {subnets: [one]}}
+app_runner_services: {web: {egress_type: VPC, vpc_connector: shared, instances: 2}}
+";
+
+    fn topology() -> Topology {
+        let sound = check::read(TEXT, "test").unwrap_or_else(|report| panic!("{report}"));
+        (*sound.topology).clone()
+    }
+
+    #[test]
+    fn a_pool_is_known_by_its_name_alone() {
+        for home in [Home::Subnet("private-a".into()), Home::Workload("web".into())] {
+            assert_eq!(Home::of_pool(&home.pool()), Some(home));
+        }
+        assert_eq!(Home::of_pool("10.0.1.0/24"), None);
+        assert_eq!(Home::of_pool("zone=a"), None);
+    }
+
+    #[test]
+    fn a_block_is_a_subnet_where_there_is_one_alone() {
+        let topology = topology();
+        let of = |block: &str| Home::of_block(block.parse().unwrap(), &topology);
+        assert_eq!(of("10.0.1.0/24").unwrap(), Home::Subnet("one".into()));
+        assert!(matches!(of("10.0.2.0/24"), Err(Refused::SeveralSubnets(_))));
+        assert!(matches!(of("10.0.3.0/24"), Err(Refused::NoHome)));
+        assert!(matches!(of("100.64.0.0/17"), Err(Refused::NoHome)), "it is Amazon's");
+    }
+
+    #[test]
+    fn a_subnet_has_its_own_interfaces_and_a_workload_its_instances() {
+        let topology = topology();
+        let names = |home: Home| {
+            let found = home.find(&topology).unwrap();
+            let names: Vec<_> = found.interfaces().map(|it| it.name.as_str()).collect();
+            (names, found.router().map(|it| it.to_string()), found.length(), found.groups())
+        };
+        // Not the Hyperplane ENIs that stand there too.
+        let (subnet, router) = (Home::Subnet("one".into()), Some("10.0.1.1".to_owned()));
+        assert_eq!(names(subnet), (vec!["app"], router, 24, vec!["own", "default"]));
+        let workload = Home::Workload("web".into());
+        assert_eq!(names(workload), (vec!["web/0", "web/1"], None, 32, vec![]));
+        let unknown = Home::Subnet("aws:instances".into()).find(&topology).unwrap_err();
+        let there = "the topology has no subnet `aws:instances`; it has: one, two, twin";
+        assert_eq!(unknown.to_string(), there);
+    }
+}

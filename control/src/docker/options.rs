@@ -41,3 +41,44 @@ pub(super) fn alike<'n>(names: impl IntoIterator<Item = &'n str>, asked: &str) -
     let asked = asked.to_lowercase();
     names.into_iter().filter(|name| name.to_lowercase() == asked).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn options(value: &serde_json::Value) -> Options {
+        value.as_object().expect("an object").clone()
+    }
+
+    #[test]
+    fn names_are_alike_without_case_and_each_that_is_counts() {
+        let names = ["app", "App", "db"];
+        assert_eq!(alike(names, "APP"), ["app", "App"]);
+        assert_eq!(alike(names, "app"), ["app", "App"], "it may have been written `App`");
+        assert_eq!(alike(names, "DB"), ["db"]);
+        assert_eq!(alike(names, "web"), [""; 0]);
+    }
+
+    #[test]
+    fn lists_are_split_and_what_is_no_text_is_refused() {
+        let said = options(&json!({"groups": " a, b,,", "none": null, "number": 5}));
+        let groups = list(&said, "groups").unwrap();
+        assert_eq!(groups, Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(list(&said, "none").unwrap(), None);
+        assert_eq!(list(&said, "absent").unwrap(), None);
+        assert!(matches!(list(&said, "number"), Err(Refused::NotText(_))));
+    }
+
+    #[test]
+    fn only_what_is_known_passes_and_an_engines_own_options_are_its_own() {
+        let said = options(&json!({"hypertun.eni": "app", "com.docker.network.portmap": []}));
+        assert!(only(&said, "--driver-opt", "hypertun.", &["hypertun.eni"]).is_ok());
+        let refused = only(&said, "-o", "", &["hypertun.eni"]).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "`com.docker.network.portmap` is no option of -o; there are: hypertun.eni"
+        );
+    }
+}

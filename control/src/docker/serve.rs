@@ -48,6 +48,8 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Plugin {
     listener: UnixListener,
+    /// Whether the folder was not there before.
+    made_folder: bool,
 }
 
 impl Plugin {
@@ -57,6 +59,7 @@ impl Plugin {
     ///
     /// When somebody serves it, or it cannot be made.
     pub fn listen() -> Result<Self, Error> {
+        let made_folder = !Path::new(FOLDER).exists();
         DirBuilder::new().recursive(true).mode(0o755).create(FOLDER)?;
         let listener = match UnixListener::bind(SOCKET) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -68,7 +71,7 @@ impl Plugin {
             }
             made => made?,
         };
-        let plugin = Self { listener };
+        let plugin = Self { listener, made_folder };
         std::fs::set_permissions(SOCKET, Permissions::from_mode(0o600))?;
         plugin.listener.set_nonblocking(true)?;
         Ok(plugin)
@@ -93,6 +96,12 @@ impl Drop for Plugin {
             && let Err(error) = std::fs::remove_file(SOCKET)
         {
             tracing::warn!("{SOCKET} is left: {error}");
+        }
+        if self.made_folder {
+            // An engine that has come meanwhile keeps them.
+            let folder = Path::new(FOLDER);
+            let _ = std::fs::remove_dir(folder);
+            let _ = folder.parent().map(std::fs::remove_dir);
         }
     }
 }
