@@ -6,6 +6,7 @@ pub mod check;
 pub mod cli;
 pub mod compile;
 pub mod diagnostic;
+pub mod docker;
 pub mod endpoints;
 pub mod explain;
 pub mod model;

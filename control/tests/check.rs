@@ -60,7 +60,7 @@ fn what_runs_keeps_its_addresses_where_nobody_claims_them() {
             assert!(text.contains(old), "{old}");
             text.replace(old, new)
         });
-        let running = Running { topology: &running, draining: &[] };
+        let running = Running { topology: &running, draining: &[], born: &[] };
         let sound = check::read_over(running, &text, "test.yaml");
         sound.unwrap_or_else(|report| panic!("{report}")).topology
     };
@@ -102,7 +102,7 @@ network_interfaces: {{{interfaces}}}
         )
     };
     let over = |running: &Checked, draining: &[Draining], text: &str| {
-        let running = Running { topology: running, draining };
+        let running = Running { topology: running, draining, born: &[] };
         check::read_over(running, text, "test.yaml").unwrap_or_else(|it| panic!("{it}")).topology
     };
     let last = |address: Ipv4Addr| address.octets()[3];

@@ -129,7 +129,7 @@ fn what_runs_keeps_its_ipv6_address_where_nobody_claims_it() {
     let running = checked(DUAL);
     let over = |old: &str, new: &str| {
         assert!(DUAL.contains(old), "{old}");
-        let running = Running { topology: &running, draining: &[] };
+        let running = Running { topology: &running, draining: &[], born: &[] };
         let sound = check::read_over(running, &DUAL.replace(old, new), "test.yaml");
         sound.unwrap_or_else(|report| panic!("{report}")).topology
     };

@@ -98,7 +98,7 @@ fn interfaces_of_an_endpoint_get_addresses_last_and_keep_them() {
     assert_eq!(of(&before), ["10.0.1.5", "10.0.2.4"], "`stranger` comes first");
     let more =
         text.replace("network_interfaces:\n", "network_interfaces:\n  new: {subnet: private-a}\n");
-    let running = Running { topology: &before, draining: &[] };
+    let running = Running { topology: &before, draining: &[], born: &[] };
     let after = check::read_over(running, &more, "test.yaml");
     let after = after.unwrap_or_else(|report| panic!("{report}")).topology;
     assert_eq!(of(&after), of(&before));

@@ -83,6 +83,8 @@ impl Host {
     pub fn hypertun(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(hypertun());
         command.args(arguments).env_remove("HYPERTUN_NAME").env_remove("RUST_LOG");
+        // What outlives a reboot is to go with the host.
+        command.env("STATE_DIRECTORY", STATE);
         command
     }
 
@@ -98,6 +100,9 @@ impl Host {
         output(self.command(program).args(arguments)).success()
     }
 }
+
+/// Where hypertun keeps what it knows of a Docker engine's networks.
+pub const STATE: &str = "/run/hypertun-state";
 
 /// What a test says when a program is missing.
 const INSTALL: &str = "run integration/install-test-tools";

@@ -16,14 +16,16 @@ mod host;
 mod programs;
 mod prometheus;
 mod snapshot;
+mod sniffer;
 mod up;
 
 pub use agent::Agent;
 pub use conversation::Conversation;
 pub use docker::Docker;
 pub use file::File;
-pub use host::{Host, Output, only_child, output, signal, status, wait_until};
+pub use host::{Host, Output, STATE, only_child, output, signal, status, wait_until};
 pub use programs::{copy_floor, hypertun, peer, topologies, topology};
 pub use prometheus::Prometheus;
 pub use snapshot::Snapshot;
+pub use sniffer::Sniffer;
 pub use up::{Talker, Up};

@@ -7,11 +7,6 @@ fn attach(up: &Up<'_>, container: &str) -> Output {
     output(docker::environment(&mut command))
 }
 
-fn seen_as(docker: &Docker<'_>, container: &str) -> String {
-    let get = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 203.0.113.80 80 | tail -n 1";
-    docker.says(&["exec", container, "sh", "-c", get]).trim().to_owned()
-}
-
 fn is_attached(up: &Up<'_>) -> bool {
     up.json("status")["network_interfaces"].to_string().contains("container")
 }
@@ -25,7 +20,7 @@ fn a_container_without_network_gets_the_interface() {
     let pid = docker.says(&["container", "inspect", "--format", "{{.State.Pid}}", "web"]);
     let said = attach(&up, "web").success();
     assert_eq!(said, format!("app attached to container web (process {}) as eth0\n", pid.trim()));
-    assert_eq!(seen_as(&docker, "web"), "198.51.100.10");
+    assert_eq!(docker.seen_as("web"), "198.51.100.10");
     let links = docker.says(&["exec", "web", "ip", "address"]);
     assert!(links.contains("inet 10.0.1.10/24") && links.contains("mtu 9001"), "{links}");
 
@@ -36,18 +31,18 @@ fn a_container_without_network_gets_the_interface() {
     // By its id, in short; and it may end as it likes.
     let id = docker.says(&["container", "ls", "--quiet", "--filter", "name=web"]);
     let _ = attach(&up, id.trim()).success();
-    assert_eq!(seen_as(&docker, "web"), "198.51.100.10");
+    assert_eq!(docker.seen_as("web"), "198.51.100.10");
     // A crash in between is nothing to it.
     up.kill();
     let up = Up::start(&host, &topology("nat-gateway.yaml"), "containers", &[]);
     assert!(is_attached(&up));
-    assert_eq!(seen_as(&docker, "web"), "198.51.100.10");
+    assert_eq!(docker.seen_as("web"), "198.51.100.10");
     let _ = docker.says(&["restart", "--time", "0", "web"]);
     wait_until("it is at home", 10, || !is_attached(&up));
     let seen = up.says("app", &["curl", "-s", "-m", "5", "http://203.0.113.80/"]);
     assert_eq!(seen.trim(), "198.51.100.10");
     let _ = attach(&up, "web").success();
-    assert_eq!(seen_as(&docker, "web"), "198.51.100.10");
+    assert_eq!(docker.seen_as("web"), "198.51.100.10");
     let _ = docker.says(&["rm", "--force", "web"]);
     wait_until("it is at home again", 10, || !is_attached(&up));
 
@@ -87,6 +82,6 @@ fn containerd_alone_knows_its_processes_too() {
     let unknown = ask("web");
     assert!(unknown.err.contains("ctr has no container `web`"), "{unknown:?}");
     let _ = ask(id.trim()).success();
-    assert_eq!(seen_as(&docker, "web"), "198.51.100.10");
+    assert_eq!(docker.seen_as("web"), "198.51.100.10");
     let _ = output(&mut up.hypertun(&["detach", "app"])).success();
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 const S3: &str = "http://s3.us-east-1.amazonaws.com:443/";
 const SECRETS: &str = "http://secretsmanager.us-east-1.amazonaws.com:443/";
 
-fn curl<'c>(url: &'c str) -> [&'c str; 5] {
+fn curl(url: &str) -> [&str; 5] {
     ["curl", "-sS", "-m", "5", url]
 }
 

@@ -26,6 +26,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{Notify, oneshot};
 
 use crate::check;
+use crate::docker::{Driver, Plugin};
 use crate::observe;
 use crate::observe::metrics::{Metrics, OPENMETRICS};
 use crate::runtime::emulator::Emulator;
@@ -81,7 +82,7 @@ pub struct Server {
 
 impl Server {
     /// Serves `emulator` on the Unix socket `path`, mode 0600, and its metrics on `scraped` too, for
-    /// everybody who reaches it.
+    /// everybody who reaches it; and container engines, if it is to.
     ///
     /// # Errors
     ///
@@ -90,6 +91,7 @@ impl Server {
         path: &Path,
         emulator: Arc<Emulator>,
         scraped: Option<TcpListener>,
+        engines: Option<(Plugin, Driver)>,
     ) -> Result<Self, Error> {
         let failed = |source| Error { path: path.display().to_string(), source };
         let down = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
@@ -112,6 +114,7 @@ impl Server {
         // Some may be attached since before a crash.
         attached.notify_one();
         let tended = attach::tend(emulator.clone(), attached.clone());
+        let engines = serve_engines(engines);
         let context = Context { emulator, down: down.clone(), attached };
         let (router, open) = (router(context.clone()), open().with_state(context));
         let thread = std::thread::Builder::new().name("api".to_owned()).spawn(move || {
@@ -120,6 +123,7 @@ impl Server {
                     // Only ever ends with an error that concerns no request.
                     _ = axum::serve(listener, router) => {}
                     () = serve_if(scraped, open) => {}
+                    () = engines => {}
                     () = tended => {}
                     _ = stopped => {}
                 }
@@ -165,6 +169,17 @@ fn open() -> Router<Context> {
 async fn serve_if(listener: Option<tokio::net::TcpListener>, router: Router) {
     match listener {
         Some(listener) => drop(axum::serve(listener, router).await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn serve_engines(engines: Option<(Plugin, Driver)>) {
+    match engines {
+        Some((plugin, driver)) => {
+            if let Err(error) = plugin.serve(driver).await {
+                tracing::warn!("Docker is not served any more: {error}");
+            }
+        }
         None => std::future::pending().await,
     }
 }

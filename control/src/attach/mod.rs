@@ -6,6 +6,7 @@
 
 pub mod engine;
 mod guest;
+mod lent;
 mod routes;
 pub mod state;
 mod target;
@@ -20,6 +21,8 @@ use crate::runtime::emulator;
 use crate::runtime::interface::{self, Interface, NAME, Place};
 use crate::runtime::namespace::{self, Identity, Namespace};
 
+pub use lent::Endpoint;
+pub(crate) use lent::lend;
 use state::{Record, Route};
 pub use target::Target;
 use target::{Opened, has_ended};

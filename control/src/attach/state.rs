@@ -3,9 +3,7 @@
 //!
 //! The devices themselves are made persistent (`TUNSETPERSIST`), and wait where they are.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
@@ -15,10 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::attach::{Error, Target, guest};
 use crate::runtime::interface::Interface;
+use crate::runtime::kept;
 use crate::runtime::namespace::{Identity, Namespace};
-
-/// The largest file that is read, in bytes: some thousand interfaces.
-const LARGEST: u64 = 16 << 20;
 
 /// What the file holds.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,8 +46,18 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Where the link is, and what it is called there.
+    pub(crate) fn find(&self) -> Result<(Namespace, String), Error> {
+        match &self.to {
+            Target::Endpoint(endpoint) => {
+                endpoint.find().ok_or_else(|| Error::Ended(self.to.clone()))
+            }
+            _ => Ok((self.open()?, self.link.clone())),
+        }
+    }
+
     /// The namespace, if it is there still.
-    pub(crate) fn open(&self) -> Result<Namespace, Error> {
+    fn open(&self) -> Result<Namespace, Error> {
         let ended = || Error::Ended(self.to.clone());
         let namespace = Namespace::open(&self.to.path()).map_err(|_| ended())?;
         if namespace.identity() == self.namespace { Ok(namespace) } else { Err(ended()) }
@@ -59,9 +65,9 @@ impl Record {
 
     /// Takes the link away for good, and gives back what it replaced.
     pub(crate) fn end(&self) {
-        let Ok(namespace) = self.open() else { return };
+        let Ok((namespace, link)) = self.find() else { return };
         let routes: Vec<RouteMessage> = self.replaced.iter().map(|it| it.0.clone()).collect();
-        if let Err(error) = guest::evict(&namespace, &self.link, &routes) {
+        if let Err(error) = guest::evict(&namespace, &link, &routes) {
             tracing::warn!("{} is left as it is: {error}", self.to);
         }
     }
@@ -109,11 +115,7 @@ pub(crate) fn load(path: &Path) -> Vec<Record> {
 }
 
 fn read(path: &Path) -> io::Result<Vec<Record>> {
-    let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
-    let mut text = Vec::new();
-    file.take(LARGEST).read_to_end(&mut text)?;
-    let Contents { version, attachments } = serde_json::from_slice(&text)?;
+    let Contents { version, attachments } = serde_json::from_slice(&kept::read(path)?)?;
     if version == VERSION {
         Ok(attachments)
     } else {
@@ -128,24 +130,10 @@ fn read(path: &Path) -> io::Result<Vec<Record>> {
 /// When the file cannot be written: then the old one stays.
 pub(crate) fn save(path: &Path, records: Vec<Record>) -> io::Result<()> {
     if records.is_empty() {
-        return match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
+        return kept::write(path, None);
     }
     let contents = serde_json::to_vec(&Contents { version: VERSION, attachments: records })?;
-    let new = path.with_extension("attachments.new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    let written = options.open(&new).and_then(|mut file: File| {
-        file.write_all(&contents)?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written
+    kept::write(path, Some(&contents))
 }
 
 /// Ends all that an instance has left at `path`, as it would have done by itself; returns how many
@@ -163,6 +151,8 @@ pub fn end_all(path: &Path) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use netlink_packet_route::route::RouteAttribute;
 
     use super::*;

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
-use crate::attach::Error;
+use crate::attach::{Endpoint, Error};
 use crate::runtime::namespace::{self, Namespace};
 
 /// Something that runs, or its network namespace.
@@ -27,6 +27,8 @@ pub enum Target {
         /// The process that its engine tells.
         pid: i32,
     },
+    /// A container whose engine places the interface there itself.
+    Endpoint(Endpoint),
 }
 
 impl fmt::Display for Target {
@@ -35,6 +37,7 @@ impl fmt::Display for Target {
             Self::Netns(path) => write!(f, "network namespace {}", path.display()),
             Self::Pid(pid) => write!(f, "process {pid}"),
             Self::Container { id, pid } => write!(f, "container {id} (process {pid})"),
+            Self::Endpoint(endpoint) => endpoint.fmt(f),
         }
     }
 }
@@ -54,13 +57,14 @@ impl Target {
         match self {
             Self::Netns(path) => path.clone(),
             Self::Pid(pid) | Self::Container { pid, .. } => format!("/proc/{pid}/ns/net").into(),
+            Self::Endpoint(endpoint) => endpoint.sandbox.clone(),
         }
     }
 
     /// Opens it, unless an interface that is at `home` must not go there.
     pub(super) fn open(&self, home: &Namespace) -> Result<Opened, Error> {
         let process = match self {
-            Self::Netns(_) => None,
+            Self::Netns(_) | Self::Endpoint(_) => None,
             Self::Pid(pid) | Self::Container { pid, .. } => Some(self.process(*pid)?),
         };
         let namespace = Namespace::open(&self.path()).map_err(|error| match error {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::check::{NatAddress, Topology};
+use crate::check::{Born, NatAddress, Topology};
 
 /// What runs where a topology is to run.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,8 @@ pub struct Running<'t> {
     pub topology: &'t Topology,
     /// Addresses that its NAT gateways have beside those that it says.
     pub draining: &'t [Draining],
+    /// Network interfaces beside those that the file is to say.
+    pub born: &'t [Born],
 }
 
 /// An address that a NAT gateway has for as long as connections are left at it, and no longer (AWS

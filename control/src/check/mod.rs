@@ -8,6 +8,7 @@ mod acls;
 mod addresses;
 mod aws;
 mod blocks;
+mod born;
 mod checked;
 mod claims;
 mod dns;
@@ -43,6 +44,7 @@ use crate::diagnostic::{Fault, Faults, Place, Report};
 use crate::model;
 use names::{Homes, Words};
 
+pub use born::Born;
 pub use checked::*;
 pub use groups::{EVERYWHERE, EVERYWHERE_IPV6};
 pub use held::{Creating, Draining, Running, readdressed};
@@ -65,6 +67,8 @@ pub struct Sound {
     pub warnings: Report,
     /// The text that it was read from.
     pub source: String,
+    /// Network interfaces that it has beside those of the text.
+    pub born: Vec<Born>,
 }
 
 /// Why a file gives no topology.
@@ -121,7 +125,15 @@ pub fn load(path: &Path) -> Result<Sound, LoadError> {
 /// # Errors
 /// All that is wrong with it, warnings included.
 pub fn read(text: &str, name: &str) -> Result<Sound, Report> {
-    read_for(None, text, name)
+    read_beside(&[], text, name)
+}
+
+/// As [`read`], with network interfaces beside those of the text.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_beside(born: &[Born], text: &str, name: &str) -> Result<Sound, Report> {
+    read_for(None, born, text, name)
 }
 
 /// As [`read`], where something runs already: what has an address there keeps it.
@@ -129,10 +141,15 @@ pub fn read(text: &str, name: &str) -> Result<Sound, Report> {
 /// # Errors
 /// As [`read`].
 pub fn read_over(running: Running<'_>, text: &str, name: &str) -> Result<Sound, Report> {
-    read_for(Some(running), text, name)
+    read_for(Some(running), running.born, text, name)
 }
 
-fn read_for(running: Option<Running<'_>>, text: &str, name: &str) -> Result<Sound, Report> {
+fn read_for(
+    running: Option<Running<'_>>,
+    born: &[Born],
+    text: &str,
+    name: &str,
+) -> Result<Sound, Report> {
     let mut faults = Faults::default();
     if text.len() as u64 > LARGEST_FILE {
         faults.push(Fault::error(
@@ -141,11 +158,17 @@ fn read_for(running: Option<Running<'_>>, text: &str, name: &str) -> Result<Soun
         ));
         return Err(faults.report(name, ""));
     }
-    let model = model::read(text, &mut faults);
+    let mut model = model::read(text, &mut faults);
+    if let Some(model) = &mut model {
+        born::add(born, model, &mut faults);
+    }
     let topology = model.and_then(|model| check(running, &model, &mut faults));
     let report = faults.report(name, text);
     match topology {
-        Some(topology) => Ok(Sound { topology, warnings: report, source: text.to_owned() }),
+        Some(topology) => {
+            let (source, born) = (text.to_owned(), born.to_vec());
+            Ok(Sound { topology, warnings: report, source, born })
+        }
         None => Err(report),
     }
 }

@@ -11,12 +11,14 @@ use clap::Args;
 use rustix::process::Signal;
 
 use crate::api::Server;
+use crate::check::{self, Sound};
 use crate::cli::say::{self, say};
 use crate::cli::{Failure, HowToRun, OfInstance, Outcome, load, worker_failed};
+use crate::docker::{Driver, Plugin, State};
 use crate::runtime::emulator::Emulator;
 use crate::runtime::instance::Instance;
-use crate::runtime::rootless;
 use crate::runtime::signals::{Signals, Woken};
+use crate::runtime::{rootless, service};
 
 /// Bring a topology up and keep it up until Ctrl-C, SIGTERM or `hypertun down`
 #[derive(Debug, Args)]
@@ -31,6 +33,9 @@ pub struct Up {
     /// Serve `/metrics` over HTTP here too, for Prometheus to scrape; without it, on the API socket alone.
     #[arg(long, value_name = "ADDR:PORT")]
     metrics: Option<SocketAddr>,
+    /// Be Docker's network driver `hypertun`: networks of containers are subnets and workloads of the topology.
+    #[arg(long)]
+    docker: bool,
     /// Return once packets flow, and go on in the background; logs go beside the socket.
     #[arg(short, long)]
     detach: bool,
@@ -50,22 +55,56 @@ impl Up {
     }
 
     fn attached(self) -> Outcome {
-        let sound = load(&self.file)?;
+        let mut sound = load(&self.file)?;
         let scraped = self.metrics.map(listen).transpose()?;
+        if self.docker {
+            self.is_allowed_docker()?;
+        }
         rootless::obtain_rights()?;
         let mut signals = Signals::catch()?;
         let instance = Instance::start(&self.instance.instance)?;
+        let engines = if self.docker { Some(self.engines(&mut sound)?) } else { None };
         let emulator = Arc::new(Emulator::start(instance, sound, self.how.options())?);
         let socket = emulator.instance().paths().socket();
-        let server = Server::start(&socket, emulator.clone(), scraped)?;
+        let engines = engines.map(|(plugin, state)| (plugin, Driver::new(emulator.clone(), state)));
+        let server = Server::start(&socket, emulator.clone(), scraped, engines)?;
         // Whoever started us may not read.
         let _ = say::text(format_args!("{READY}\n"));
+        service::tell_ready()?;
         while let Woken::Signal(Signal::HUP) = signals.wait(Some(server.asked_to_end()), None)? {
             reload(&self.file, &emulator);
         }
         // The server holds the emulator.
         drop(server);
         if emulator.has_failed() { Err(worker_failed()) } else { Ok(0) }
+    }
+
+    /// A rootless engine has its networks in a user namespace of its own: see [`docker`](crate::docker).
+    fn is_allowed_docker(&self) -> Result<(), Failure> {
+        if rootless::outer_user() == 0 {
+            return Ok(());
+        }
+        let message = "--docker takes root: a rootless engine has its networks where no device can be moved to; \
+                       `sudo hypertun up`, then `sudo hypertun attach NAME --container ID` gives an interface to a \
+                       container of any engine that runs with --network none";
+        Err(Failure::with_status(1, &message))
+    }
+
+    /// The socket for engines, and what is known of them. What `sound` is to hold beside the file is added to it,
+    /// unless the file does not allow that any more.
+    fn engines(&self, sound: &mut Sound) -> Result<(Plugin, State), Failure> {
+        let plugin = Plugin::listen()?;
+        let state = State::load(&self.instance.instance);
+        let name = self.file.display().to_string();
+        for born in state.born() {
+            let mut all = sound.born.clone();
+            all.push(born);
+            match check::read_beside(&all, &sound.source, &name) {
+                Ok(wider) => *sound = wider,
+                Err(report) => tracing::warn!("a container has lost its interface: {report}"),
+            }
+        }
+        Ok((plugin, state))
     }
 
     /// Starts the same in the background, and waits until it says that it is ready.
@@ -78,6 +117,9 @@ impl Up {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("up").arg(&self.file).arg("--name").arg(self.instance.instance.as_str());
         command.args(self.how.arguments());
+        if self.docker {
+            command.arg("--docker");
+        }
         if let Some(at) = self.metrics {
             command.arg("--metrics").arg(at.to_string());
         }

@@ -1,6 +1,9 @@
 //! A topology that runs: workers, tables, clock, and the seats around them.
 
-use std::collections::{BTreeMap, HashSet};
+mod births;
+mod passing;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +19,8 @@ use dataplane::time::{Clock, Reading};
 use dataplane::worker::{Gone, Setup, Workers};
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
-use crate::attach::{self, Attached, Target};
-use crate::check::{self, Checked, Creating, Draining, Running, Sound, SubnetIndex, Topology};
+use crate::attach::{self, Attached, Endpoint, Target};
+use crate::check::{self, Born, Checked, Creating, Draining, Running, Sound};
 use crate::compile::{self, Compiled, FIRST_EPOCH, Names, Passing, TooMany};
 use crate::diagnostic::Report;
 use crate::endpoints::{Knowledge, Surroundings};
@@ -112,6 +115,8 @@ struct State {
     topology: Arc<Checked>,
     /// The text of it.
     source: String,
+    /// Network interfaces that it has beside those of the text.
+    born: Vec<Born>,
     names: Arc<Names>,
     epoch: u32,
     /// Addresses of NAT gateways that the topology does not have any more.
@@ -130,7 +135,7 @@ impl Emulator {
     ///
     /// When the kernel refuses a device, a namespace or a right; what was made is taken down.
     pub fn start(instance: Instance, sound: Sound, options: Options) -> Result<Self, Error> {
-        let Sound { topology, source, .. } = sound;
+        let Sound { topology, source, born, .. } = sound;
         raise_descriptor_limit();
         let mut names = Names::default();
         let Compiled { tables, ids } =
@@ -166,6 +171,7 @@ impl Emulator {
         let state = State {
             topology: Arc::new(topology),
             source,
+            born,
             names: Arc::new(names),
             epoch: FIRST_EPOCH,
             draining: Vec::new(),
@@ -197,20 +203,39 @@ impl Emulator {
     /// the next call tries again what is left.
     pub fn apply(&self, text: &str, file: &str) -> Result<Vec<Change>, Error> {
         let mut state = self.state();
-        let now = self.clock.elapsed();
-        state.draining.retain(|it| it.until > now);
-        let State { topology, draining, .. } = &*state;
-        let sound = check::read_over(Running { topology, draining }, text, file);
-        let Sound { topology, source, .. } = sound.map_err(Error::Wrong)?;
-        let mut changes = model::difference(&state.source, &source);
-        let moved = check::readdressed(&state.topology, &topology).into_iter();
+        let sound = self.check(&mut state, None, text, file)?;
+        let mut changes = model::difference(&state.source, &sound.source);
+        let moved = check::readdressed(&state.topology, &sound.topology).into_iter();
         let told = |thing: &String| changes.iter().any(|change| change.thing() == thing);
         let moved: Vec<_> = moved.filter(|it| !told(it)).map(Change::Readdressed).collect();
         changes.extend(moved);
+        self.replace(&mut state, sound).map(|()| changes)
+    }
+
+    /// What `text` says, with `born` or else the network interfaces that there are beside those of a text, where what
+    /// runs keeps its addresses.
+    fn check(
+        &self,
+        state: &mut State,
+        born: Option<&[Born]>,
+        text: &str,
+        file: &str,
+    ) -> Result<Sound, Error> {
+        let now = self.clock.elapsed();
+        state.draining.retain(|it| it.until > now);
+        let State { topology, draining, .. } = &*state;
+        let born = born.unwrap_or(&state.born);
+        check::read_over(Running { topology, draining, born }, text, file).map_err(Error::Wrong)
+    }
+
+    /// Puts `sound` in the place of what runs.
+    fn replace(&self, state: &mut State, sound: Sound) -> Result<(), Error> {
+        let Sound { topology, source, born, .. } = sound;
+        let now = self.clock.elapsed();
         let mut names = (*state.names).clone();
         let epoch = state.epoch.checked_add(1).unwrap_or(FIRST_EPOCH);
-        let draining = drain(&state, &topology, now);
-        let creating = create(&state, &topology, now);
+        let draining = passing::drain(state, &topology, now);
+        let creating = passing::create(state, &topology, now);
         let passing = Passing { draining: &draining, creating: &creating };
         let Compiled { tables, ids } = compile::compile(&topology, passing, &mut names, epoch)?;
         let plan = state.site.plan(&seats(&topology, &ids));
@@ -221,6 +246,7 @@ impl Emulator {
         state.names = Arc::new(names);
         state.topology = Arc::new(topology);
         state.source = source;
+        state.born = born;
         state.epoch = epoch;
         state.draining = draining;
         state.creating = creating;
@@ -230,7 +256,7 @@ impl Emulator {
             // What is remembered of them would be taken for another's who comes by their name.
             self.workers.ask(move |shard, tables| shard.forget_links(&vacated, &tables.timers))?;
         }
-        if failed.is_empty() { Ok(changes) } else { Err(Error::Partly(failed)) }
+        if failed.is_empty() { Ok(()) } else { Err(Error::Partly(failed)) }
     }
 
     /// Gives the network interface `name` to something that runs already. Where another link holds the
@@ -247,6 +273,24 @@ impl Emulator {
     ) -> Result<Attached, attach::Error> {
         let mut state = self.interface(name)?;
         state.site.attach(name, target, replace, &self.instance, &self.workers)
+    }
+
+    /// Gives the network interface `name` to the engine of `endpoint`, which finds it as `link` in its own network
+    /// namespace, and places it in a container.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be given: then all is as it was.
+    pub fn lend(&self, name: &str, endpoint: Endpoint, link: &str) -> Result<(), attach::Error> {
+        let mut state = self.interface(name)?;
+        state.site.lend(name, endpoint, link, &self.instance, &self.workers)
+    }
+
+    /// Sees to it that a network interface that was lent is what it should be, once its engine has placed it; returns
+    /// whether there is nothing left to wait for.
+    #[must_use]
+    pub fn settle(&self, name: &str) -> bool {
+        self.state().site.settle(name)
     }
 
     /// Takes the network interface `name` back, and returns from whom.
@@ -409,53 +453,6 @@ impl Emulator {
         // Nothing that holds it leaves it half changed but where it says so.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The addresses that drain under `new`: those that did and have time left, and those that `new` takes
-/// away from gateways which stay (AWS "DisassociateNatGatewayAddress").
-fn drain(state: &State, new: &Topology, now: Duration) -> Vec<Draining> {
-    let vpc =
-        |topology: &Topology, subnet: SubnetIndex| topology[topology[subnet].vpc].name.clone();
-    let mut private = HashSet::new();
-    let mut public = HashSet::new();
-    for gateway in &new.nat_gateways {
-        for address in &gateway.addresses {
-            private.insert((vpc(new, gateway.subnet), address.private_ip));
-            public.extend(address.public_ip);
-        }
-    }
-    for interface in &new.network_interfaces {
-        private.extend(interface.private_ip.map(|address| (vpc(new, interface.subnet), address)));
-        public.extend(interface.public_ip);
-    }
-    let goes = state.topology.nat_gateways.iter().flat_map(|old| {
-        let until = now + Duration::from_secs(old.drain.into());
-        old.addresses.iter().skip(1).map(move |&address| Draining {
-            gateway: old.name.clone(),
-            address,
-            until,
-        })
-    });
-    let stays = |it: &Draining| {
-        let gateway = new.nat_gateways.iter().find(|gateway| gateway.name == it.gateway);
-        let free = |subnet| !private.contains(&(vpc(new, subnet), it.address.private_ip));
-        it.until > now
-            && gateway.is_some_and(|gateway| !gateway.deleted && free(gateway.subnet))
-            && it.address.public_ip.is_none_or(|address| !public.contains(&address))
-    };
-    state.draining.iter().cloned().chain(goes).filter(stays).collect()
-}
-
-/// The Hyperplane ENIs that are being made under `new`: those that were and still have to, and those that the running
-/// topology has not.
-fn create(state: &State, new: &Topology, now: Duration) -> Vec<Creating> {
-    let is_new = |name: &str| !state.topology.hyperplanes.iter().any(|it| it.name == name);
-    let span = Duration::from_millis(new.profile.hyperplane_creation.millis().into());
-    let created = new.hyperplanes.iter().filter(|it| is_new(&it.name));
-    let created = created.map(|it| Creating { hyperplane: it.name.clone(), until: now + span });
-    let is_there = |it: &Creating| new.hyperplanes.iter().any(|new| new.name == it.hyperplane);
-    let left = state.creating.iter().filter(|it| it.until > now && is_there(it)).cloned();
-    left.chain(created).collect()
 }
 
 /// The names of all that have a namespace.

@@ -100,20 +100,28 @@ pub struct Place<'a> {
     namespace: &'a Namespace,
     link: &'a str,
     is_ours: bool,
+    /// Whether it is to have the default routes.
+    leads: bool,
 }
 
 impl<'a> Place<'a> {
     /// A link in a namespace that is another's: what else there is in it stays as it is.
     #[must_use]
     pub const fn guest(namespace: &'a Namespace, link: &'a str) -> Self {
-        Self { namespace, link, is_ours: false }
+        Self { namespace, link, is_ours: false, leads: true }
+    }
+
+    /// The same where another link has the default routes.
+    #[must_use]
+    pub const fn without_default_route(self) -> Self {
+        Self { leads: false, ..self }
     }
 }
 
 impl<'a> From<&'a Namespace> for Place<'a> {
     /// [`NAME`] in a namespace that is hypertun's.
     fn from(namespace: &'a Namespace) -> Self {
-        Self { namespace, link: NAME, is_ours: true }
+        Self { namespace, link: NAME, is_ours: true, leads: true }
     }
 }
 
@@ -162,7 +170,7 @@ pub fn adopt(source: &Namespace, link: &str, target: &Namespace, name: &str) -> 
 /// [`Error::NoLink`] when there is none; [`Error::System`] when the kernel refuses an address,
 /// the gateway (not on the link) or the MTU.
 pub fn configure<'a>(place: impl Into<Place<'a>>, interface: &Interface) -> Result<(), Error> {
-    let Place { namespace, link, is_ours } = place.into();
+    let Place { namespace, link, is_ours, leads } = place.into();
     namespace.enter(|| {
         let failed = |e| Error::new(format!("configure {link}"), e);
         let mut netlink = Netlink::open().map_err(failed)?;
@@ -183,7 +191,7 @@ pub fn configure<'a>(place: impl Into<Place<'a>>, interface: &Interface) -> Resu
         }
         let attributes = vec![LinkAttribute::Mtu(interface.mtu), LinkAttribute::TxQueueLen(QUEUE)];
         netlink.change(set(index, attributes, LinkFlags::Up)).map_err(failed)?;
-        for (family, gateway) in interface.default_routes() {
+        for (family, gateway) in interface.default_routes().filter(|_| leads) {
             netlink
                 .add(default_route(index, family, gateway))
                 .map_err(|e| Error::new(format!("give {link} a default route"), e))?;
@@ -256,6 +264,21 @@ pub(super) fn addresses() -> Result<Vec<IpAddr>, Error> {
     let found = Netlink::open().and_then(|mut netlink| netlink.dump(question));
     let found = found.map_err(|e| Error::new("list addresses", e))?.into_iter();
     Ok(found.filter_map(own_address).collect())
+}
+
+/// The addresses of the link with an index, each with the length of its prefix, link-local ones of IPv6 left out.
+pub(crate) fn addresses_of(netlink: &mut Netlink, index: u32) -> io::Result<Vec<IpNet>> {
+    let question = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+    let found = netlink.dump(question)?.into_iter().filter_map(|message| {
+        let RouteNetlinkMessage::NewAddress(AddressMessage { header, .. }) = &message else {
+            return None;
+        };
+        let (of, length) = (header.index, header.prefix_len);
+        let address = own_address(message).filter(|_| of == index)?;
+        IpNet::new(address, length).ok()
+    });
+    let is_own = |it: &IpNet| !matches!(it, IpNet::V6(it) if it.addr().is_unicast_link_local());
+    Ok(found.filter(is_own).collect())
 }
 
 /// Of two ends of a link the own one is local; where there is one only, it may stand alone.

@@ -102,7 +102,7 @@ pub fn join(pid: i32) -> Result<(), Error> {
 }
 
 /// Who we are outside of our user namespace: 0 is the real root.
-pub(super) fn outer_user() -> u32 {
+pub(crate) fn outer_user() -> u32 {
     let inside = rustix::process::geteuid().as_raw();
     let map = fs::read_to_string("/proc/thread-self/uid_map").unwrap_or_default();
     outside(&map, inside)

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dataplane::io::tun::TunError;
+use dataplane::io::tun::{Handle, TunError};
 use dataplane::worker::Workers;
 
 use crate::attach::state::{self, Record};
-use crate::attach::{self, Attached, Attachment, Target};
+use crate::attach::{self, Attached, Attachment, Endpoint, Target};
 use crate::runtime::device::Device;
 use crate::runtime::emulator::Error;
 use crate::runtime::instance::Instance;
@@ -25,6 +25,50 @@ impl Site {
         instance: &Instance,
         workers: &Workers,
     ) -> Result<Attached, attach::Error> {
+        self.give(name, instance, workers, |device, home, interface| {
+            attach::give(device, home, interface, target, replace)
+        })
+    }
+
+    /// Gives the interface `name` to the engine of `endpoint`, which knows it by `link`; see [`attach::lend`].
+    pub(in crate::runtime) fn lend(
+        &mut self,
+        name: &str,
+        endpoint: Endpoint,
+        link: &str,
+        instance: &Instance,
+        workers: &Workers,
+    ) -> Result<(), attach::Error> {
+        let given = self.give(name, instance, workers, |device, home, interface| {
+            attach::lend(device, home, interface, endpoint, link)
+        });
+        given.map(drop)
+    }
+
+    /// Sees to the interface `name`, which was lent, once its engine has placed it; returns whether there is nothing
+    /// left to wait for.
+    pub(in crate::runtime) fn settle(&self, name: &str) -> bool {
+        let (Ok(device), Ok(interface)) = (self.device(name), self.interface(name)) else {
+            return true;
+        };
+        let Some(attachment) = &device.attachment else { return true };
+        match attachment.settle(&device.handle, interface) {
+            Ok(false) => return false,
+            Ok(true) => {}
+            Err(attach::Error::Device(TunError::Gone)) => return true,
+            Err(error) => tracing::warn!("{name} is not what it should be: {error}"),
+        }
+        self.keep();
+        true
+    }
+
+    fn give(
+        &mut self,
+        name: &str,
+        instance: &Instance,
+        workers: &Workers,
+        give: impl FnOnce(&Handle, &Namespace, &Interface) -> Result<Attachment, attach::Error>,
+    ) -> Result<Attached, attach::Error> {
         self.bring_home_ended(instance, workers);
         let device = self.device(name)?;
         if let Some(there) = &device.attachment {
@@ -33,7 +77,7 @@ impl Site {
         }
         let home = Namespace::open(&instance.paths().namespace_path(name))?;
         let interface = self.interface(name)?;
-        match attach::give(&device.handle, &home, interface, target, replace) {
+        match give(&device.handle, &home, interface) {
             Ok(attachment) => {
                 let told = attachment.told(&device.handle);
                 self.devices.entry(name.to_owned()).and_modify(|device| {
@@ -181,9 +225,9 @@ impl Site {
         interface: &Interface,
         workers: &Workers,
     ) -> Result<(), attach::Error> {
-        let namespace = left.open()?;
+        let (namespace, link) = left.find()?;
         let attachment = Attachment::adopted(left, home)?;
-        let device = self.workshop.reopen(&left.link, &namespace).map_err(Box::new)?;
+        let device = self.workshop.reopen(&link, &namespace).map_err(Box::new)?;
         let Device { queues, compat, takes, handle } = device;
         if left.interface != *interface {
             attach::change(&handle, &left.interface, interface)?;
