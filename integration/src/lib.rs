@@ -26,7 +26,7 @@ pub use docker::Docker;
 pub use file::File;
 pub use forward::Forward;
 pub use host::{Host, Output, STATE, only_child, output, signal, status, wait_until};
-pub use programs::{copy_floor, hypertun, peer, topologies, topology};
+pub use programs::{copy_floor, example, hypertun, peer, topologies, topology};
 pub use prometheus::Prometheus;
 pub use snapshot::Snapshot;
 pub use sniffer::Sniffer;
