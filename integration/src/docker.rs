@@ -123,6 +123,17 @@ impl<'a> Docker<'a> {
     }
 }
 
+/// Options by which a container of busybox has the programs of the host, and `/peer/peer`; the host's `/usr` is whole.
+#[must_use]
+pub fn programs_of_the_host() -> Vec<String> {
+    let peer = crate::programs::peer();
+    let peer = format!("{}:/peer", peer.parent().expect("it is in a folder").display());
+    let folders =
+        ["/usr:/usr".to_owned(), "/lib:/lib".to_owned(), "/lib64:/lib64".to_owned(), peer];
+    let mounts = folders.into_iter().flat_map(|it| ["--volume".to_owned(), format!("{it}:ro")]);
+    mounts.chain(["--tmpfs".to_owned(), "/tmp".to_owned()]).collect()
+}
+
 fn engine(host: &Host, data: &Path, group: &str) -> Child {
     let mut command = host.command("dockerd");
     command.arg("--data-root").arg(data.join("data")).args(["--host", SOCKET]);

@@ -6,7 +6,7 @@ use crate::host::{Output, output};
 use crate::programs::topology;
 use crate::up::Up;
 
-/// A copy of one of `topologies/`, gone with the test.
+/// A copy of a file, gone with the test.
 #[derive(Debug)]
 pub struct File {
     path: PathBuf,
@@ -14,10 +14,16 @@ pub struct File {
 }
 
 impl File {
-    /// A copy of `example`, for the test `name`.
+    /// A copy of one of `topologies/`, for the test `name`.
     #[must_use]
     pub fn copy(example: &str, name: &str) -> Self {
-        let original = std::fs::read_to_string(topology(example)).expect("it can be read");
+        Self::of(&topology(example), name)
+    }
+
+    /// A copy of the file at a path, for the test `name`.
+    #[must_use]
+    pub fn of(path: &Path, name: &str) -> Self {
+        let original = std::fs::read_to_string(path).expect("it can be read");
         let path = std::env::temp_dir().join(format!("{name}-{}.yaml", std::process::id()));
         let file = Self { path, original };
         file.write(&[]);

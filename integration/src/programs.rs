@@ -60,6 +60,13 @@ pub fn topology(name: &str) -> PathBuf {
     path
 }
 
+/// A file of `examples/`.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
+    path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// Every right file of `topologies/`, in order.
 #[must_use]
 pub fn topologies() -> Vec<PathBuf> {

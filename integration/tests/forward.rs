@@ -1,42 +1,10 @@
 //! `hypertun forward`: from the host to a port inside, as `kubectl port-forward` does it.
-#![expect(clippy::unwrap_used, reason = "a test says by a panic that its promise is broken")]
-
-use std::fs;
 
 use integration::{
-    Host, Snapshot, Talker, Up, hypertun, only_child, output, peer, signal, topology, wait_until,
+    Docker, Forward, Host, Snapshot, Talker, Up, docker, hypertun, output, peer, topology,
+    wait_until,
 };
 use rustix::process::Signal;
-
-/// A forwarder that has said where it listens.
-struct Forward {
-    talker: Talker,
-    address: String,
-    log: std::path::PathBuf,
-}
-
-impl Forward {
-    fn start(up: &Up<'_>, outside: &str, inside: &str) -> Self {
-        let name = format!("forward-{}-{}", std::process::id(), inside.replace(['/', ':'], "-"));
-        let log = std::env::temp_dir().join(name);
-        let mut command = up.hypertun(&["forward", outside, inside]);
-        let talker = Talker::start(command.stderr(fs::File::create(&log).unwrap()));
-        let said = talker.hear();
-        let address = said.strip_prefix("forwarding ").unwrap();
-        let address = address.strip_suffix(&format!(" to {inside}")).unwrap().to_owned();
-        Self { talker, address, log }
-    }
-
-    fn complaints(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    fn end_by(self, by: Signal) -> i32 {
-        signal(only_child(self.talker.id()), by);
-        let _ = fs::remove_file(&self.log);
-        self.talker.end()
-    }
-}
 
 fn up<'a>(host: &'a Host, name: &str) -> Up<'a> {
     Up::start(host, &topology("nat-gateway.yaml"), name, &[])
@@ -50,17 +18,36 @@ fn a_thousand_connections_at_a_time_reach_interface_and_internet_host() {
     for (member, port) in [("app", "7000"), ("partner.example", "7001")] {
         let server = up.talker(member, &["accept", "--port", port]);
         assert_eq!(server.hear(), "ready");
-        let forward = Forward::start(&up, "0", &format!("{member}:{port}"));
-        assert!(forward.address.starts_with("127.0.0.1:"), "{}", forward.address);
-        let mut clients = host.command(peer());
-        clients.args(["connect", "--to", &forward.address]);
-        let said = output(clients.args(["--count", "3000", "--parallel", "1000"])).success();
-        assert_eq!(said.trim(), r#"{"ok":3000}"#);
-        assert_eq!(forward.complaints(), "");
-        assert_eq!(forward.end_by(Signal::TERM), 0);
+        a_thousand_at_a_time(&up, &format!("{member}:{port}"));
     }
     up.down();
     before.assert_same(&host, "forward and down");
+}
+
+fn a_thousand_at_a_time(up: &Up<'_>, inside: &str) {
+    let forward = Forward::start(up, "0", inside);
+    assert!(forward.address.starts_with("127.0.0.1:"), "{}", forward.address);
+    let mut clients = up.host().command(peer());
+    clients.args(["connect", "--to", &forward.address]);
+    let said = output(clients.args(["--count", "3000", "--parallel", "1000"])).success();
+    assert_eq!(said.trim(), r#"{"ok":3000}"#);
+    assert_eq!(forward.complaints(), "");
+    assert_eq!(forward.end_by(Signal::TERM), 0);
+}
+
+#[test]
+fn a_thousand_connections_at_a_time_reach_a_container() {
+    let host = Host::start();
+    let up = Up::start(&host, &topology("nat-gateway.yaml"), "contained", &["--docker"]);
+    let docker = Docker::start(&host);
+    docker.network("vpc", &["--subnet", "10.0.1.0/24"]);
+    let run = ["run", "--rm", "--interactive", "--network", "vpc", "--ip", "10.0.1.10"];
+    let mut command = docker.command("docker");
+    command.args(run).args(docker::programs_of_the_host());
+    command.args([docker::BUSYBOX, "/peer/peer", "accept", "--port", "80"]);
+    let server = Talker::start(&mut command);
+    assert_eq!(server.hear(), "ready");
+    a_thousand_at_a_time(&up, "app:80");
 }
 
 #[test]
@@ -163,8 +150,7 @@ fn it_ends_with_the_instance() {
     up.down();
     let told = "hypertun: instance ends has ended\n";
     wait_until("it is told", 5, || forward.complaints() == told);
-    let _ = fs::remove_file(&forward.log);
-    assert_eq!(forward.talker.end(), 1);
+    assert_eq!(forward.end(), 1);
     wait_until("its namespace ends", 5, || Snapshot::of(&host) == before);
 }
 
