@@ -103,3 +103,14 @@ fn interfaces_of_an_endpoint_get_addresses_last_and_keep_them() {
     let after = after.unwrap_or_else(|report| panic!("{report}")).topology;
     assert_eq!(of(&after), of(&before));
 }
+
+#[test]
+fn a_shorter_hosted_zone_does_not_hide_what_an_endpoint_is_called() {
+    let text = example("interface-endpoint.yaml")
+        + "\nprivate_hosted_zones:\n  wide: {name: us-east-1.amazonaws.com, vpcs: [main], records: \
+           [{name: '*.us-east-1.amazonaws.com', type: A, records: [10.0.1.20]}]}\n";
+    let topology = checked(&text);
+    let to = |name: &str| ask(&topology, "app", name, 443).packet_in.dst;
+    assert_eq!(to("secretsmanager.us-east-1.amazonaws.com"), "10.0.1.4:443");
+    assert_eq!(to("sqs.us-east-1.amazonaws.com"), "10.0.1.20:443");
+}

@@ -275,4 +275,28 @@ mod tests {
         assert_eq!(names.component(group), "security-group:default");
         assert_eq!(names.assign(&first).unwrap().vpcs, [VpcId(0), VpcId(1)]);
     }
+
+    #[test]
+    fn an_endpoint_of_another_vpc_or_type_is_another_one() {
+        let read = |vpc: &str, rest: &str| {
+            let text = format!(
+                "vpcs: {{a: {{cidr_block: 10.0.0.0/16}}, b: {{cidr_block: 10.0.0.0/16}}}}\n\
+                 subnets: {{a: {{vpc: a, cidr_block: 10.0.0.0/24}}, b: {{vpc: b, cidr_block: 10.0.0.0/24}}}}\n\
+                 vpc_endpoints: {{e: {{vpc: {vpc}, service: s3, {rest}}}}}"
+            );
+            check::read(&text, "test").unwrap_or_else(|report| panic!("{report}")).topology
+        };
+        let mut names = Names::default();
+        let mut id = |vpc: &str, rest: &str| names.assign(&read(vpc, rest)).unwrap().vpc_endpoints;
+        let by_interface = |vpc: &str| format!("vpc_endpoint_type: Interface, subnets: [{vpc}]");
+        let ids = [
+            id("a", &by_interface("a")),
+            id("b", &by_interface("b")),
+            id("a", "route_tables: [main]"),
+            id("a", &by_interface("a")),
+        ];
+        let [a, b, gateway, again] = &ids;
+        assert_eq!(a, again);
+        assert!(a != b && a != gateway && b != gateway, "{ids:?}");
+    }
 }

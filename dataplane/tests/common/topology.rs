@@ -91,7 +91,7 @@ pub const INSTANCES: [(&str, LinkId, Ipv4Addr, Ipv6Addr); 2] = [
 ];
 /// The Hyperplane ENIs, and those who send by them.
 pub const HYPERPLANE_ENIS: [EniId; 2] = [EniId(3), EniId(4)];
-const INSTANCE_ENIS: [EniId; 2] = [EniId(5), EniId(6)];
+pub const INSTANCE_ENIS: [EniId; 2] = [EniId(5), EniId(6)];
 const HYPERPLANE_ADDRESSES: [(Ipv4Addr, Ipv6Addr); 2] = [
     (Ipv4Addr::new(10, 0, 1, 30), inside(1, 0x30)),
     (Ipv4Addr::new(10, 0, 1, 31), inside(1, 0x31)),

@@ -7,8 +7,8 @@ use dataplane::packet::{
 };
 
 use crate::common::topology::{
-    EIGW, HYPERPLANE_ENIS, IGW, INSTANCES, NAT_A, NAT_B, RESOLVER, RESOLVER_ADDRESSES, S3, SECRETS,
-    SENDERS, SUBNETS,
+    EIGW, HYPERPLANE_ENIS, IGW, INSTANCE_ENIS, INSTANCES, NAT_A, NAT_B, RESOLVER,
+    RESOLVER_ADDRESSES, S3, SECRETS, SENDERS, SUBNETS,
 };
 
 /// A line that says something.
@@ -63,7 +63,10 @@ pub fn component(text: &str) -> Component {
     let (kind, name) = text.split_once(':').unwrap_or((text, ""));
     let id = |at: usize| u16::try_from(at).unwrap();
     match kind {
-        "eni" => Component::Eni(EniId(id(group(name)))),
+        "eni" => Component::Eni(match INSTANCES.iter().position(|(other, ..)| *other == name) {
+            Some(place) => INSTANCE_ENIS[place],
+            None => EniId(id(group(name))),
+        }),
         "hyperplane-eni" => Component::Eni(HYPERPLANE_ENIS[name.parse::<usize>().unwrap()]),
         "security-group" => Component::SecurityGroup(GroupId(id(group(name)))),
         "subnet" => Component::Subnet(SubnetId(id(subnet(name)))),
