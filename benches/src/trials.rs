@@ -188,8 +188,9 @@ pub fn two_workers(profile: &Profile, effort: Effort) -> Result<Scaling, Cheated
         crew.push((ours, Ring::from(profile, first), 0));
     }
     // On small pages, which every machine has: what they share is not told by what they take.
-    let floor = || Floor::new(profile, Pages::Small);
-    let mut floors: Vec<_> = [0, 0].map(|at| (floor(), Ring::of(profile), at)).into();
+    let known = profile.in_ipv4();
+    let floor = || Floor::new(&known, Pages::Small);
+    let mut floors: Vec<_> = [0, 0].map(|at| (floor(), Ring::of(&known), at)).into();
     let slice = effort.slice * 2;
     let samples: Samples<6> = take_turns(effort.lasting, |who| {
         let count = if who % 3 == BOTH { 2 } else { 1 };
