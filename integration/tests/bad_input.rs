@@ -179,7 +179,7 @@ fn wrong_questions_say_what_is_wrong() {
         refused(&host.run(&["clock", "scale", pace]), 2, "times as fast as real time");
     }
     // What a later issue brings is absent, not a stub.
-    for absent in [&["up", file, "--docker"][..], &["clock", "rewind"], &["top"]] {
+    for absent in [&["clock", "rewind"][..], &["top"]] {
         refused(&host.run(absent), 2, "Usage");
     }
     let said = host.run(&[]);
