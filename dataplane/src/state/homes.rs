@@ -7,8 +7,10 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Homes {
     count: usize,
-    /// The bits of a hash that lead to a home, where that is one already; else it is one bit less.
-    mask: usize,
+    /// The bits of a hash that lead to a home, where that is one already.
+    wide: usize,
+    /// One bit less: they lead to a home in any case.
+    narrow: usize,
 }
 
 /// Which bits of a hash lead to the last home, and how they are then.
@@ -30,7 +32,8 @@ impl Homes {
     /// So many, at least one.
     #[inline]
     pub(crate) const fn new(count: usize) -> Self {
-        Self { count, mask: (2 << count.ilog2()) - 1 }
+        let narrow = (1 << count.ilog2()) - 1;
+        Self { count, wide: 2 * narrow + 1, narrow }
     }
 
     /// How many there are.
@@ -42,19 +45,14 @@ impl Homes {
     /// Whose entries the next one takes some of.
     #[inline]
     pub(crate) const fn split(self) -> usize {
-        self.count - self.round()
+        self.count - self.narrow - 1
     }
 
     /// By one bit more of the hash where that is a home already.
     #[inline]
     pub(crate) const fn of(self, half: u32) -> usize {
-        let home = half as usize & self.mask;
-        if home < self.count { home } else { home & self.mask >> 1 }
-    }
-
-    /// The greatest power of two that is at most as many as there are.
-    const fn round(self) -> usize {
-        (self.mask >> 1) + 1
+        let (home, sooner) = (half as usize & self.wide, half as usize & self.narrow);
+        if home < self.count { home } else { sooner }
     }
 
     /// What tells the hashes that the last one is home to.
@@ -69,12 +67,14 @@ impl Homes {
     /// One more.
     pub(crate) const fn more(self) -> Self {
         let count = self.count + 1;
-        Self { count, mask: if count > self.mask { 2 * count - 1 } else { self.mask } }
+        let (wide, narrow) = (2 * self.wide + 1, self.wide);
+        if count > narrow { Self { count, wide, narrow } } else { Self { count, ..self } }
     }
 
     /// One less.
     pub(crate) const fn fewer(self) -> Self {
         let count = self.count - 1;
-        Self { count, mask: if count < self.round() { self.mask >> 1 } else { self.mask } }
+        let (wide, narrow) = (self.narrow, self.narrow / 2);
+        if count > self.narrow { Self { count, ..self } } else { Self { count, wide, narrow } }
     }
 }

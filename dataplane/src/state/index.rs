@@ -10,26 +10,24 @@ use zerocopy::FromZeros;
 
 use crate::io::pages::{HUGE, Pages};
 use crate::state::homes::{Homes, Last};
+use crate::state::tags::{Tag, Tags, WAYS, Ways};
 use crate::state::{FlowRef, prefetch};
 
-const WAYS: usize = 7;
-
-/// A byte for each place, all of which are compared at once in one word; the eighth is nobody's. A tag
-/// of zero is an empty place.
+/// What stands behind a place that is not taken is nobody's.
 #[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C, align(64))]
 struct Bucket {
-    tags: u64,
+    tags: Tags,
     flows: [u32; WAYS],
     halves: [u32; WAYS],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
-/// What is kept of a hash: a tag, which is not zero, and its high half.
+/// What is kept of a hash: a tag, and its high half.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
-    tag: u8,
+    tag: Tag,
     half: u32,
 }
 
@@ -89,8 +87,8 @@ impl Index {
     #[inline(always)]
     pub(crate) fn first(&self, home: u32, hash: u64) -> FlowRef {
         let Some(bucket) = self.buckets.get(home as usize) else { return FlowRef::NONE };
-        let matches = bucket.matches(Mark::of(hash).tag);
-        bucket.flows.get(place(matches)).map_or(FlowRef::NONE, |&bits| FlowRef::from_bits(bits))
+        let way = bucket.tags.bearing(Mark::of(hash).tag).first();
+        bucket.flows.get(way).map_or(FlowRef::NONE, |&bits| FlowRef::from_bits(bits))
     }
 
     /// The first flow under `hash` that `bears` the key.
@@ -100,7 +98,7 @@ impl Index {
         let home = self.home(mark.half);
         let bucket = self.buckets.get(home)?;
         // As it is with most that are not there.
-        if bucket.matches(mark.tag) == 0 && !bucket.is_full() {
+        if bucket.tags.bearing(mark.tag).is_none() && !bucket.tags.is_full() {
             return None;
         }
         self.find_from(home, mark.tag, bears)
@@ -110,21 +108,16 @@ impl Index {
     fn find_from(
         &self,
         mut at: usize,
-        tag: u8,
+        tag: Tag,
         mut bears: impl FnMut(FlowRef) -> bool,
     ) -> Option<FlowRef> {
         loop {
             let bucket = self.buckets.get(at)?;
-            let mut matches = bucket.matches(tag);
-            while matches != 0 {
-                let way = place(matches);
-                let flow = FlowRef::from_bits(*bucket.flows.get(way)?);
-                if bears(flow) {
-                    return Some(flow);
-                }
-                matches &= matches - 1;
+            let mut flows = bucket.tags.bearing(tag).map(|way| bucket.flow(way));
+            if let Some(flow) = flows.find(|&flow| bears(flow)) {
+                return Some(flow);
             }
-            if !bucket.is_full() {
+            if !bucket.tags.is_full() {
                 return None;
             }
             at = self.next(at);
@@ -156,7 +149,7 @@ impl Index {
                 }
                 return true;
             }
-            if !bucket.is_full() {
+            if !bucket.tags.is_full() {
                 return false;
             }
             at = self.next(at);
@@ -168,12 +161,11 @@ impl Index {
     fn grow(&mut self) {
         let new = self.homes.count();
         let (old, more) = (self.homes.split(), self.homes.more());
-        let (at, mut ways) = self.take(old, more);
+        let (at, ways) = self.take(old, more);
         self.homes = more;
-        while ways != 0 {
-            let (mark, flow) = self.buckets[at].take(place(ways));
+        for way in ways {
+            let (mark, flow) = self.buckets[at].take(way);
             self.place_from(new, mark, flow);
-            ways &= ways - 1;
         }
         self.put_back();
         // What is split next.
@@ -187,10 +179,9 @@ impl Index {
     /// One home less: its entries go back to where they came from.
     fn shrink(&mut self) {
         let fewer = self.homes.fewer();
-        let (at, mut ways) = self.take(fewer.count(), self.homes);
-        while ways != 0 {
-            self.moving.push(self.buckets[at].take(place(ways)));
-            ways &= ways - 1;
+        let (at, ways) = self.take(fewer.count(), self.homes);
+        for way in ways {
+            self.moving.push(self.buckets[at].take(way));
         }
         self.homes = fewer;
         self.put_back();
@@ -199,7 +190,7 @@ impl Index {
         // Entries displaced from the last homes stand behind them, without a gap.
         if fewer.count().is_multiple_of(BLOCK)
             && unused < self.buckets.len()
-            && self.buckets[unused - 1].tags == 0
+            && self.buckets[unused - 1].tags.taken().is_none()
         {
             self.buckets.release(unused..(unused + BLOCK).min(self.buckets.len()));
         }
@@ -207,14 +198,14 @@ impl Index {
 
     /// Takes out the entries that the last of `homes` is home to, and that stand at bucket `at` or have been
     /// displaced from there, but for those in a bucket that is not full: which one, and which of its places.
-    fn take(&mut self, mut at: usize, homes: Homes) -> (usize, u64) {
+    fn take(&mut self, mut at: usize, homes: Homes) -> (usize, Ways) {
         loop {
             let bucket = &self.buckets[at];
             let ways = bucket.ways_of(homes.last());
-            if !bucket.is_full() {
+            if !bucket.tags.is_full() {
                 return (at, ways);
             }
-            match place(ways) {
+            match ways.first() {
                 way @ ..WAYS => {
                     self.moving.push(bucket.entry(way));
                     self.clear(at, way);
@@ -233,17 +224,18 @@ impl Index {
     /// Empties a place. If its bucket was full, entries behind it that would rather stand there, or
     /// that a look-up would no longer reach, move up.
     fn clear(&mut self, at: usize, way: usize) {
-        let was_full = self.buckets[at].is_full();
-        self.buckets[at].empty(way);
+        let was_full = self.buckets[at].tags.is_full();
+        self.buckets[at].tags.clear(way);
         if !was_full {
             return;
         }
         let (mut hole, mut at) = (at, at);
         loop {
             at = self.next(at);
-            let was_full = self.buckets[at].is_full();
+            let was_full = self.buckets[at].tags.is_full();
             let bucket = &self.buckets[at];
             let moved = bucket
+                .tags
                 .taken()
                 .find(|&way| self.is_between(self.home(bucket.halves[way]), hole, at));
             if let Some(way) = moved {
@@ -289,56 +281,30 @@ impl Index {
     }
 }
 
-/// The lowest bit of each byte.
-const ONES: u64 = u64::from_ne_bytes([1; 8]);
-
-/// The highest bit of the byte of each place.
-const PLACES: u64 = u64::MAX >> 8 & ONES << 7;
-
 impl Bucket {
-    /// A bit in the byte of each place that bears `tag`, and perhaps of places behind such.
+    /// Places of those whose hash has the bits that `last` says.
     #[inline]
-    const fn matches(&self, tag: u8) -> u64 {
-        zeros(self.tags ^ (tag as u64 * ONES))
+    fn ways_of(&self, last: Last) -> Ways {
+        Ways::all(|way| last.is_home_to(self.halves[way])).and(self.tags.taken())
     }
 
     #[inline]
-    const fn is_full(&self) -> bool {
-        zeros(self.tags) == 0
-    }
-
-    /// A bit in the byte of each place whose hash has the bits that `last` says.
-    #[inline]
-    fn ways_of(&self, last: Last) -> u64 {
-        let own =
-            self.halves.iter().enumerate().fold(0, |own, (way, half)| {
-                own | u64::from(last.is_home_to(*half)) << (8 * way + 7)
-            });
-        own & !exact_zeros(self.tags)
-    }
-
-    fn taken(&self) -> impl Iterator<Item = usize> {
-        (0..WAYS).filter(|&way| self.tag(way) != 0)
-    }
-
-    fn tag(&self, way: usize) -> u8 {
-        self.tags.to_le_bytes()[way]
+    fn flow(&self, way: usize) -> FlowRef {
+        FlowRef::from_bits(self.flows[way])
     }
 
     fn entry(&self, way: usize) -> (Mark, u32) {
-        (Mark { tag: self.tag(way), half: self.halves[way] }, self.flows[way])
+        (Mark { tag: self.tags.tag(way), half: self.halves[way] }, self.flows[way])
     }
 
     fn way_of(&self, mark: Mark, flow: u32) -> Option<usize> {
-        self.taken().find(|&way| self.flows[way] == flow && self.halves[way] == mark.half)
+        let is_it = |&way: &usize| self.flows[way] == flow && self.halves[way] == mark.half;
+        self.tags.bearing(mark.tag).find(is_it)
     }
 
     fn put(&mut self, mark: Mark, flow: u32) -> bool {
-        let way = place(zeros(self.tags));
-        if way >= WAYS {
-            return false;
-        }
-        self.tags |= u64::from(mark.tag) << (8 * way);
+        let Some(way) = self.tags.vacancy() else { return false };
+        self.tags.put(way, mark.tag);
         self.flows[way] = flow;
         self.halves[way] = mark.half;
         true
@@ -346,41 +312,16 @@ impl Bucket {
 
     fn take(&mut self, way: usize) -> (Mark, u32) {
         let entry = self.entry(way);
-        self.empty(way);
+        self.tags.clear(way);
         entry
-    }
-
-    fn empty(&mut self, way: usize) {
-        self.tags &= !(0xff << (8 * way));
     }
 }
 
 impl Mark {
     #[inline]
     const fn of(hash: u64) -> Self {
-        let [tag, ..] = hash.to_le_bytes();
-        Self { tag: tag + (tag == 0) as u8, half: (hash >> 32) as u32 }
+        Self { tag: Tag::of(hash), half: (hash >> 32) as u32 }
     }
-}
-
-/// A bit in each byte that is zero, and perhaps in ones behind such (Warren, Hacker's Delight s. 6-1);
-/// of places alone.
-#[inline]
-const fn zeros(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & PLACES
-}
-
-/// A bit in each byte that is zero, and in no other; of places alone.
-#[inline]
-const fn exact_zeros(word: u64) -> u64 {
-    const REST: u64 = ONES * 0x7f;
-    !(((word & REST) + REST) | word) & PLACES
-}
-
-/// The place of the first bit; [`WAYS`] or more if there is none.
-#[inline]
-const fn place(bits: u64) -> usize {
-    bits.trailing_zeros() as usize / 8
 }
 
 #[cfg(test)]
@@ -426,7 +367,7 @@ mod tests {
         for n in 2..200_000 {
             index.insert(hash(n), FlowRef::from_bits(n));
         }
-        let longest = index.buckets.iter().filter(|bucket| bucket.is_full()).count();
+        let longest = index.buckets.iter().filter(|bucket| bucket.tags.is_full()).count();
         assert!(longest < index.homes.count() / 20, "{longest} of {} are full", index.len);
         assert!(index.homes.count() > 60_000);
         for n in 2..200_000 {
@@ -436,6 +377,6 @@ mod tests {
             assert!(index.remove(hash(n), FlowRef::from_bits(n)));
         }
         assert_eq!((index.len(), index.homes.count()), (0, Index::LEAST_HOMES));
-        assert!(index.buckets.iter().all(|bucket| bucket.tags == 0));
+        assert!(index.buckets.iter().all(|bucket| bucket.tags.taken().is_none()));
     }
 }

@@ -18,6 +18,7 @@ mod minute;
 mod phase;
 pub(crate) mod prefetch;
 mod slots;
+mod tags;
 mod tally;
 mod way;
 mod wheel;
