@@ -91,13 +91,14 @@ impl Ours {
         self.elapsed += later;
         self.shard.stamp(self.elapsed);
         self.batch.clear();
-        for packet in batch.packets() {
-            // A batch that is full takes no more; `check` would tell.
-            let Some(vacancy) = self.batch.vacancy() else { break };
-            packet.copy_to(vacancy.slot[HEADROOM..].as_chunks_mut().0);
+        let mut packets = batch.packets();
+        // A batch that is full takes no more; `check` would tell.
+        self.batch.receive(|slot| {
+            let packet = packets.next()?;
+            packet.copy_to(slot[HEADROOM..].as_chunks_mut().0);
             let frame = Frame { start: HEADROOM, len: packet.length, offload: VirtioNetHdr::PLAIN };
-            vacancy.fill(LinkId(packet.link), frame);
-        }
+            Some((LinkId(packet.link), frame))
+        });
         path::run(&mut self.batch, &mut self.shard, &self.tables);
         self.sent += batch.len() as u64;
     }

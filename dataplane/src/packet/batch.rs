@@ -24,27 +24,6 @@ pub struct Batch {
     pub(crate) left: usize,
 }
 
-/// A place for one more packet.
-#[derive(Debug)]
-pub struct Vacancy<'b> {
-    /// What its bytes are to be put in.
-    pub slot: &'b mut [u8; SLOT],
-    packet: &'b mut Packet,
-    len: &'b mut usize,
-    total: &'b mut usize,
-}
-
-impl Vacancy<'_> {
-    /// Adds the packet that came in by `link` and was put in the slot as `frame` says.
-    #[inline(always)]
-    pub fn fill(self, link: LinkId, frame: Frame) {
-        debug_assert!(frame.start + frame.len <= SLOT, "a packet lies in its slot");
-        self.packet.receive(link, frame);
-        *self.total += frame.len;
-        *self.len += 1;
-    }
-}
-
 impl Batch {
     /// The most packets in a batch.
     pub const PACKETS: usize = 128;
@@ -92,28 +71,35 @@ impl Batch {
         self.len
     }
 
-    /// Where the next packet goes; `None` when the batch is full.
+    /// Adds packets until it is full or there are no more: `next` puts one in the slot that it is given, and
+    /// says by which link it came in and where it lies.
     #[inline(always)]
-    pub fn vacancy(&mut self) -> Option<Vacancy<'_>> {
-        if self.total >= Self::BYTES {
-            return None;
+    pub fn receive(&mut self, mut next: impl FnMut(&mut [u8; SLOT]) -> Option<(LinkId, Frame)>) {
+        let packets = self.packets.get_mut(self.len..).unwrap_or_default();
+        let slots = self.slots.get_mut(self.len..).unwrap_or_default();
+        let (mut len, mut total) = (self.len, self.total);
+        for (packet, slot) in packets.iter_mut().zip(slots) {
+            if total >= Self::BYTES {
+                break;
+            }
+            let Some((link, frame)) = next(slot) else { break };
+            debug_assert!(frame.start + frame.len <= SLOT, "a packet lies in its slot");
+            packet.receive(link, frame);
+            (len, total) = (len + 1, total + frame.len);
         }
-        Some(Vacancy {
-            packet: self.packets.get_mut(self.len)?,
-            slot: self.slots.get_mut(self.len)?,
-            len: &mut self.len,
-            total: &mut self.total,
-        })
+        (self.len, self.total) = (len, total);
     }
 
     /// Copies `bytes` into the next slot as a whole packet that came in by `link`. Does nothing
     /// when the batch is full or the packet longer than a slot.
-    #[inline]
     pub fn push_bytes(&mut self, link: LinkId, bytes: &[u8], offload: VirtioNetHdr) {
-        let Some(vacancy) = self.vacancy() else { return };
-        let Some(place) = vacancy.slot.get_mut(HEADROOM..HEADROOM + bytes.len()) else { return };
-        place.copy_from_slice(bytes);
-        vacancy.fill(link, Frame { start: HEADROOM, len: bytes.len(), offload });
+        let frame = Frame { start: HEADROOM, len: bytes.len(), offload };
+        let mut once = Some(link);
+        self.receive(|slot| {
+            let link = once.take()?;
+            frame.packet(slot)?.copy_from_slice(bytes);
+            Some((link, frame))
+        });
     }
 
     /// Says that another worker handed the last packet over: it stays here, whoever owns its flow by
@@ -183,7 +169,7 @@ mod tests {
             batch.push_bytes(LinkId(0), &[0x45; 64], VirtioNetHdr::PLAIN);
         }
         assert_eq!(batch.len(), Batch::PACKETS);
-        assert!(batch.vacancy().is_none());
+        batch.receive(|_| panic!("it has room for one more"));
 
         batch.clear();
         while !batch.is_full() {

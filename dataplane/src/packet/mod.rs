@@ -9,7 +9,7 @@ pub mod reason;
 pub mod verdict;
 
 pub use addr::Addr;
-pub use batch::{Batch, Vacancy};
+pub use batch::Batch;
 pub(crate) use descriptor::Shape;
 pub use descriptor::{Kind, Packet, Wire};
 pub use id::{

@@ -214,18 +214,17 @@ impl Turner {
     /// Reads what waits at a link, as far as the batch has room.
     fn receive(&mut self, link: u64) {
         let Some(id) = u16::try_from(link).ok().map(LinkId) else { return };
-        while let Some(vacancy) = self.batch.vacancy() {
-            let Some(Some(link)) = self.links.get_mut(id.index()) else { return };
-            match link.receive(vacancy.slot) {
-                Ok(Some(frame)) => vacancy.fill(id, frame),
-                Ok(None) => return,
-                Err(_) => {
-                    // The device is gone, with its namespace; it will not come back.
-                    let _ = epoll::delete(&self.epoll, link.descriptor());
-                    self.links[id.index()] = None;
-                    return;
-                }
-            }
+        let Some(Some(port)) = self.links.get_mut(id.index()) else { return };
+        let mut is_gone = false;
+        self.batch.receive(|slot| {
+            let received = port.receive(slot);
+            is_gone = received.is_err();
+            Some((id, received.ok()??))
+        });
+        if is_gone {
+            // The device is gone, with its namespace; it will not come back.
+            let _ = epoll::delete(&self.epoll, port.descriptor());
+            self.links[id.index()] = None;
         }
     }
 
