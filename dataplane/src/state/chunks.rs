@@ -2,8 +2,8 @@
 
 use crate::io::pages::Pages;
 
-/// So many elements come and go together: the kernel takes for 300 KiB hardly longer than for a tenth of that.
-pub(crate) const CHUNK: usize = 4096;
+/// So many elements come and go together: half of what a turn may spend goes when the kernel takes 180 KiB back.
+pub(crate) const CHUNK: usize = 2048;
 
 /// An array of `T`, each [`Default`] until it is changed.
 #[derive(Debug)]
@@ -58,11 +58,12 @@ impl<T: Default> Chunks<T> {
         self.chunks[chunk] = Some(spare.unwrap_or_else(|| Pages::made(CHUNK, T::default)));
     }
 
-    /// Gives back the chunk that `at` lies in: all of its elements are as they were made.
-    pub(crate) fn release(&mut self, at: usize) {
-        if let Some(chunk) = self.chunks.get_mut(at / CHUNK).and_then(Option::take) {
-            self.spare = Some(chunk);
-        }
+    /// Gives back the chunk that `at` lies in, if there is one: all of its elements are as they were made.
+    pub(crate) fn release(&mut self, at: usize) -> bool {
+        let released = self.chunks.get_mut(at / CHUNK).and_then(Option::take);
+        let is_there = released.is_some();
+        self.spare = released.or(self.spare.take());
+        is_there
     }
 }
 
@@ -78,7 +79,7 @@ mod tests {
         assert_eq!((chunks.get(CHUNK + 3), chunks.get(CHUNK + 4)), (Some(&7), Some(&0)));
         assert!(chunks.get(3).is_none());
         *chunks.get_mut(CHUNK + 3).unwrap() = 0;
-        chunks.release(CHUNK + 9);
+        assert!(chunks.release(CHUNK + 9) && !chunks.release(CHUNK + 9));
         assert!(chunks.get(CHUNK + 3).is_none());
         *chunks.entry(3) = 1;
         assert!(chunks.spare.is_none(), "what was given back is used again");

@@ -82,6 +82,8 @@ pub struct Flows {
     given_up: Vec<u32>,
     /// Chunks of slots that became unused, and whose memory is yet to be given back.
     unused: BTreeSet<usize>,
+    /// The block of the last such chunk, if its hot parts are yet to be given back.
+    unused_block: Option<usize>,
     limit: usize,
 }
 
@@ -121,6 +123,7 @@ impl Flows {
             live: Vec::new(),
             given_up: Vec::new(),
             unused: BTreeSet::new(),
+            unused_block: None,
             limit,
         }
     }
@@ -396,26 +399,31 @@ impl Flows {
         self.wheel.open_present();
     }
 
-    /// Lets the slots be used again that were given up since the last call, and gives back the memory
-    /// of some that nobody uses; `true` when there are no more such.
-    pub(crate) fn reuse(&mut self) -> bool {
-        let range = |chunk: usize| chunk * CHUNK..(chunk + 1) * CHUNK;
+    /// Lets the slots be used again that were given up since the last call.
+    pub(crate) fn reuse(&mut self) {
         while let Some(slot) = self.given_up.pop() {
             let slot = slot as usize;
             self.taken.free(slot);
-            if self.taken.is_free(range(slot / CHUNK)) {
+            if self.taken.is_free(chunk(slot / CHUNK)) {
                 self.unused.insert(slot / CHUNK);
             }
         }
-        // One a call: the kernel takes microseconds for it, and the last flows of many may go at once.
-        if let Some(chunk) = self.unused.pop_last()
-            && self.taken.is_free(range(chunk))
-        {
-            self.cold.release(chunk * CHUNK);
-            self.wide.release(chunk * CHUNK);
-            self.release(chunk * CHUNK / BLOCK);
+    }
+
+    /// Gives back some memory of slots that nobody uses, as little as the kernel takes in tens of microseconds;
+    /// `true` when there is no more.
+    pub(crate) fn give_back(&mut self) -> bool {
+        if let Some(block) = self.unused_block.take() {
+            self.release(block);
+        } else if let Some(&unused) = self.unused.last() {
+            let (slot, is_free) = (unused * CHUNK, self.taken.is_free(chunk(unused)));
+            let is_more = is_free && (self.wide.release(slot) || self.cold.release(slot));
+            if !is_more {
+                self.unused.pop_last();
+                self.unused_block = is_free.then_some(slot / BLOCK);
+            }
         }
-        self.unused.is_empty()
+        self.unused.is_empty() && self.unused_block.is_none()
     }
 
     /// Gives back the hot parts of a block that nobody uses, or of the next one: of neighbours that
@@ -453,6 +461,11 @@ impl Flows {
         debug_assert!(removed, "a live flow is indexed under both its keys");
         hash
     }
+}
+
+/// The slots of a chunk.
+const fn chunk(number: usize) -> Range<usize> {
+    number * CHUNK..(number + 1) * CHUNK
 }
 
 impl Nodes for Chunks<Cold> {
