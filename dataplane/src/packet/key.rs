@@ -204,8 +204,11 @@ impl Key {
         (src, dst): (Addr, Addr),
         ports: PortPair,
     ) -> Self {
-        let special = if src.is_v4() { 0 } else { SIX };
-        Self { src, dst, ports, link, protocol, special }
+        let ([a, b], [c, d]) = (src.words(), dst.words());
+        let Tail(tail) = Tail::new(ports, link, protocol, !src.is_v4());
+        // By whole words, as it is read: words that are written piece by piece cannot be read before all of that has
+        // left the processor.
+        zerocopy::transmute!([a, b, c, d, tail])
     }
 
     /// Source port.

@@ -6,7 +6,7 @@
 use crate::io::HEADROOM;
 use crate::packet::{Answer, Batch, LinkId, Packet, Verdict, Wire};
 use crate::path::answer;
-use crate::state::{Hot, Shard};
+use crate::state::{Counters, Hot, Meters, Shard};
 use crate::tables::Tables;
 use crate::wire::virtio::VirtioNetHdr;
 
@@ -29,9 +29,9 @@ pub(super) fn leave(
     hot: &Hot,
     fragment: Option<u16>,
     wire: &Wire,
-    shard: &mut Shard,
+    counted: (&mut Counters, &mut Meters),
 ) {
-    leave_by(packet, hot.line(packet.direction()).exit(), fragment, wire, shard);
+    leave_by(packet, hot.line(packet.direction()).exit(), fragment, wire, counted);
 }
 
 /// Sends a packet on its way by `link`.
@@ -40,13 +40,13 @@ pub(super) fn leave_by(
     link: LinkId,
     fragment: Option<u16>,
     wire: &Wire,
-    shard: &mut Shard,
+    (counters, meters): (&mut Counters, &mut Meters),
 ) {
     packet.verdict = Verdict::Emit { link, fragment };
-    shard.counters.forwarded += 1;
-    shard.counters.forwarded_bytes += u64::from(packet.len);
+    counters.forwarded += 1;
+    counters.forwarded_bytes += u64::from(packet.len);
     // Counted also where no gateway is on its way: what is lost behind here is counted off again.
-    shard.meters.pass((packet.meter, packet.direction()), wire);
+    meters.pass((packet.meter, packet.direction()), wire);
 }
 
 /// Counts what does not go on from here.

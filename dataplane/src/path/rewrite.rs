@@ -11,7 +11,9 @@ use crate::packet::{
     Verdict, Wire,
 };
 use crate::path::{emit, nat64, nat66, quote};
-use crate::state::{Device, Hot, Line, MeterId, Shard};
+use crate::state::{
+    Counters, Device, Flows, Hot, Line, MeterId, Meters, Phase, Shard, Translation,
+};
 use crate::tables::{INTERNET_MTU, NAT_GATEWAY_MTU, Place, Tables};
 use crate::wire::icmpv4::{Icmpv4, Role};
 use crate::wire::ipv4::Ipv4;
@@ -45,8 +47,39 @@ pub(super) fn forward(
     shard: &mut Shard,
     tables: &Tables,
 ) {
-    if let Some(&hot) = shard.flows.hot(packet.flow()) {
-        change(packet, slot, outer, (&hot, None), shard, tables);
+    let (flows, mut exit) = Exit::of(shard);
+    // Read where it lies: it was written a moment ago, piece by piece, and as a whole it could not be had at once.
+    if let Some(hot) = flows.hot(packet.flow()) {
+        change(packet, slot, outer, (hot, None), (flows, &mut exit), tables);
+    }
+}
+
+/// Translates an ICMP error about a conversation that is no flow's, and sends it on its way.
+pub(super) fn forward_alone(
+    packet: &mut Packet,
+    slot: &mut [u8; SLOT],
+    outer: Outer,
+    translation: &Translation,
+    shard: &mut Shard,
+    tables: &Tables,
+) {
+    let hot = Hot::new(translation, Phase::Other);
+    let (flows, mut exit) = Exit::of(shard);
+    let alone = (&hot, Some(translation.reply));
+    change(packet, slot, outer, alone, (flows, &mut exit), tables);
+}
+
+/// What of a shard changes when a packet leaves: no flow does.
+struct Exit<'a> {
+    counters: &'a mut Counters,
+    meters: &'a mut Meters,
+    identification: &'a mut u16,
+}
+
+impl<'a> Exit<'a> {
+    fn of(shard: &'a mut Shard) -> (&'a Flows, Self) {
+        let Shard { flows, counters, meters, identification, .. } = shard;
+        (flows, Self { counters, meters, identification })
     }
 }
 
@@ -64,12 +97,12 @@ pub(super) fn identify(next: &mut u16, wire: &Wire) -> u16 {
 }
 
 /// Translates a packet as `hot` says, if it can go on. How it is answered is `alone`, where no flow says it.
-pub(super) fn change(
+fn change(
     packet: &mut Packet,
     slot: &mut [u8; SLOT],
     outer: Outer,
     (hot, alone): (&Hot, Option<Key>),
-    shard: &mut Shard,
+    (flows, exit): (&Flows, &mut Exit<'_>),
     tables: &Tables,
 ) {
     let hops = hot.ttl_hops();
@@ -83,41 +116,41 @@ pub(super) fn change(
     let Some((ttl, stays_whole)) = limits else { return };
     let mtu = hot.mtu_of(is_v6);
     if ttl <= hops && hops > 0 {
-        let verdict = too_far(packet, ttl, shard, tables);
-        return stop(packet, (ttl, mtu), verdict, shard);
+        let verdict = too_far(packet, ttl, flows, tables);
+        return stop(packet, (ttl, mtu), verdict, exit.meters);
     }
     if wire.longest > usize::from(mtu) {
-        let refused = match (interface_endpoint(packet, shard), stays_whole) {
+        let refused = match (interface_endpoint(packet, flows), stays_whole) {
             // It cuts nothing and tells nobody (AWS "AWS PrivateLink quotas": path MTU discovery is not supported).
             (Some(endpoint), _) => Some(Verdict::Drop {
                 reason: Reason::MtuExceeded,
                 component: Component::VpcEndpoint(endpoint),
                 answer: Answer::Silence,
             }),
-            (None, true) => Some(too_large(packet, mtu, shard, tables)),
-            (None, false) => cut_too_early(packet, mtu, shard, tables),
+            (None, true) => Some(too_large(packet, mtu, flows, tables)),
+            (None, false) => cut_too_early(packet, mtu, flows, tables),
         };
         if let Some(verdict) = refused {
-            return stop(packet, (ttl, mtu), verdict, shard);
+            return stop(packet, (ttl, mtu), verdict, exit.meters);
         }
     }
-    if announces(packet) && (hops > 0 || interface_endpoint(packet, shard).is_some()) {
+    if announces(packet) && (hops > 0 || interface_endpoint(packet, flows).is_some()) {
         // What it announces is good for either family.
         let shorter = if hot.crosses() { 20 } else { 0 };
         clamp(packet, bytes, tables.choices.nat_mss_clamp.saturating_sub(shorter));
     }
     if hot.crosses() {
         let (flow, opposite) = (packet.flow(), packet.direction().opposite());
-        let Some(opposite) = alone.or_else(|| shard.flows.key(flow, opposite)) else { return };
-        let (identification, before) = (identify(&mut shard.identification, &wire), packet.len);
+        let Some(opposite) = alone.or_else(|| flows.key(flow, opposite)) else { return };
+        let (identification, before) = (identify(exit.identification, &wire), packet.len);
         match nat64::change(packet, slot, outer, (hot, &opposite), identification, tables) {
             Ok(fragment) => {
-                emit::leave(packet, hot, fragment, &wire, shard);
-                shard.meters.change(packet, before);
+                emit::leave(packet, hot, fragment, &wire, (exit.counters, exit.meters));
+                exit.meters.change(packet, before);
             }
             Err(refusal) => {
-                let verdict = untranslatable(packet, refusal, shard, tables);
-                stop(packet, (ttl, mtu), verdict, shard);
+                let verdict = untranslatable(packet, refusal, flows, tables);
+                stop(packet, (ttl, mtu), verdict, exit.meters);
             }
         }
         return;
@@ -128,7 +161,7 @@ pub(super) fn change(
         (false, _) => translate(packet, bytes, line),
         (true, _) if !line.goes_by_keys() => {}
         (true, kind) => {
-            let opposite = shard.flows.key(packet.flow(), packet.direction().opposite());
+            let opposite = flows.key(packet.flow(), packet.direction().opposite());
             let Some(opposite) = opposite else { return };
             match kind {
                 Kind::Error => nat66::translate_error(packet, bytes, outer, line, &opposite),
@@ -137,18 +170,18 @@ pub(super) fn change(
         }
     }
     let fragment = (wire.longest > usize::from(mtu)).then_some(mtu);
-    emit::leave(packet, hot, fragment, &wire, shard);
+    emit::leave(packet, hot, fragment, &wire, (exit.counters, exit.meters));
 }
 
 /// Ends a packet on its way.
-fn stop(packet: &mut Packet, limits: (u8, u16), verdict: Verdict, shard: &mut Shard) {
-    packet.meter = meter_of(packet, limits, verdict, shard);
+fn stop(packet: &mut Packet, limits: (u8, u16), verdict: Verdict, meters: &mut Meters) {
+    packet.meter = meter_of(packet, limits, verdict, meters);
     packet.verdict = verdict;
 }
 
 /// A packet that the NAT gateway cannot translate.
-fn untranslatable(packet: &Packet, refusal: Refusal, shard: &Shard, tables: &Tables) -> Verdict {
-    let translator = translator(packet, 0, shard, tables);
+fn untranslatable(packet: &Packet, refusal: Refusal, flows: &Flows, tables: &Tables) -> Verdict {
+    let translator = translator(packet, 0, flows, tables);
     let component =
         translator.map_or_else(|| tables.component_at(packet.key.link), Component::NatGateway);
     let answer = match translator {
@@ -165,20 +198,20 @@ fn meter_of(
     packet: &Packet,
     (ttl, mtu): (u8, u16),
     verdict: Verdict,
-    shard: &mut Shard,
+    meters: &mut Meters,
 ) -> MeterId {
     let Verdict::Drop { reason, component, .. } = verdict else { return packet.meter };
     match (reason, component) {
-        (Reason::TtlExpired, _) => shard.meters.first(packet, ttl.max(1).into()),
-        (_, Component::NatGateway(_)) => shard.meters.first(packet, 1),
+        (Reason::TtlExpired, _) => meters.first(packet, ttl.max(1).into()),
+        (_, Component::NatGateway(_)) => meters.first(packet, 1),
         _ if internet_comes_first(packet, mtu) => MeterId::NONE,
         _ => packet.meter,
     }
 }
 
-fn too_far(packet: &Packet, ttl: u8, shard: &Shard, tables: &Tables) -> Verdict {
+fn too_far(packet: &Packet, ttl: u8, flows: &Flows, tables: &Tables) -> Verdict {
     let hop = usize::from(ttl.saturating_sub(1));
-    let translator = translator(packet, hop, shard, tables);
+    let translator = translator(packet, hop, flows, tables);
     let answer = match translator {
         Some(id) if is_told(packet, tables) => Answer::TimeExceeded { by: Teller::NatGateway(id) },
         _ => Answer::Silence,
@@ -191,12 +224,12 @@ fn too_far(packet: &Packet, ttl: u8, shard: &Shard, tables: &Tables) -> Verdict 
 /// The first hop that the packet is too large for tells its sender: a NAT gateway by itself, an
 /// internet gateway by the router of the subnet that the packet comes from (AWS "Network MTU for your
 /// EC2 instance", "NAT gateway basics").
-fn too_large(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Verdict {
+fn too_large(packet: &Packet, mtu: u16, flows: &Flows, tables: &Tables) -> Verdict {
     let mut component = tables.component_at(packet.key.link);
     let told = |by| Answer::FragmentationNeeded { by, mtu };
     let nat = match internet_comes_first(packet, mtu) {
         true => None,
-        false => translator(packet, 0, shard, tables),
+        false => translator(packet, 0, flows, tables),
     };
     let answer = match (tables.place(packet.key.link), nat) {
         _ if !is_told(packet, tables) => Answer::Silence,
@@ -217,8 +250,8 @@ fn too_large(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Verdi
 }
 
 /// The interface endpoint on a packet's way.
-fn interface_endpoint(packet: &Packet, shard: &Shard) -> Option<NatGatewayId> {
-    let (_, cold) = shard.flows.parts(packet.flow())?;
+fn interface_endpoint(packet: &Packet, flows: &Flows) -> Option<NatGatewayId> {
+    let (_, cold) = flows.parts(packet.flow())?;
     cold.facets.iter().find_map(|facet| match facet.device {
         Device::InterfaceEndpoint(id) => Some(id),
         _ => None,
@@ -233,12 +266,12 @@ const fn internet_comes_first(packet: &Packet, mtu: u16) -> bool {
 
 /// What an internet gateway cuts comes to a NAT gateway behind it in fragments, of which that one carries those of
 /// UDP alone (AWS "Compare NAT gateways and NAT instances").
-fn cut_too_early(packet: &Packet, mtu: u16, shard: &Shard, tables: &Tables) -> Option<Verdict> {
+fn cut_too_early(packet: &Packet, mtu: u16, flows: &Flows, tables: &Tables) -> Option<Verdict> {
     let is_udp = packet.kind != Kind::Error && packet.key.protocol == protocol::UDP;
     if is_udp || !internet_comes_first(packet, mtu) {
         return None;
     }
-    let id = translator(packet, 0, shard, tables)?;
+    let id = translator(packet, 0, flows, tables)?;
     let component = Component::NatGateway(id);
     Some(Verdict::Drop { reason: Reason::NatFragment, component, answer: Answer::Silence })
 }
@@ -251,8 +284,8 @@ fn is_told(packet: &Packet, tables: &Tables) -> bool {
 }
 
 /// The NAT gateway that a packet comes to after `hop` others.
-fn translator(packet: &Packet, hop: usize, shard: &Shard, tables: &Tables) -> Option<NatGatewayId> {
-    let (_, cold) = shard.flows.parts(packet.flow())?;
+fn translator(packet: &Packet, hop: usize, flows: &Flows, tables: &Tables) -> Option<NatGatewayId> {
+    let (_, cold) = flows.parts(packet.flow())?;
     let mut translators = cold.facets.iter().filter_map(|facet| match facet.device {
         Device::NatGateway(id) => Some(id),
         Device::Eni(_)

@@ -295,7 +295,7 @@ impl Flows {
             *self.wide.entry(slot) = wide;
         }
         let hot = &mut self.hot[slot];
-        *hot = Hot::new(translation, phase);
+        hot.begin(translation, phase);
         let cold = self.cold.entry(slot);
         facets(&mut cold.facets);
         cold.settle(hot, timers, now);

@@ -81,8 +81,16 @@ impl Translation {
 }
 
 impl Hot {
-    #[inline]
     pub(crate) fn new(translation: &Translation, phase: Phase) -> Self {
+        let mut hot = Self::new_zeroed();
+        hot.begin(translation, phase);
+        hot
+    }
+
+    /// Makes it that of a flow that begins. Where it lies: made elsewhere it would be read as a whole right after it was
+    /// written piece by piece, which a processor waits for.
+    #[inline]
+    pub(super) fn begin(&mut self, translation: &Translation, phase: Phase) {
         let &Translation { original, reply, mtu, ttl_hops } = translation;
         let (addresses, transport) = deltas(&original, &reply);
         let crosses = original.is_v6() != reply.is_v6();
@@ -101,10 +109,10 @@ impl Hot {
             phase,
             ..Line::new_zeroed()
         };
-        let there = line(Direction::Original, (&original, &reply), addresses, transport);
+        let [there, back] = &mut self.lines;
+        *there = line(Direction::Original, (&original, &reply), addresses, transport);
         let (addresses, transport) = (addresses.inverse(), transport.inverse());
-        let back = line(Direction::Reply, (&reply, &original), addresses, transport);
-        Self { lines: [there, back] }
+        *back = line(Direction::Reply, (&reply, &original), addresses, transport);
     }
 
     /// What is known of the packets of one direction.

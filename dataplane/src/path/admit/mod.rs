@@ -22,8 +22,8 @@ use crate::path::recall::{begins, reopens};
 use crate::path::{emit, headers, rewrite};
 use crate::shared::WorkerId;
 use crate::state::{
-    Cold, Device, Facet, Facets, FlowId, FlowRef, Hot, MAX_FACETS, MeterId, NotOpened, Phase,
-    Shard, Translation,
+    Cold, Device, Facet, Facets, FlowId, FlowRef, MAX_FACETS, MeterId, NotOpened, Phase, Shard,
+    Translation,
 };
 use crate::tables::{Choices, NatGateway, Place, Tables};
 use crate::time::Tick;
@@ -101,14 +101,12 @@ fn judge(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard, tables: 
         }
         Err(Refusal::Stateless(alone)) => {
             (packet.meter, packet.found) = (alone.meter, FlowRef::NONE);
-            let hot = Hot::new(&alone.translation, Phase::Other);
-            let reply = Some(alone.translation.reply);
-            rewrite::change(packet, slot, alone.outer, (&hot, reply), shard, tables);
+            rewrite::forward_alone(packet, slot, alone.outer, &alone.translation, shard, tables);
         }
         Err(Refusal::Local(link)) => {
             (packet.meter, packet.found) = (MeterId::NONE, FlowRef::NONE);
             let wire = packet.wire();
-            emit::leave_by(packet, link, None, &wire, shard);
+            emit::leave_by(packet, link, None, &wire, (&mut shard.counters, &mut shard.meters));
         }
         Err(Refusal::Elsewhere(owner)) => packet.verdict = Verdict::HandOver(owner),
         Err(Refusal::Denied(Denial { reason, component, answer, meter })) => {
