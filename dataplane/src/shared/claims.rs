@@ -157,14 +157,12 @@ impl Claims {
         let mut row = homes.of(half(hash));
         for _ in 0..self.rows {
             let bucket = self.bucket(row, place(hash));
-            for (way, word) in bucket.0.0.iter().enumerate() {
-                let claim = Claim(word.load(Ordering::Relaxed));
-                if claim.is_like(sought) {
-                    return Place::Taken(row, way);
-                }
-                if claim.is_nobody() {
-                    return Place::Free(row, way);
-                }
+            if bucket.has(sought) {
+                return Place::Taken(row, bucket.way_of(sought));
+            }
+            let len = bucket.len();
+            if len < WAYS {
+                return Place::Free(row, len);
             }
             row = self.next(row);
         }
@@ -262,19 +260,23 @@ impl<'a> Change<'a> {
             self.homes = more;
             return moving.into_iter().for_each(|claim| self.put(new, claim));
         }
-        // As it is with most: nothing was displaced from there.
-        let (len, mut kept) = (old.len(), 0);
-        for way in 0..len {
+        // As it is with most: nothing was displaced from there. Whether a claim moves is by chance, too.
+        let (mut kept, mut moved) = ([Claim::default(); WAYS], [Claim::default(); WAYS]);
+        let (mut stay, mut go) = (0, 0);
+        for way in 0..WAYS {
             let claim = old.claim(way);
-            if last.is_home_to(half(claim.0)) {
-                self.put(new, claim);
-            } else {
-                old.set(kept, claim);
-                kept += 1;
-            }
+            let moves = last.is_home_to(half(claim.0));
+            (kept[stay % WAYS], moved[go % WAYS]) = (claim.only_if(!moves), claim.only_if(moves));
+            (stay, go) = (stay + usize::from(!moves), go + usize::from(moves));
         }
-        (kept..len).for_each(|way| old.set(way, Claim::default()));
+        old.fill(kept);
         self.homes = more;
+        if self.bucket(new).claim(0).is_nobody() {
+            self.reach(new);
+            self.bucket(new).fill(moved);
+        } else {
+            moved.into_iter().take(go).for_each(|claim| self.put(new, claim));
+        }
         // What is split next.
         for row in [more.split(), more.count()] {
             if row < self.claims.rows {
@@ -409,8 +411,27 @@ impl Bucket<'_> {
         Claim(self.0.0[way].load(Ordering::Relaxed))
     }
 
+    /// Whether one of its claims is of the same hash. Without a branch at each of them: which is the last is by chance,
+    /// and no processor foresees it.
+    #[inline(always)]
+    fn has(self, sought: Claim) -> bool {
+        let unlike = (0..WAYS).map(|way| self.claim(way).0 ^ sought.0);
+        unlike.fold(u64::MAX, u64::min) <= Claim::OWNER
+    }
+
+    /// Where the claim of the same hash stands, of which there is one.
+    #[inline(never)]
+    fn way_of(self, sought: Claim) -> usize {
+        (0..WAYS).position(|way| self.claim(way).is_like(sought)).unwrap_or(WAYS - 1)
+    }
+
     fn set(self, way: usize, Claim(claim): Claim) {
         self.0.0[way].store(claim, Ordering::Relaxed);
+    }
+
+    /// Puts these in the place of all that it has.
+    fn fill(self, claims: [Claim; WAYS]) {
+        claims.into_iter().enumerate().for_each(|(way, claim)| self.set(way, claim));
     }
 
     fn is_full(self) -> bool {
@@ -418,8 +439,9 @@ impl Bucket<'_> {
     }
 
     /// How many places are taken.
+    #[inline]
     fn len(self) -> usize {
-        (0..WAYS).position(|way| self.claim(way).is_nobody()).unwrap_or(WAYS)
+        self.0.0.partition_point(|word| word.load(Ordering::Relaxed) != 0)
     }
 
     /// Takes out a claim; the last one stands in its place then.
@@ -441,6 +463,11 @@ impl Claim {
 
     const fn is_nobody(self) -> bool {
         self.0 == 0
+    }
+
+    /// This one, or nobody's.
+    const fn only_if(self, it_is: bool) -> Self {
+        Self(self.0 & 0_u64.wrapping_sub(it_is as u64))
     }
 
     /// Whether it is of the same hash.
