@@ -206,7 +206,7 @@ impl Shard {
         if handed || self.fragments.knows(datagram) {
             return None;
         }
-        self.shared.directory.claim(hash, self.worker).err()
+        self.claim(hash).err()
     }
 
     /// Lets [`expire`](Self::expire) find also what became due within the last second: after a jump
@@ -266,12 +266,18 @@ impl Shard {
             self.forget(made(facets), phase, timers);
             return Err(NotOpened::Full);
         };
+        let [original, reply] = hashes;
+        let claimed = self.claim(original);
         self.flows.fill(flow, (translation, phase), facets, (timers, self.now));
         // The reply key is looked up last: what that takes has been on its way from memory meanwhile.
-        if let Some((holder, _)) = self.flows.find(hashes[1], &translation.reply) {
+        if let Some((holder, _)) = self.flows.find(reply, &translation.reply) {
             self.close(holder, timers);
         }
-        let refused = match self.claim(hashes) {
+        let claimed = claimed.and_then(|()| {
+            // Both keys are ours, or neither.
+            self.claim(reply).inspect_err(|_| self.release(original))
+        });
+        let refused = match claimed {
             Ok(()) if self.flows.has_room() => {
                 self.counters.opened += 1;
                 let (hot, cold) = self.flows.enter(flow, hashes);
@@ -289,13 +295,9 @@ impl Shard {
         Err(refused)
     }
 
-    /// Makes both keys of a flow ours, or neither if one is another worker's.
-    fn claim(&self, [original, reply]: Hashes) -> Result<(), WorkerId> {
-        let directory = &self.shared.directory;
-        directory.claim(original, self.worker)?;
-        directory.claim(reply, self.worker).inspect_err(|_| {
-            directory.release(original, self.worker);
-        })
+    /// Makes what is under `hash` ours, if it is no other worker's.
+    fn claim(&self, hash: u64) -> Result<(), WorkerId> {
+        self.shared.directory.claim(hash, self.worker)
     }
 
     fn release(&self, hash: u64) {
@@ -426,7 +428,7 @@ impl Shard {
         let [before, after] = [before, after].map(|key| self.flows.hash(&key));
         self.release(before);
         // No other worker can have the parked key: it has not the flow.
-        let _ = self.shared.directory.claim(after, self.worker);
+        let _ = self.claim(after);
     }
 }
 
