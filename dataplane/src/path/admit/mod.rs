@@ -277,17 +277,16 @@ fn open<R: Recorder>(
     if headers.error.is_some() {
         // No device on the way would have stopped it, but most have nothing to translate it by.
         let outer = walk.outer();
-        let alone =
-            walk.quoted(headers, exit).map(|translation| Alone { translation, meter, outer });
+        let alone = walk.quoted(exit).map(|translation| Alone { translation, meter, outer });
         return Err(match alone {
             Some(alone) => Refusal::Stateless(Box::new(alone)),
             None => Denial::silent(Reason::IcmpUnmatched).at(meter).into(),
         });
     }
-    let (translation, outer) = (walk.translation(headers, exit), walk.outer());
-    let mut passed = walk.passed;
+    let (translation, outer) = (walk.translation(exit), walk.outer());
+    // From where they are: room for all that a walk may pass is much to move.
     let facets = |facets: &mut Facets| {
-        for passed in passed.drain(..) {
+        for passed in walk.passed.drain(..) {
             if let Passed::Opened(facet) = passed {
                 facets.push(facet);
             }
@@ -331,7 +330,7 @@ fn revisit<R: Recorder>(
         // An error says nothing about how its flow fares.
         return judged.map(|_| Admitted { flow, direction, meter, outer }).map_err(Into::into);
     }
-    let translation = judged.map(|exit| walk.translation(headers, exit));
+    let translation = judged.map(|exit| walk.translation(exit));
     let passed = walk.passed;
     match translation {
         Ok(found)

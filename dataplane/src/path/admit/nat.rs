@@ -81,7 +81,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// Fragments are carried if they are of UDP (AWS "Compare NAT gateways and NAT instances").
     pub(super) fn carries(&mut self, id: NatGatewayId) -> Judged<()> {
-        if self.fragment && self.protocol != protocol::UDP {
+        if self.headers.fragment && self.protocol != protocol::UDP {
             let at = (Component::NatGateway(id), HopStage::Gateway, None);
             return self.deny(at, Reason::NatFragment);
         }
@@ -117,7 +117,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let open = gateway.addresses.iter().filter(|it| it.draining.is_none());
         let mut open = open.map(|it| it.address);
         match (open.next()?, open.next()) {
-            (only, None) => self.lessee.lease(self.ports, self.remote(lender, only), gateway.ports),
+            (only, None) => {
+                self.lessee.lease(&self.shared.ports, self.remote(lender, only), gateway.ports)
+            }
             (first, Some(second)) => {
                 let open = [first, second].into_iter().chain(open).take(8).collect();
                 self.lease_of_any(open, lender, gateway.ports)
@@ -135,10 +137,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
         let first = self.lessee.random.usize(..open.len());
         open.rotate_left(first);
         if self.tables.choices.nat_prefers_least_used {
-            open.sort_by_key(|&address| self.ports.leased(&self.remote(lender, address)));
+            open.sort_by_key(|&address| self.shared.ports.leased(&self.remote(lender, address)));
         }
         let mut open = open.into_iter();
-        open.find_map(|address| self.lessee.lease(self.ports, self.remote(lender, address), ports))
+        open.find_map(|address| {
+            self.lessee.lease(&self.shared.ports, self.remote(lender, address), ports)
+        })
     }
 
     pub(super) fn remote(&self, lender: Lender, address: Addr) -> Remote {
@@ -168,12 +172,12 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// What opens no mapping is dropped, and its sender told (AWS "Troubleshoot NAT gateways": a connection
     /// that timed out is answered by a RST) or not (RFC 6146 s. 3.5.2.2, "CLOSED").
     pub(super) fn may_open_mapping(&mut self, id: NatGatewayId, at: At) -> Judged<()> {
-        if self.protocol != protocol::TCP || begins(self.tcp_flags) {
+        if self.protocol != protocol::TCP || begins(self.headers.tcp_flags) {
             return Ok(());
         }
         // A RST is never answered by one (RFC 9293 s. 3.5.2).
         let resets = self.tables.choices.nat_resets_unmapped
-            && self.tcp_flags & tcp::flags::RST == 0
+            && self.headers.tcp_flags & tcp::flags::RST == 0
             && self.tables.strict().is_none();
         let from = self.tables.nat_gateway(id).subnet;
         let answer = if resets { Answer::Reset { from } } else { Answer::Silence };

@@ -6,9 +6,9 @@
 //! by those of RFC 6146 towards all.
 
 use crate::packet::{Addr, Component, InternetGatewayId, Key, LinkId, NatGatewayId, Reason};
+use crate::path::admit::Passed;
 use crate::path::admit::record::{HopStage, HopVerdict, Recorder};
 use crate::path::admit::walk::{At, Judged, Walk};
-use crate::path::admit::{Headers, Passed};
 use crate::shared::{Lease, Lender, Remote};
 use crate::state::{Device, Holds, Side, Translation};
 use crate::tables::{INTERNET_MTU, NAT_GATEWAY_MTU, Pool, Target, Translator};
@@ -101,9 +101,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// What becomes of the flow that an error quotes which no device remembers: nothing has to, if its addresses
     /// are translated without state.
-    pub(super) fn quoted(&self, headers: &Headers, exit: LinkId) -> Option<Translation> {
+    pub(super) fn quoted(&self, exit: LinkId) -> Option<Translation> {
         let translator = self.tables.translator.as_ref().filter(|_| self.is_plain)?;
-        let original = headers.key;
+        let original = self.headers.key;
         let translated = |address: Addr| match address.to_v4() {
             // Nobody stands behind the pool's without a binding.
             Some(_) if translator.pool.is_some_and(|it| it.address == address) => None,
@@ -125,7 +125,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     /// host, else that of RFC 6791.
     fn teller(&self, translator: &Translator) -> Option<Addr> {
         let pool = translator.pool.map(|pool| pool.address);
-        let is_host = self.memory.knows() && self.src.0 == self.key.src;
+        let is_host = self.memory.knows() && self.src.0 == self.headers.key.src;
         let other = translator.icmp_source.map(Addr::v4);
         if is_host { pool.or(other) } else { other.or(pool) }
     }
@@ -141,7 +141,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
             self.remember(Passed::Kept(place));
             return Ok(lease.port());
         }
-        let known = translator.strict.then(|| self.bindings.of(self.protocol, inside)).flatten();
+        let known =
+            translator.strict.then(|| self.shared.bindings.of(self.protocol, inside)).flatten();
         if let Some(binding) = known.filter(|it| it.lease().address() == pool.address) {
             let port = binding.lease().port();
             self.keep(id, Holds::Binding(binding));
@@ -156,7 +157,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return self.deny(at, Reason::NatPortAllocation);
         };
         let (port, holds) = if translator.strict {
-            let binding = self.bindings.bind(self.protocol, inside, lease);
+            let binding = self.shared.bindings.bind(self.protocol, inside, lease);
             (binding.lease().port(), Holds::Binding(binding))
         } else {
             (lease.port(), Holds::Lease(lease))
@@ -177,7 +178,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         // Those that are bound for good are held until another is found, so that each comes once.
         let mut bound = Vec::new();
         loop {
-            let lease = self.lessee.lease(self.ports, remote, pool.ports)?;
+            let lease = self.lessee.lease(&self.shared.ports, remote, pool.ports)?;
             if translator.bindings.inside(protocol, lease.port()).is_none() {
                 return Some(lease);
             }
@@ -212,7 +213,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
             return Some(Inside { address, port: Some(port), holds: Some(Holds::Nothing) });
         }
         if translator.strict {
-            let binding = self.bindings.at(self.protocol, (pool.address, port))?;
+            let binding = self.shared.bindings.at(self.protocol, (pool.address, port))?;
             let (address, port) = binding.inside();
             return Some(Inside {
                 address,

@@ -22,7 +22,7 @@ use crate::packet::{
 };
 use crate::path::admit::record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use crate::path::admit::{Denial, Headers, Passage, Passed};
-use crate::shared::{Allowances, Bindings, Lessee, PortPools, Shared, Tracked, Uses};
+use crate::shared::{Lessee, Shared};
 use crate::state::{Device, Facet, Holds, MeterId, Side, Translation, Visit, Way};
 use crate::tables::{
     Holder, INTERNET_MTU, PeerOf, Place, Public, Role, RouteTable, Tables, Target, VPC_MTU,
@@ -36,26 +36,18 @@ pub(super) use memory::Memory;
 pub(super) struct Walk<'a, R> {
     pub(super) tables: &'a Tables,
     pub(super) memory: Memory<'a>,
-    pub(super) ports: &'a PortPools,
-    pub(super) bindings: &'a Bindings,
-    tracked: &'a Tracked,
-    allowances: &'a Allowances,
-    uses: &'a Uses,
+    pub(super) shared: &'a Shared,
     pub(super) lessee: &'a mut Lessee,
     recorder: &'a mut R,
-    /// Of the packet as it came in, or of the one that it quotes, as an answer to that.
-    pub(super) key: Key,
+    /// The packet as it came in. Its key is that of the one that it quotes, as an answer to that, if it does.
+    pub(super) headers: &'a Headers,
     pub(super) protocol: u8,
     pub(super) src: (Addr, u16),
     pub(super) dst: (Addr, u16),
     /// ICMP type and code; unused for other protocols.
     pub(super) icmp: u16,
-    pub(super) tcp_flags: u8,
     /// Whether this is an ICMP error about a known flow.
     pub(super) related: bool,
-    /// Whether this is a part of a datagram.
-    pub(super) fragment: bool,
-    pub(super) packets: u32,
     pub(super) mtu: u16,
     /// What the packet was longer by as it came than it is here, in bytes.
     pub(super) growth: i16,
@@ -80,7 +72,7 @@ pub(super) type Judged<T> = Result<T, Denial>;
 
 impl<'a, R: Recorder> Walk<'a, R> {
     pub(super) fn new(
-        headers: &Headers,
+        headers: &'a Headers,
         memory: Memory<'a>,
         tables: &'a Tables,
         shared: &'a Shared,
@@ -96,22 +88,15 @@ impl<'a, R: Recorder> Walk<'a, R> {
         Self {
             tables,
             memory,
-            ports: &shared.ports,
-            bindings: &shared.bindings,
-            tracked: &shared.tracked,
-            allowances: &shared.allowances,
-            uses: &shared.uses,
+            shared,
             lessee,
             recorder,
-            key: *key,
+            headers,
             protocol,
             src,
             dst,
             icmp: headers.selector,
-            tcp_flags: headers.tcp_flags,
             related: headers.error.is_some(),
-            fragment: headers.fragment,
-            packets: headers.packets,
             mtu: VPC_MTU,
             growth: 0,
             translators: arrayvec::ArrayVec::new(),
@@ -138,8 +123,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     /// What the walk has come to, for a packet with these headers that leaves by `exit`.
-    pub(super) fn translation(&self, headers: &Headers, exit: LinkId) -> Translation {
-        self.translated(headers.key, Key::new(exit, self.protocol, self.dst, self.src))
+    pub(super) fn translation(&self, exit: LinkId) -> Translation {
+        self.translated(self.headers.key, Key::new(exit, self.protocol, self.dst, self.src))
     }
 
     /// The translation of packets of `original` that are answered by those of `reply`.

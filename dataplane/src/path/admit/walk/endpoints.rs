@@ -78,14 +78,15 @@ impl<'a, R: Recorder> Walk<'a, R> {
             None if self.related => return self.deny(at, Reason::IcmpUnmatched),
             // As a Network Load Balancer answers, which is of the same kind (AWS "Network Load Balancers", "Connection
             // idle timeout").
-            None if !begins(self.tcp_flags) => {
-                let resets = self.tcp_flags & tcp::flags::RST == 0;
+            None if !begins(self.headers.tcp_flags) => {
+                let resets = self.headers.tcp_flags & tcp::flags::RST == 0;
                 let answer = if resets { Answer::Reset { from: subnet } } else { Answer::Silence };
                 return self.deny_with(at, Reason::EndpointIdleTimeout, answer);
             }
             None => {
                 let remote = self.remote(Lender::InterfaceEndpoint, own);
-                let Some(lease) = self.lessee.lease(self.ports, remote, PortRange::NAT_GATEWAY)
+                let Some(lease) =
+                    self.lessee.lease(&self.shared.ports, remote, PortRange::NAT_GATEWAY)
                 else {
                     return self.deny(at, Reason::NatPortAllocation);
                 };

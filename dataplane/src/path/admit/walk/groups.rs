@@ -98,7 +98,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if is_mid_flow && !choices.tracking_tcp_pickup {
             return self.deny(at(), Reason::NotPickedUp);
         }
-        let Some(entry) = self.tracked.enter(id, self.allowance(id)) else {
+        let Some(entry) = self.shared.tracked.enter(id, self.allowance(id)) else {
             return self.deny(at(), Reason::AllowanceExceeded);
         };
         Ok(self.opened(Device::Eni(id), Holds::Entry(entry)))
@@ -140,7 +140,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// Whether the rules let the flow pass the ENI untracked, if nothing has it tracked.
     fn is_untracked(&self, eni: &Eni, stage: HopStage) -> bool {
-        let key = &self.key;
+        let key = &self.headers.key;
         // What goes by a Hyperplane ENI is always tracked there.
         let is_shared = matches!(eni.role, Role::Hyperplane(_));
         if is_shared || !matches!(key.protocol, protocol::TCP | protocol::UDP) {
@@ -166,7 +166,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// Whether this is a segment that begins a connection.
     fn is_opening(&self) -> bool {
-        self.protocol == protocol::TCP && begins(self.tcp_flags)
+        self.protocol == protocol::TCP && begins(self.headers.tcp_flags)
     }
 
     /// The groups of the ENI that has a private address in the VPC of `subnet` (AWS "Security group

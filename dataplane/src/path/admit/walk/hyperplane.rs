@@ -20,7 +20,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     pub(super) fn leave_by_hyperplane(&mut self, id: HyperplaneId) -> Judged<LinkId> {
         let hyperplane = self.tables.hyperplane(id);
         let Some(&first) = hyperplane.enis.first() else {
-            let at = (self.tables.component_at(self.key.link), HopStage::Gateway, None);
+            let at = (self.tables.component_at(self.headers.key.link), HopStage::Gateway, None);
             return self.deny(at, Reason::NoPath);
         };
         let at = (Component::Eni(first), HopStage::Translate, None);
@@ -80,25 +80,26 @@ impl<'a, R: Recorder> Walk<'a, R> {
         id: HyperplaneId,
         at: At,
     ) -> Judged<(EniId, (crate::packet::Addr, u16))> {
-        if self.protocol == protocol::TCP && !begins(self.tcp_flags) {
+        if self.protocol == protocol::TCP && !begins(self.headers.tcp_flags) {
             return self.deny(at, Reason::HyperplaneIdle);
         }
         let hyperplane = self.tables.hyperplane(id);
         if let (Some(reclaim), Some(&first)) = (hyperplane.reclaim, hyperplane.enis.first()) {
-            let is_used = hyperplane.enis.iter().any(|&eni| self.tracked.count(eni) > 0);
-            if !self.uses.open(first, is_used, reclaim) {
+            let is_used = hyperplane.enis.iter().any(|&eni| self.shared.tracked.count(eni) > 0);
+            if !self.shared.uses.open(first, is_used, reclaim) {
                 return self.deny(at, Reason::HyperplanePending);
             }
         }
         for &eni in &hyperplane.enis {
-            if self.tracked.count(eni) >= hyperplane.connections {
+            if self.shared.tracked.count(eni) >= hyperplane.connections {
                 continue;
             }
             let mut addresses = self.tables.eni(eni).addresses.iter();
             let is_v4 = self.src.0.is_v4();
             let Some(&address) = addresses.find(|it| it.is_v4() == is_v4) else { continue };
             let remote = self.remote(Lender::Hyperplane(eni), address);
-            let Some(lease) = self.lessee.lease(self.ports, remote, hyperplane.ports) else {
+            let Some(lease) = self.lessee.lease(&self.shared.ports, remote, hyperplane.ports)
+            else {
                 continue;
             };
             let mapped = (address, lease.port());

@@ -27,7 +27,7 @@ impl<R: Recorder> Walk<'_, R> {
             return self.deny(at, Reason::ProtocolRestricted);
         }
         if let Some(limit) = self.tables.choices.link_local_packets
-            && !self.allowances.take(id, self.packets, limit)
+            && !self.shared.allowances.take(id, self.headers.packets, limit)
         {
             return self.deny(at, Reason::LinkLocalAllowanceExceeded);
         }
