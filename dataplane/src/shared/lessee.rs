@@ -14,6 +14,8 @@ pub(crate) struct Lessee {
     pub(crate) random: fastrand::Rng,
     /// By what a remote hashes to, the last pool that was leased from.
     recent: Box<[Option<Arc<Pool>>; RECENT]>,
+    /// The place there of the pool that is expected to be leased from next.
+    expected: usize,
 }
 
 /// Two KiB of references: what a worker needs beside a thousand flows that begin at once.
@@ -22,27 +24,47 @@ const RECENT: usize = 256;
 impl Lessee {
     /// Who has leased nothing yet.
     pub(crate) fn new(random: fastrand::Rng) -> Self {
-        Self { random, recent: Box::new([const { None }; RECENT]) }
+        Self { random, recent: Box::new([const { None }; RECENT]), expected: 0 }
+    }
+
+    /// Brings what the next port towards `remote` is chosen by into cache.
+    pub(crate) fn expect(&mut self, remote: Remote, range: PortRange) {
+        self.expected = place(remote.hash());
+        if let Some(pool) = &self.recent[self.expected] {
+            pool.prefetch(range, &self.random);
+        }
     }
 
     /// See [`PortPools::lease`].
-    #[expect(clippy::cast_possible_truncation, reason = "the low bits are those that choose")]
     pub(crate) fn lease(
         &mut self,
         pools: &PortPools,
         remote: Remote,
         range: PortRange,
     ) -> Option<Lease> {
-        let hash = remote.hash();
-        let recent = &mut self.recent[hash as usize % RECENT];
-        let known = recent.as_ref().filter(|pool| pool.remote == remote);
-        if let Some(leased) = known.and_then(|pool| pool.lease(range, &mut self.random)) {
+        let Self { random, recent, expected } = self;
+        let mut leased = |place: usize| {
+            let pool = recent[place].as_ref().filter(|pool| pool.remote == remote)?;
+            pool.lease(range, random)
+        };
+        if let Some(leased) = leased(*expected) {
             return leased;
         }
-        let lease = pools.lease_by_hash(hash, remote, range, &mut self.random)?;
-        *recent = Some(lease.pool().clone());
+        let hash = remote.hash();
+        let place = place(hash);
+        if let Some(leased) = leased(place) {
+            return leased;
+        }
+        let lease = pools.lease_by_hash(hash, remote, range, random)?;
+        recent[place] = Some(lease.pool().clone());
         Some(lease)
     }
+}
+
+/// Where a pool is remembered whose remote hashes so.
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are those that choose")]
+const fn place(hash: u64) -> usize {
+    hash as usize % RECENT
 }
 
 #[cfg(test)]

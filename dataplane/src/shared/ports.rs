@@ -6,8 +6,11 @@
 //! are always the same number. Choosing is O(1) at any load: a random place among the ports in use,
 //! and from there the next free one.
 
+mod bits;
+
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::FixedState;
@@ -16,6 +19,8 @@ use hashbrown::hash_table::Entry;
 use smallvec::SmallVec;
 
 use crate::packet::{Addr, EniId, NatGatewayId};
+use crate::state::prefetch;
+use bits::Bits;
 
 /// A device that lends ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -109,8 +114,8 @@ impl PortPools {
         let pool = match pools.entry(hash, |pool| pool.remote == remote, |it| it.remote.hash()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let ports = Mutex::new(Ports::default());
-                place.insert(Arc::new(Pool { remote, home: shard.clone(), ports })).into_mut()
+                let (ports, bits) = (Mutex::new(Ports::default()), AtomicUsize::new(0));
+                place.insert(Arc::new(Pool { remote, home: shard.clone(), ports, bits })).into_mut()
             }
         };
         pool.lease(range, random).flatten()
@@ -232,6 +237,8 @@ pub(super) struct Pool {
     pub(super) remote: Remote,
     home: Arc<Shard>,
     ports: Mutex<Ports>,
+    /// The address of the bits, if there were any when a port was last leased: a hint, which nobody follows but to fetch.
+    bits: AtomicUsize,
 }
 
 impl Pool {
@@ -246,7 +253,16 @@ impl Pool {
             return None;
         }
         let port = ports.take(range, random);
+        self.bits.store(ports.address(), Ordering::Relaxed);
         Some(port.map(|port| Lease { pool: self.clone(), port, standing: Standing::New }))
+    }
+
+    /// Brings what the next port of `range` is chosen by into cache, if `random` is drawn from for nothing else before.
+    #[inline]
+    pub(super) fn prefetch(&self, range: PortRange, random: &fastrand::Rng) {
+        let start = random.clone().u16(range.ports());
+        let bits = self.bits.load(Ordering::Relaxed);
+        prefetch::line(Bits::place(bits, start));
     }
 
     fn leased(&self) -> u32 {
@@ -296,14 +312,6 @@ enum Ports {
     Removed,
 }
 
-#[derive(Debug)]
-struct Bits {
-    leased: u32,
-    words: [u64; WORDS],
-}
-
-const WORDS: usize = 65_536 / 64;
-
 /// So many ports are a list, and more are bits: these take 8 KiB, which is then no more than 32
 /// bytes a port.
 const FEW: usize = 256;
@@ -312,8 +320,16 @@ impl Ports {
     fn leased(&self) -> u32 {
         match self {
             Self::Few(ports) => ports.len().try_into().unwrap_or(u32::MAX),
-            Self::Many(bits) => bits.leased,
+            Self::Many(bits) => bits.leased(),
             Self::Removed => 0,
+        }
+    }
+
+    /// Where the bits lie, if there are any.
+    fn address(&self) -> usize {
+        match self {
+            Self::Many(bits) => bits.address(),
+            Self::Few(_) | Self::Removed => 0,
         }
     }
 
@@ -331,13 +347,11 @@ impl Ports {
                 Some(port)
             }
             Self::Few(ports) => {
-                let mut bits = Box::new(Bits { leased: 0, words: [0; WORDS] });
-                ports.iter().for_each(|&port| bits.set(port));
-                *self = Self::Many(bits);
+                *self = Self::Many(Bits::of(ports));
                 self.take(range, random)
             }
             Self::Many(bits) => {
-                let port = first_free(&bits.words, range, start)?;
+                let port = bits.first_free(range, start)?;
                 bits.set(port);
                 Some(port)
             }
@@ -353,9 +367,8 @@ impl Ports {
                 }
             }
             Self::Many(bits) => {
-                bits.words[usize::from(port / 64)] &= !(1 << (port % 64));
-                bits.leased -= 1;
-                if bits.leased as usize == FEW / 4 {
+                bits.clear(port);
+                if bits.leased() as usize == FEW / 4 {
                     *self = Self::Few(bits.ports().collect());
                 }
             }
@@ -370,40 +383,9 @@ impl Default for Ports {
     }
 }
 
-impl Bits {
-    fn set(&mut self, port: u16) {
-        self.words[usize::from(port / 64)] |= 1 << (port % 64);
-        self.leased += 1;
-    }
-
-    /// In order.
-    fn ports(&self) -> impl Iterator<Item = u16> {
-        let words = (0..=u16::MAX).step_by(64).zip(&self.words).filter(|(_, word)| **word != 0);
-        words.flat_map(|(first, &word)| {
-            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| first + bit)
-        })
-    }
-}
-
 /// All ports of the range, from `start` on and round.
 fn cyclic(range: PortRange, start: u16) -> impl Iterator<Item = u16> {
     (start..=range.last).chain(range.first..start)
-}
-
-/// The first free port from `start` on and round, a word of 64 ports at a time.
-fn first_free(words: &[u64; WORDS], range: PortRange, start: u16) -> Option<u16> {
-    let from = |first: u16, last: u16| {
-        let mut taken = words[usize::from(first / 64)] | !(u64::MAX << (first % 64));
-        let mut word = first / 64;
-        while taken == u64::MAX && word < last / 64 {
-            word += 1;
-            taken = words[usize::from(word)];
-        }
-        let bit = u16::try_from(taken.trailing_ones()).ok().filter(|&bit| bit < 64)?;
-        Some(word * 64 + bit).filter(|&port| port <= last)
-    };
-    from(start, range.last)
-        .or_else(|| if start > range.first { from(range.first, start - 1) } else { None })
 }
 
 #[cfg(test)]

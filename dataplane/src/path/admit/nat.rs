@@ -110,6 +110,18 @@ impl<'a, R: Recorder> Walk<'a, R> {
         Ok(mapped)
     }
 
+    /// Brings what a port is chosen by into cache, where it is known by now which one: on a first packet's way to a
+    /// gateway with one address.
+    pub(super) fn expect_lease(&mut self, id: NatGatewayId) {
+        let gateway = self.tables.nat_gateway(id);
+        if let [only] = gateway.addresses.as_slice()
+            && !self.memory.knows()
+        {
+            let remote = self.remote(Lender::NatGateway(id), only.address);
+            self.lessee.expect(remote, gateway.ports);
+        }
+    }
+
     /// A port of an address that takes new connections: of one chosen at random, or of the others
     /// where that has none left towards this destination.
     fn lease(&mut self, id: NatGatewayId) -> Option<Lease> {

@@ -241,6 +241,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
                     return self.deny(at, Reason::ForwardingLoop);
                 }
                 self.pass(at, HopVerdict::Forward);
+                self.expect_lease(gateway);
                 self.cross(subnet, self.tables.nat_gateway(gateway).subnet)?;
                 self.translate_outbound(gateway)
             }
