@@ -23,7 +23,7 @@ use crate::path::{emit, headers, rewrite};
 use crate::shared::WorkerId;
 use crate::state::{
     Cold, Device, Facet, Facets, FlowId, FlowRef, MAX_FACETS, MeterId, NotOpened, Phase, Shard,
-    Translation,
+    Translation, prefetch,
 };
 use crate::tables::{Choices, NatGateway, Place, Tables};
 use crate::time::Tick;
@@ -32,9 +32,9 @@ use crate::wire::tcp::flags;
 pub use record::{Hop, HopStage, HopVerdict, Recorder, Rule};
 use walk::{Memory, Walk};
 
-/// So many packets are judged while what the next one meets is brought into cache, and as many before that
-/// while what leads there is.
-const AHEAD: usize = 4;
+/// So many packets are judged while what the next one meets is brought into cache, as many before that while what
+/// leads there is, and as many again while what leads to that is.
+const AHEAD: usize = 1;
 
 /// Judges each packet that no flow answers for.
 pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
@@ -42,16 +42,21 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         return;
     }
     let (packets, slots) = batch.parts_mut();
-    packets.iter().take(2 * AHEAD).for_each(|packet| approach(packet, shard, tables));
-    packets.iter().take(AHEAD).for_each(|packet| foresee(packet, shard, tables));
-    for (at, slot) in slots.iter_mut().enumerate() {
-        if let Some(next) = packets.get(at + 2 * AHEAD) {
-            approach(next, shard, tables);
+    for at in 0..slots.len() + 3 * AHEAD {
+        // Before the first packet there is none.
+        let behind = |steps: usize| at.wrapping_sub(steps * AHEAD);
+        let pending = |at: usize| packets.get(at).filter(|packet| packet.is_pending());
+        if let Some(packet) = pending(at) {
+            tables.links.prefetch(packet.key.link);
         }
-        if let Some(next) = packets.get(at + AHEAD) {
-            foresee(next, shard, tables);
+        if let Some(packet) = pending(behind(1)) {
+            approach(packet, shard, tables);
         }
-        if let Some(packet) = packets.get_mut(at).filter(|packet| packet.is_pending()) {
+        if let Some((packet, slot)) = pending(behind(2)).zip(slots.get(behind(2))) {
+            foresee(packet, slot, shard, tables);
+        }
+        let now = packets.get_mut(behind(3)).zip(slots.get_mut(behind(3)));
+        if let Some((packet, slot)) = now.filter(|(packet, _)| packet.is_pending()) {
             judge(packet, slot, shard, tables);
         }
     }
@@ -60,21 +65,18 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
 
 /// Brings what leads to what a packet meets first into cache.
 fn approach(packet: &Packet, shard: &Shard, tables: &Tables) {
-    if packet.is_pending()
-        && let Some(Place::Eni(id)) = tables.place(packet.key.link)
-    {
+    if let Some(Place::Eni(id)) = tables.place(packet.key.link) {
         tables.enis.prefetch(id);
         shard.shared.tracked.approach(id);
     }
 }
 
-/// Brings the rest of it into cache.
-fn foresee(packet: &Packet, shard: &Shard, tables: &Tables) {
-    if packet.is_pending() {
-        shard.flows.prefetch_slot(AHEAD);
-        if let Some(Place::Eni(id)) = tables.place(packet.key.link) {
-            shard.shared.tracked.prefetch(id);
-        }
+/// Brings the rest of it into cache, and its headers.
+fn foresee(packet: &Packet, slot: &[u8; SLOT], shard: &Shard, tables: &Tables) {
+    prefetch::line(slot.as_ptr().addr() + packet.range().start);
+    shard.flows.prefetch_slot(AHEAD);
+    if let Some(Place::Eni(id)) = tables.place(packet.key.link) {
+        shard.shared.tracked.prefetch(id);
     }
 }
 
