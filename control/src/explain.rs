@@ -17,7 +17,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::check::{Checked, Endpoint};
-use crate::compile::{self, Compiled, FIRST_EPOCH, Names, Passing, TooMany};
+use crate::compile::{self, Compiled, ComponentKind, FIRST_EPOCH, Names, Passing, TooMany};
 use ends::Ends;
 
 /// What is asked.
@@ -299,4 +299,9 @@ impl Teller<'_> {
 /// Every reason with its description, for the README's table.
 pub fn reasons() -> impl Iterator<Item = (&'static str, &'static str)> {
     Reason::ALL.iter().map(|reason| (reason.label(), reason.text()))
+}
+
+/// Every kind of component with what is of it, for the README's table.
+pub fn component_kinds() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ComponentKind::ALL.iter().map(|kind| (kind.label(), kind.text()))
 }

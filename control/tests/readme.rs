@@ -26,6 +26,8 @@ fn the_readme_is_what_the_program_prints() {
         [format!("[{}]({file})", stage.name), stage.question.to_owned()]
     });
     let reasons = explain::reasons().map(|(label, text)| [format!("`{label}`"), text.to_owned()]);
+    let kinds =
+        explain::component_kinds().map(|(label, text)| [format!("`{label}`"), text.to_owned()]);
     let deviations = deviations().into_iter().map(|(number, title)| {
         let anchor = anchor(&format!("{number} {title}"));
         [format!("[{number}](docs/aws.md#{anchor})"), title]
@@ -39,6 +41,7 @@ fn the_readme_is_what_the_program_prints() {
         ("stages", table(["stage", "question"], stages)),
         ("topologies", table(["file", "situation"], topologies)),
         ("reasons", table(["reason", "when"], reasons)),
+        ("components", table(["kind", "what"], kinds)),
         ("profile", table(["key of `profile`", "default", "decides", "AWS"], profile)),
         ("deviations", table(["", "hypertun"], deviations)),
     ];

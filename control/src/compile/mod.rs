@@ -4,6 +4,7 @@
 //! by `check`.
 
 mod endpoints;
+mod kinds;
 mod names;
 mod rules;
 pub(crate) mod services;
@@ -23,6 +24,7 @@ use crate::check::{
     self, Checked, Creating, Draining, RouteTarget, SubnetIndex, Topology, VpcIndex,
 };
 
+pub use kinds::ComponentKind;
 pub(crate) use names::endpoint_key;
 pub use names::{Ids, Names, TooMany};
 use rules::{GroupCompiler, acl};

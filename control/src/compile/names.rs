@@ -9,8 +9,7 @@ use dataplane::packet::{
 };
 use indexmap::IndexMap;
 
-use super::services;
-
+use super::{ComponentKind, services};
 use crate::check::{EndpointKind, InternetHost, Role, Topology, VpcEndpoint, VpcIndex};
 
 /// What the keys of Hyperplane ENIs begin with among those of interfaces.
@@ -163,30 +162,32 @@ impl Names {
     #[must_use]
     pub fn component(&self, component: Component) -> String {
         let (kind, name) = self.kind_and_name(component);
-        format!("{kind}:{name}")
+        format!("{}:{name}", kind.label())
     }
 
     /// A component's kind and its name.
     #[must_use]
-    pub fn kind_and_name(&self, component: Component) -> (&'static str, &str) {
+    pub fn kind_and_name(&self, component: Component) -> (ComponentKind, &str) {
+        use ComponentKind as Is;
         let (kind, names, at) = match component {
             Component::Eni(id) if self.enis.key(id.index()).starts_with(SHARED) => {
-                ("hyperplane-eni", &self.enis, id.index())
+                (Is::HyperplaneEni, &self.enis, id.index())
             }
-            Component::Eni(id) => ("eni", &self.enis, id.index()),
-            Component::Subnet(id) => ("subnet", &self.subnets, id.index()),
-            Component::RouteTable(id) => ("route-table", &self.route_tables, id.index()),
-            Component::SecurityGroup(id) => ("security-group", &self.security_groups, id.index()),
-            Component::NetworkAcl(id) => ("network-acl", &self.network_acls, id.index()),
-            Component::NatGateway(id) => ("nat-gateway", &self.nat_gateways, id.index()),
+            Component::Eni(id) => (Is::Eni, &self.enis, id.index()),
+            Component::Subnet(id) => (Is::Subnet, &self.subnets, id.index()),
+            Component::RouteTable(id) => (Is::RouteTable, &self.route_tables, id.index()),
+            Component::SecurityGroup(id) => (Is::SecurityGroup, &self.security_groups, id.index()),
+            Component::NetworkAcl(id) => (Is::NetworkAcl, &self.network_acls, id.index()),
+            Component::NatGateway(id) => (Is::NatGateway, &self.nat_gateways, id.index()),
             Component::InternetGateway(id) => {
-                ("internet-gateway", &self.internet_gateways, id.index())
+                (Is::InternetGateway, &self.internet_gateways, id.index())
             }
             Component::EgressOnlyInternetGateway(id) => {
-                ("egress-only-internet-gateway", &self.egress_only_internet_gateways, id.index())
+                let names = &self.egress_only_internet_gateways;
+                (Is::EgressOnlyInternetGateway, names, id.index())
             }
-            Component::InternetHost(id) => ("internet-host", &self.internet_hosts, id.index()),
-            Component::VpcEndpoint(id) => ("vpc-endpoint", &self.nat_gateways, id.index()),
+            Component::InternetHost(id) => (Is::InternetHost, &self.internet_hosts, id.index()),
+            Component::VpcEndpoint(id) => (Is::VpcEndpoint, &self.nat_gateways, id.index()),
             Component::Service(service, vpc) => (services::kind(service), &self.vpcs, vpc.index()),
         };
         (kind, names.name(at))
@@ -274,6 +275,42 @@ mod tests {
         let group = Component::SecurityGroup(GroupId(0));
         assert_eq!(names.component(group), "security-group:default");
         assert_eq!(names.assign(&first).unwrap().vpcs, [VpcId(0), VpcId(1)]);
+    }
+
+    #[test]
+    fn every_kind_is_that_of_a_component_and_no_other_is_named() {
+        let text = "vpcs: {main: {cidr_block: 10.0.0.0/16}}\n\
+            subnets: {a: {vpc: main, cidr_block: 10.0.0.0/24}}\n\
+            security_groups: {g: {vpc: main}}\n\
+            network_interfaces: {app: {subnet: a}}\n\
+            lambda_functions: {f: {vpc_config: {subnets: [a], security_groups: [g]}}}";
+        let topology = check::read(text, "test").unwrap_or_else(|it| panic!("{it}")).topology;
+        let mut names = Names::default();
+        names.assign(&topology).unwrap();
+        let enis = (0..topology.network_interfaces.len()).filter_map(|at| u16::try_from(at).ok());
+        let mut components: Vec<_> = enis.map(|at| Component::Eni(EniId(at))).collect();
+        components.extend([
+            Component::Subnet(SubnetId(0)),
+            Component::RouteTable(RouteTableId(0)),
+            Component::SecurityGroup(GroupId(0)),
+            Component::NetworkAcl(AclId(0)),
+            Component::NatGateway(NatGatewayId(0)),
+            Component::VpcEndpoint(NatGatewayId(0)),
+            Component::InternetGateway(InternetGatewayId(0)),
+            Component::EgressOnlyInternetGateway(EgressOnlyInternetGatewayId(0)),
+            Component::InternetHost(HostId(0)),
+        ]);
+        components.extend(LinkService::ALL.map(|it| Component::Service(it, VpcId(0))));
+        let kinds = |component: &Component| names.kind_and_name(*component).0;
+        let said: Vec<_> = components.iter().map(kinds).collect();
+        for kind in ComponentKind::ALL {
+            assert!(said.contains(kind), "{kind:?}");
+            let services = LinkService::ALL.map(services::kind);
+            assert_eq!(services.contains(kind), kind.is_link_service(), "{kind:?}");
+        }
+        let labels: std::collections::HashSet<_> =
+            ComponentKind::ALL.iter().map(|it| it.label()).collect();
+        assert_eq!(labels.len(), ComponentKind::ALL.len(), "a word is of one kind");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use dataplane::packet::{Addr, LinkService, VpcId};
 use dataplane::tables::AddrMap;
 
+use super::ComponentKind;
 use crate::check::{NetworkInterface, Role, Topology, Vpc, VpcIndex};
 
 /// Where it answers beside its place in the VPC's block.
@@ -36,18 +37,18 @@ pub(crate) fn addresses(vpc: &Vpc, service: LinkService) -> Vec<IpAddr> {
 
 /// What a service of a VPC is called beside other members of an instance: no name has a colon.
 pub(crate) fn member(vpc: &Vpc, service: LinkService) -> String {
-    format!("{}:{}", kind(service), vpc.name)
+    format!("{}:{}", kind(service).label(), vpc.name)
 }
 
 /// What the public sides of AWS's services are called beside other members of an instance: one host serves them all.
 pub(crate) const AWS: &str = "services:amazonaws.com";
 
 /// The kind of component that a service is.
-pub(crate) const fn kind(service: LinkService) -> &'static str {
+pub(crate) const fn kind(service: LinkService) -> ComponentKind {
     match service {
-        LinkService::Resolver => "resolver",
-        LinkService::Metadata => "instance-metadata",
-        LinkService::TimeSync => "time-sync",
+        LinkService::Resolver => ComponentKind::Resolver,
+        LinkService::Metadata => ComponentKind::InstanceMetadata,
+        LinkService::TimeSync => ComponentKind::TimeSync,
     }
 }
 

@@ -9,9 +9,9 @@ use dataplane::wire::protocol;
 use ipnet::IpNet;
 
 use crate::check::{EVERYWHERE, EVERYWHERE_IPV6, INSTANCES, NAT64};
-use crate::compile::Names;
 use crate::compile::services::{IPV6_METADATA, IPV6_RESOLVER, RESOLVER};
-use crate::explain::words::{is_link_service, protocol_name};
+use crate::compile::{ComponentKind as Kind, Names};
+use crate::explain::words::protocol_name;
 
 /// What to change in the topology, or what to look at where nothing in it is wrong.
 pub(super) fn advice(
@@ -23,7 +23,8 @@ pub(super) fn advice(
     silent: &[IpAddr],
 ) -> String {
     let key = &headers.key;
-    let (kind, name) = last.map_or(("", ""), |hop| names.kind_and_name(hop.component));
+    let (kind, name) = last.map(|hop| names.kind_and_name(hop.component)).unzip();
+    let name = name.unwrap_or_default();
     let stage = last.map(|hop| hop.stage);
     let rule = last.and_then(|hop| hop.rule);
     let ends = || ((key.src, key.src_port()), (key.dst, key.dst_port()));
@@ -57,15 +58,15 @@ pub(super) fn advice(
         Reason::GroupMismatch => {
             let rule = format!("{{{traffic}, {peer}}}");
             let change = match (kind, name) {
-                ("security-group", "default") => format!(
+                (Some(Kind::SecurityGroup), "default") => format!(
                     "declare a security group with {rule} in its `{side}`, and name it in the `security_groups` of \
                     the interface: nothing can be added to the VPC's own"
                 ),
-                ("security-group", INSTANCES) => {
+                (Some(Kind::SecurityGroup), INSTANCES) => {
                     return "send to something else: nobody gets in to an instance of a workload, not even another"
                         .to_owned();
                 }
-                ("security-group", _) => {
+                (Some(Kind::SecurityGroup), _) => {
                     format!("add {rule} to the `{side}` of security group {name}")
                 }
                 _ => format!("add {rule} to the `{side}` of one of the security groups of {name}"),
@@ -147,10 +148,10 @@ pub(super) fn advice(
             "let the inside begin, or route ::/0 of the receiver's subnet by an internet gateway \
             instead of {name}"
         ),
-        Reason::ProtocolRestricted if is_link_service(kind) => {
+        Reason::ProtocolRestricted if kind.is_some_and(Kind::is_link_service) => {
             "ask it by UDP or TCP: services at the link answer to nothing else".to_owned()
         }
-        Reason::ProtocolRestricted if kind == "vpc-endpoint" => {
+        Reason::ProtocolRestricted if kind == Some(Kind::VpcEndpoint) => {
             "use TCP port 443: an interface endpoint carries nothing else, a gateway endpoint TCP and ICMP echoes"
                 .to_owned()
         }
@@ -160,7 +161,7 @@ pub(super) fn advice(
                 .to_owned()
         }
         Reason::Multicast => "send to a unicast address: a VPC delivers no other".to_owned(),
-        Reason::NatUnsolicited if kind == "hyperplane-eni" => {
+        Reason::NatUnsolicited if kind == Some(Kind::HyperplaneEni) => {
             "let the workload begin: nobody gets in by a Hyperplane ENI, whatever its groups say"
                 .to_owned()
         }
@@ -172,7 +173,7 @@ pub(super) fn advice(
         Reason::NatIdleTimeout | Reason::EndpointIdleTimeout => {
             "send keepalives more often than every 350 s, or connect anew".to_owned()
         }
-        Reason::NatPortAllocation if kind == "vpc-endpoint" => {
+        Reason::NatPortAllocation if kind == Some(Kind::VpcEndpoint) => {
             "name more `subnets`, or keep connections open instead of opening new ones".to_owned()
         }
         Reason::NatPortAllocation => format!(

@@ -1,10 +1,10 @@
 //! Hops, packets and reasons in the words of the contract.
 
-use dataplane::packet::{Addr, Key, LinkService, Reason};
+use dataplane::packet::{Addr, Key, Reason};
 use dataplane::path::admit::{Headers, Hop, HopStage, Rule};
 use dataplane::wire::protocol;
 
-use crate::compile::{Names, services};
+use crate::compile::{ComponentKind as Kind, Names};
 use crate::explain::{HopWords, PacketWords};
 
 pub(super) fn hop(hop: &Hop, names: &Names) -> HopWords {
@@ -53,11 +53,6 @@ pub(crate) fn protocol_name(number: u8) -> String {
     }
 }
 
-/// Whether a kind of component is a service at the link.
-pub(super) fn is_link_service(kind: &str) -> bool {
-    LinkService::ALL.into_iter().any(|service| services::kind(service) == kind)
-}
-
 /// Why a packet was dropped, in a sentence that names what to look at.
 pub(super) fn detail(
     reason: Reason,
@@ -69,13 +64,16 @@ pub(super) fn detail(
     let Some(last) = last else { return reason.text().to_owned() };
     let (kind, name) = names.kind_and_name(last.component);
     let device = match kind {
-        "nat-gateway" => format!("NAT gateway {name}"),
-        "network-acl" => format!("network ACL {name}"),
-        "hyperplane-eni" => format!("Hyperplane ENI {name}"),
-        "vpc-endpoint" => format!("VPC endpoint {name}"),
+        Kind::NatGateway => format!("NAT gateway {name}"),
+        Kind::NetworkAcl => format!("network ACL {name}"),
+        Kind::HyperplaneEni => format!("Hyperplane ENI {name}"),
+        Kind::VpcEndpoint => format!("VPC endpoint {name}"),
         // Of several, which allow together.
-        "eni" if reason == Reason::GroupMismatch => format!("the security groups of {name}"),
-        _ => format!("{} {name}", kind.replace('-', " ").replace("egress only", "egress-only")),
+        Kind::Eni if reason == Reason::GroupMismatch => format!("the security groups of {name}"),
+        _ => {
+            let words = kind.label().replace('-', " ").replace("egress only", "egress-only");
+            format!("{words} {name}")
+        }
     };
     // As it is where it was dropped: gateways on the way have translated it.
     let ((src, _), (dst, port)) = (last.src, last.dst);
@@ -110,7 +108,7 @@ pub(super) fn detail(
         (Reason::NoPublicAddress, _) => {
             format!("the source has no public address, so {device} does not let it out")
         }
-        (Reason::NotPublic, _) if kind == "vpc-endpoint" => {
+        (Reason::NotPublic, _) if kind == Kind::VpcEndpoint => {
             format!("{device} does not lead from {src} to {dst}, or not any more")
         }
         (Reason::NotPublic, _) => format!("{dst} is no public address of any VPC or internet host"),
@@ -118,10 +116,10 @@ pub(super) fn detail(
         (Reason::EgressOnly, _) => {
             format!("{device} lets in answers alone, and {dst} has not asked {src}")
         }
-        (Reason::ProtocolRestricted, _) if is_link_service(kind) => {
+        (Reason::ProtocolRestricted, _) if kind.is_link_service() => {
             format!("{device} answers to TCP and UDP, not to {what}")
         }
-        (Reason::ProtocolRestricted, _) if kind == "vpc-endpoint" => {
+        (Reason::ProtocolRestricted, _) if kind == Kind::VpcEndpoint => {
             format!("{device} does not carry {what}")
         }
         (Reason::ProtocolRestricted, _) => {
