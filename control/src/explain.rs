@@ -11,13 +11,13 @@ use dataplane::packet::{Answer, Direction, Key, Reason};
 use dataplane::path::admit::{Admitted, Denial, Headers, Hop, Refusal, admit};
 use dataplane::shared::{Shared, WorkerId};
 use dataplane::state::Shard;
-use dataplane::tables::Tables;
 use dataplane::wire::{icmpv4, icmpv6, protocol, tcp::flags};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::check::{Checked, Endpoint};
 use crate::compile::{self, Compiled, ComponentKind, FIRST_EPOCH, Names, Passing, TooMany};
+use advice::Around;
 use ends::Ends;
 
 /// What is asked.
@@ -175,14 +175,16 @@ pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error>
     let shared = std::sync::Arc::new(Shared::default());
     let mut teller = Teller {
         shard: Shard::new(WorkerId::default(), shared, 4, SEED),
-        tables: &tables,
-        names: &names,
-        silent: topology
-            .vpcs
-            .iter()
-            .filter(|vpc| !vpc.dns_support)
-            .map(|vpc| vpc.resolver().into())
-            .collect(),
+        around: Around {
+            tables: &tables,
+            names: &names,
+            silent: topology
+                .vpcs
+                .iter()
+                .filter(|vpc| !vpc.dns_support)
+                .map(|vpc| vpc.resolver().into())
+                .collect(),
+        },
     };
     let (mut request, passed) = teller.walk(key, Direction::Original);
     request.hops.splice(..0, resolved);
@@ -235,25 +237,23 @@ fn headers(key: Key, direction: Direction) -> Headers {
 
 struct Teller<'a> {
     shard: Shard,
-    tables: &'a Tables,
-    names: &'a Names,
-    /// Where resolvers of VPCs would answer that have none.
-    silent: Vec<IpAddr>,
+    around: Around<'a>,
 }
 
 impl Teller<'_> {
     /// Walks one packet; where it passes, also gives the key of those that come back, if any do.
     fn walk(&mut self, key: Key, direction: Direction) -> (Walked, Option<Option<Key>>) {
         let headers = &headers(key, direction);
+        let Around { tables, names, .. } = self.around;
         let mut hops: Vec<Hop> = Vec::new();
         let hash = self.shard.flows.hash(&headers.key);
-        let judged = admit(headers, hash, &mut self.shard, self.tables, &mut hops);
+        let judged = admit(headers, hash, &mut self.shard, tables, &mut hops);
         let mut walked = Walked {
             verdict: DELIVERED,
             reason: None,
             detail: None,
             advice: None,
-            hops: hops.iter().map(|hop| words::hop(hop, self.names)).collect(),
+            hops: hops.iter().map(|hop| words::hop(hop, names)).collect(),
             packet_in: words::packet(&headers.key),
             packet_out: None,
             reply: None,
@@ -275,15 +275,8 @@ impl Teller<'_> {
             Err(Refusal::Denied(Denial { reason, answer, .. })) => {
                 walked.verdict = if answer == Answer::Silence { "dropped" } else { "rejected" };
                 walked.reason = Some(reason.label());
-                walked.detail = Some(words::detail(reason, hops.last(), headers, self.names));
-                let advice = advice::advice(
-                    reason,
-                    hops.last(),
-                    headers,
-                    direction,
-                    self.names,
-                    &self.silent,
-                );
+                walked.detail = Some(words::detail(reason, hops.last(), headers, names));
+                let advice = advice::advice(reason, hops.last(), headers, direction, &self.around);
                 walked.advice = Some(advice);
                 (walked, None)
             }

@@ -62,6 +62,36 @@ fn groups_allow_a_service_by_its_prefix_list() {
 }
 
 #[test]
+fn who_asks_an_endpoint_for_what_it_does_not_carry_is_not_told_to_allow_it() {
+    let text = example("interface-endpoint.yaml");
+    let to = "secretsmanager.us-east-1.amazonaws.com";
+    let advice = |text: &str, port| {
+        let walked = ask(&checked(text), "stranger", to, port);
+        assert_eq!(walked.reason, Some("ENI_SG_RULES_MISMATCH"));
+        walked.advice.unwrap()
+    };
+    // By one group, which speaks for itself, and by several, as which the interface speaks.
+    let several = text.replace("security_groups: [endpoint]", "security_groups: [endpoint, none]");
+    let several = several
+        .replace("security_groups:\n", "security_groups:\n  none: {vpc: main, egress: []}\n");
+    for text in [&text, &several] {
+        assert_eq!(
+            advice(text, 80),
+            "use TCP port 443: an interface endpoint carries nothing else, whatever its security groups allow"
+        );
+        let rule = "add {protocol: tcp, ports: 443, source: 10.0.1.20/32} to the `ingress` of";
+        assert!(advice(text, 443).starts_with(rule), "{}", advice(text, 443));
+    }
+    // Who has the same groups, and is no endpoint, may be asked for anything.
+    let beside = text.replace(
+        "stranger: {",
+        "beside: {subnet: private-a, private_ip: 10.0.1.30, security_groups: [endpoint]}\n  stranger: {",
+    );
+    let walked = ask(&checked(&beside), "stranger", "beside", 80);
+    assert!(walked.advice.unwrap().starts_with("add {protocol: tcp, ports: 80,"));
+}
+
+#[test]
 fn names_of_an_endpoint_are_known_everywhere_and_private_dns_in_its_vpc() {
     let text = example("interface-endpoint.yaml");
     let text = text

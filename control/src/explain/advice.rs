@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use dataplane::packet::{Addr, Direction, Reason};
+use dataplane::packet::{Addr, Component, Direction, Reason};
 use dataplane::path::admit::{Headers, Hop, HopStage, Rule};
-use dataplane::tables::is_service;
+use dataplane::tables::{Eni, INTERFACE_ENDPOINT_SERVES, Role, Tables, is_service};
 use dataplane::wire::protocol;
 use ipnet::IpNet;
 
@@ -13,15 +13,23 @@ use crate::compile::services::{IPV6_METADATA, IPV6_RESOLVER, RESOLVER};
 use crate::compile::{ComponentKind as Kind, Names};
 use crate::explain::words::protocol_name;
 
+/// What advice goes by beside the packet and the check that it did not pass.
+pub(super) struct Around<'a> {
+    pub(super) tables: &'a Tables,
+    pub(super) names: &'a Names,
+    /// Where resolvers of VPCs would answer that have none.
+    pub(super) silent: Vec<IpAddr>,
+}
+
 /// What to change in the topology, or what to look at where nothing in it is wrong.
 pub(super) fn advice(
     reason: Reason,
     last: Option<&Hop>,
     headers: &Headers,
     direction: Direction,
-    names: &Names,
-    silent: &[IpAddr],
+    around: &Around<'_>,
 ) -> String {
+    let Around { tables, names, silent } = around;
     let key = &headers.key;
     let (kind, name) = last.map(|hop| names.kind_and_name(hop.component)).unzip();
     let name = name.unwrap_or_default();
@@ -55,6 +63,13 @@ pub(super) fn advice(
         _ => ("ingress", format!("source: {}", only(src))),
     };
     match reason {
+        Reason::GroupMismatch
+            if last.is_some_and(|hop| is_of_endpoint(hop, tables))
+                && (key.protocol, port) != INTERFACE_ENDPOINT_SERVES =>
+        {
+            "use TCP port 443: an interface endpoint carries nothing else, whatever its security groups allow"
+                .to_owned()
+        }
         Reason::GroupMismatch => {
             let rule = format!("{{{traffic}, {peer}}}");
             let change = match (kind, name) {
@@ -232,6 +247,18 @@ pub(super) fn advice(
                 .to_owned()
         }
     }
+}
+
+/// Whether what was asked are the security groups of an interface endpoint, for what comes in.
+fn is_of_endpoint(hop: &Hop, tables: &Tables) -> bool {
+    let is_asked = |at: usize, eni: &Eni| match hop.component {
+        Component::Eni(id) => id.index() == at,
+        Component::SecurityGroup(group) => eni.groups == [group],
+        _ => false,
+    };
+    let mut receivers = tables.enis.iter().filter(|(_, eni)| eni.addresses.contains(&hop.dst.0));
+    hop.stage == HopStage::SecurityGroupIngress
+        && receivers.any(|(at, eni)| matches!(eni.role, Role::VpcEndpoint(_)) && is_asked(at, eni))
 }
 
 /// The block of one address.

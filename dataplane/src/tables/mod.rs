@@ -28,6 +28,7 @@ use crate::packet::{
 };
 use crate::shared::{PortRange, Reclaim};
 use crate::time::Tick;
+use crate::wire::protocol;
 use crate::wire::rfc6052::Prefix;
 
 pub use classifier::{Classifier, Peer, PeerOf, Selector, Terms};
@@ -50,6 +51,10 @@ pub const NAT_GATEWAY_MTU: u16 = 8500;
 
 /// MTU of an interface endpoint, in bytes (AWS "AWS PrivateLink quotas").
 pub const INTERFACE_ENDPOINT_MTU: u16 = 8500;
+
+/// The protocol and the port that interface endpoints carry, and nothing else (AWS "Access an AWS service using an
+/// interface VPC endpoint": HTTPS).
+pub const INTERFACE_ENDPOINT_SERVES: (u8, u16) = (protocol::TCP, 443);
 
 /// What routes never lead to, however wide they are: services at the link alone have these addresses
 /// (AWS "Route table concepts").

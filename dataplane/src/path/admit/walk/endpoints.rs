@@ -12,12 +12,9 @@ use crate::path::admit::walk::{Judged, Walk};
 use crate::path::recall::begins;
 use crate::shared::{Lease, Lender, PortRange};
 use crate::state::{Device, Holds, Side};
-use crate::tables::{INTERFACE_ENDPOINT_MTU, Public, Target};
+use crate::tables::{INTERFACE_ENDPOINT_MTU, INTERFACE_ENDPOINT_SERVES, Public, Target};
 use crate::wire::icmpv4::Role;
 use crate::wire::{protocol, tcp};
-
-/// The port that AWS's services listen on.
-const HTTPS: u16 = 443;
 
 impl<'a, R: Recorder> Walk<'a, R> {
     /// Out of `subnet` through a gateway endpoint.
@@ -60,7 +57,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
         self.come_to(id, Side::Source);
         self.fit(INTERFACE_ENDPOINT_MTU);
         let at = (Component::VpcEndpoint(id), HopStage::Translate, None);
-        if !self.related && (self.protocol, self.dst.1) != (protocol::TCP, HTTPS) {
+        if !self.related && (self.protocol, self.dst.1) != INTERFACE_ENDPOINT_SERVES {
             let at = (Component::VpcEndpoint(id), HopStage::Gateway, None);
             return self.deny(at, Reason::ProtocolRestricted);
         }
