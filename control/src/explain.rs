@@ -15,7 +15,7 @@ use dataplane::wire::{icmpv4, icmpv6, protocol, tcp::flags};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::check::{Checked, Endpoint};
+use crate::check::{Checked, Endpoint, Role};
 use crate::compile::{self, Compiled, ComponentKind, FIRST_EPOCH, Names, Passing, TooMany};
 use advice::Around;
 use ends::Ends;
@@ -184,6 +184,8 @@ pub fn explain(topology: &Checked, question: &Question) -> Result<Walked, Error>
                 .filter(|vpc| !vpc.dns_support)
                 .map(|vpc| vpc.resolver().into())
                 .collect(),
+            is_from_workload: matches!(from, Endpoint::NetworkInterface(at)
+                if matches!(topology[at].role, Role::Instance(_))),
         },
     };
     let (mut request, passed) = teller.walk(key, Direction::Original);

@@ -332,3 +332,42 @@ fn a_name_whose_address_is_anothers_is_reached_by_a_public_one() {
     assert_eq!(walked.reason, Some("DISCONNECTED_VPCS"));
     assert!(walked.advice.unwrap().starts_with("give far a `public_ip`, and send to that"));
 }
+
+#[test]
+fn a_workload_is_not_told_to_have_a_public_address() {
+    const WORKLOADS: &str = "
+vpcs: {main: {cidr_block: 10.0.0.0/16}}
+internet_gateways: {igw: {vpc: main}}
+subnets: {a: {vpc: main, cidr_block: 10.0.0.0/24, route_table: public}}
+route_tables: {public: {vpc: main, routes: [{destination: 0.0.0.0/0, target: igw}]}}
+security_groups: {any: {vpc: main}}
+network_interfaces: {bare: {subnet: a}}
+app_runner_vpc_connectors: {shared: {subnets: [a]}}
+app_runner_services: {web: {egress_type: VPC, vpc_connector: shared}, hello: {}}
+lambda_functions:
+  resize: {vpc_config: {subnets: [a], security_groups: [any]}}
+  alone: {}
+internet: {hosts: {partner.example: {addresses: [203.0.113.90]}}}
+";
+    let told = |from, to, protocol, reason| {
+        let walked = ask(WORKLOADS, (from, to, protocol, 80));
+        assert_eq!(walked.reason, Some(reason), "{from}");
+        walked.advice.unwrap()
+    };
+    const ESP: u8 = 50;
+    for from in ["web", "hello", "resize", "alone"] {
+        let advice = told(from, "203.0.113.90", ESP, "PROTOCOL_RESTRICTION");
+        assert!(advice.starts_with("carry it in TCP or UDP (IPsec:"), "{from}: {advice}");
+        assert!(!advice.contains("public_ip"), "{from}: {advice}");
+    }
+    let no_public_address = "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS";
+    for from in ["web", "resize"] {
+        let advice = told(from, "203.0.113.90", TCP, no_public_address);
+        assert!(advice.starts_with("route the subnet of its Hyperplane ENI by a public NAT"));
+    }
+    // An interface can have one.
+    let advice = told("bare", "203.0.113.90", TCP, no_public_address);
+    assert!(advice.starts_with("give the sender a `public_ip`"), "{advice}");
+    let advice = told("partner.example", "192.0.2.254", TCP, "NAT_UNSOLICITED");
+    assert!(advice.starts_with("let the workload begin"), "{advice}");
+}

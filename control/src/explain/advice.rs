@@ -8,7 +8,7 @@ use dataplane::tables::{Eni, INTERFACE_ENDPOINT_SERVES, Role, Tables, is_service
 use dataplane::wire::protocol;
 use ipnet::IpNet;
 
-use crate::check::{EVERYWHERE, EVERYWHERE_IPV6, INSTANCES, NAT64};
+use crate::check::{EVERYWHERE, EVERYWHERE_IPV6, INSTANCES, NAT64, PROVIDER};
 use crate::compile::services::{IPV6_METADATA, IPV6_RESOLVER, RESOLVER};
 use crate::compile::{ComponentKind as Kind, Names};
 use crate::explain::words::protocol_name;
@@ -19,6 +19,8 @@ pub(super) struct Around<'a> {
     pub(super) names: &'a Names,
     /// Where resolvers of VPCs would answer that have none.
     pub(super) silent: Vec<IpAddr>,
+    /// Whether a workload outside the VPCs sends, which cannot have a public address.
+    pub(super) is_from_workload: bool,
 }
 
 /// What to change in the topology, or what to look at where nothing in it is wrong.
@@ -29,7 +31,8 @@ pub(super) fn advice(
     direction: Direction,
     around: &Around<'_>,
 ) -> String {
-    let Around { tables, names, silent } = around;
+    let Around { tables, names, silent, .. } = around;
+    let is_from_workload = around.is_from_workload && direction == Direction::Original;
     let key = &headers.key;
     let (kind, name) = last.map(|hop| names.kind_and_name(hop.component)).unzip();
     let name = name.unwrap_or_default();
@@ -144,6 +147,11 @@ pub(super) fn advice(
             the internet knows no other"
                 .to_owned()
         }
+        Reason::NoPublicAddress if is_from_workload => {
+            "route the subnet of its Hyperplane ENI by a public NAT gateway: a workload sends by the private address of \
+            that ENI alone"
+                .to_owned()
+        }
         Reason::NoPublicAddress => {
             "give the sender a `public_ip`, or route its subnet by a public NAT gateway \
             (a private one has no public address)"
@@ -170,6 +178,10 @@ pub(super) fn advice(
             "use TCP port 443: an interface endpoint carries nothing else, a gateway endpoint TCP and ICMP echoes"
                 .to_owned()
         }
+        Reason::ProtocolRestricted if is_from_workload => {
+            "carry it in TCP or UDP (IPsec: NAT traversal, UDP 4500): whatever a workload sends is translated"
+                .to_owned()
+        }
         Reason::ProtocolRestricted => {
             "carry it in TCP or UDP (IPsec: NAT traversal, UDP 4500), or give the \
             sender a `public_ip` and a route to the internet gateway"
@@ -179,6 +191,9 @@ pub(super) fn advice(
         Reason::NatUnsolicited if kind == Some(Kind::HyperplaneEni) => {
             "let the workload begin: nobody gets in by a Hyperplane ENI, whatever its groups say"
                 .to_owned()
+        }
+        Reason::NatUnsolicited if (kind, name) == (Some(Kind::NatGateway), PROVIDER) => {
+            "let the workload begin: nobody gets in to one from the internet".to_owned()
         }
         Reason::NatUnsolicited => {
             "a NAT gateway answers nobody, and lets nothing in but answers: let the inside \
