@@ -49,6 +49,15 @@ fn a_prefix_list_beats_a_default_route_and_not_a_route_to_its_own_block() {
 }
 
 #[test]
+fn a_gateway_may_have_the_name_of_an_endpoint_which_no_route_means() {
+    let text = example("s3-gateway-endpoint.yaml")
+        .replace("  nat-a: {subnet", "  s3: {subnet")
+        .replace("target: nat-a", "target: s3");
+    let walked = ask(&checked(&text), "other", "203.0.113.80", 80);
+    assert_eq!((way(&walked), walked.is_answered()), (vec!["nat-gateway:s3"], true));
+}
+
+#[test]
 fn groups_allow_a_service_by_its_prefix_list() {
     let text = example("s3-gateway-endpoint.yaml");
     let topology = checked(&text);

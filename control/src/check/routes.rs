@@ -163,6 +163,9 @@ impl Check<'_, '_> {
             Some((kind, name)) => (Some(kind), name),
             None => (None, target.as_str()),
         };
+        if kind.is_none_or(|kind| kind == "vpc_endpoint") && self.is_endpoint(target, kind, name) {
+            return None;
+        }
         if let Some(kind) = kind.filter(|kind| !KINDS.contains(kind)) {
             self.faults.push(if LATER_KINDS.contains(&kind) {
                 Fault::unsupported(target.place, format!("a route to a `{kind}`"))
@@ -241,6 +244,33 @@ impl Check<'_, '_> {
             vpc: self.homes.vpc(self.homes.network_interfaces[index]),
         });
         internet.into_iter().chain(egress_only).chain(nat).chain(interface).collect()
+    }
+
+    /// Whether `name` means a VPC endpoint and nothing that a route may lead to, which is a fault: only endpoints of Gateway
+    /// Load Balancers, which are not there yet, are targets (AWS "CreateRoute").
+    fn is_endpoint(&mut self, target: &At<String>, kind: Option<&str>, name: &str) -> bool {
+        let Some(endpoint) = self.model.vpc_endpoints.get(name) else { return false };
+        if kind.is_none() && !self.candidates(name).is_empty() {
+            return false;
+        }
+        let name = shortened(name);
+        let (what, help) = match endpoint.is_interface() {
+            true => (
+                "an interface endpoint",
+                "it is reached by its addresses, to which the local route leads: remove the route"
+                    .to_owned(),
+            ),
+            false => (
+                "a gateway endpoint",
+                format!(
+                    "AWS makes these routes by itself: name the table in `route_tables` of `{name}`, and remove this one"
+                ),
+            ),
+        };
+        let message = format!("a route to `{name}`, which is {what}");
+        let fault = Fault::error(target.place, message).label(endpoint.place, "the endpoint");
+        self.faults.push(fault.help(help));
+        true
     }
 
     fn no_target(&mut self, target: &At<String>, kind: Option<&str>, name: &str) {
