@@ -8,7 +8,8 @@
 use std::path::Path;
 use std::{fs, io};
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::observe::{INTERFACE, Status};
 
@@ -51,10 +52,22 @@ pub struct Prices {
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
-    /// US dollars an hour.
+    /// US dollars an hour; none is below 0.
+    #[serde(deserialize_with = "dollars")]
     pub hour: f64,
-    /// US dollars a gigabyte.
+    /// US dollars a gigabyte, likewise.
+    #[serde(deserialize_with = "dollars")]
     pub gigabyte: f64,
+}
+
+/// What AWS asks for something; it pays nobody for using it. JSON has no number that is none (RFC 8259 s. 6), and what
+/// is beyond all numbers its reader refuses.
+fn dollars<'d, D: Deserializer<'d>>(written: D) -> Result<f64, D::Error> {
+    let price = f64::deserialize(written)?;
+    if price < 0.0 {
+        return Err(D::Error::custom(format_args!("a price below 0: {price}")));
+    }
+    Ok(price)
 }
 
 impl Prices {
@@ -69,7 +82,7 @@ impl Prices {
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or is another kind of file.
+    /// When it cannot be read, or is another kind of file, with the place; also where a price is below 0 or no number.
     pub fn load(path: &Path) -> io::Result<Self> {
         Ok(serde_json::from_str(&fs::read_to_string(path)?)?)
     }
@@ -117,5 +130,23 @@ mod tests {
             Prices::load(&file.with_file_name("none")).unwrap_err().kind(),
             io::ErrorKind::NotFound
         );
+    }
+
+    #[test]
+    fn a_price_is_a_number_from_0_on() {
+        let text = include_str!("../../prices.json");
+        let with = |price: &str| {
+            let text = text.replacen("0.045", price, 1);
+            serde_json::from_str::<Prices>(&text).map_err(|error| error.to_string())
+        };
+        let line = 1 + text.lines().position(|line| line.contains("0.045")).unwrap();
+        for wrong in ["-0.045", "-1e300", "NaN", "1e999", "-1e999", "\"0.045\"", "null"] {
+            let error = with(wrong).unwrap_err();
+            assert!(error.contains(&format!("line {line} column")), "{wrong}: {error}");
+        }
+        assert!(with("-2.5").unwrap_err().starts_with("a price below 0: -2.5"));
+        for right in ["0", "-0.0", "0.05", "7"] {
+            assert_eq!(with(right).unwrap().nat_gateway.hour, right.parse::<f64>().unwrap());
+        }
     }
 }
