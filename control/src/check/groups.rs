@@ -13,7 +13,7 @@ use crate::check::{
     Check, GroupRule, Peer, PrefixList, PrefixListIndex, SecurityGroup, Traffic, VpcIndex,
 };
 use crate::diagnostic::Fault;
-use crate::model::{At, PeerText, shortened};
+use crate::model::{At, PeerText, closest, names_prefix_list, shortened};
 
 /// Every address of IPv4.
 pub const EVERYWHERE: IpNet = IpNet::V4(blocks::net([0; 4], 0));
@@ -129,12 +129,23 @@ impl Check<'_, '_> {
                 let message =
                     format!("there is no security group or prefix list `{}`", shortened(name));
                 let names = self.model.security_groups.keys().chain(self.model.prefix_lists.keys());
-                let help = offer(name, "security group or prefix list", names);
+                let near = closest(name, names.clone().map(String::as_str));
+                let help = match names_prefix_list(name) && near.is_none() {
+                    true => self.managed(),
+                    false => offer(name, "security group or prefix list", names),
+                };
                 self.faults.push(Fault::error(peer.place, message).help(help));
                 None
             }
             _ => self.group(&At { place: peer.place, value: name.clone() }, home).map(Peer::Group),
         }
+    }
+
+    /// Which prefix lists AWS manages in the region.
+    fn managed(&self) -> String {
+        let lists = self.managed_prefix_lists();
+        let lists: Vec<_> = lists.iter().map(|it| format!("{} ({})", it.name, it.id)).collect();
+        format!("AWS manages {} in {}", lists.join(" and "), self.region())
     }
 
     pub(super) fn prefix_lists(&mut self) -> Vec<PrefixList> {

@@ -241,6 +241,9 @@ fn block(text: &str, node: &Node<'_>, examples: &[&str], faults: &mut Faults) ->
                 let block = IpNet::from(address);
                 fault.help(format!("write {block} for one address"))
             }
+            Err(_) if names_prefix_list(text) => fault.help(
+                "a prefix list may be named in rules of security groups alone: write its blocks",
+            ),
             Err(_) => fault.help(format!("such as {}", examples.join(" or "))),
         });
         return None;
@@ -259,6 +262,11 @@ fn block(text: &str, node: &Node<'_>, examples: &[&str], faults: &mut Faults) ->
         faults.push(Fault::warning(place, message).help(help));
     }
     Some(block.trunc())
+}
+
+/// Whether `text` looks like the name of a prefix list that AWS manages, or like the id of any.
+pub(crate) fn names_prefix_list(text: &str) -> bool {
+    text.starts_with("com.amazonaws.") || text.starts_with("pl-")
 }
 
 /// Bits before the IPv4 address in an IPv4-mapped one.

@@ -24,6 +24,7 @@ use crate::diagnostic::Faults;
 use declare::record;
 use read::Read;
 
+pub(crate) use addresses::names_prefix_list;
 pub use addresses::{PeerText, PublicIp};
 pub use dns::{
     DhcpOptions, MetadataOptions, NameServer, PrivateHostedZone, RecordWord, Switch, TokensWord,

@@ -200,6 +200,7 @@ mod tests {
             "nat-gateway-addresses",
             "nat64-profile",
             "not-yet",
+            "prefix-lists",
             "profile",
             "several-at-once",
             "unknown-keys",
