@@ -12,7 +12,8 @@ use crate::check::blocks::net;
 use crate::check::claims::{Address, Claims, Cursor};
 use crate::check::held::{nat_gateways, network_interfaces};
 use crate::check::nat_gateways::NatPairs;
-use crate::check::{Check, Running, SubnetIndex, VpcIndex};
+use crate::check::provider::PUBLIC_ADDRESS;
+use crate::check::{Check, PROVIDER, Running, SubnetIndex, VpcIndex};
 use crate::diagnostic::{Fault, Place};
 use crate::model::{self, At, PublicIp};
 
@@ -231,7 +232,22 @@ impl Check<'_, '_> {
             self.faults.push(Fault::error(address.place, message).help(help));
             return None;
         }
-        self.claim(address, claims, "public addresses are unique in the whole file")
+        let rule = "public addresses are unique in the whole file";
+        if let Some(workload) = self.workload_at(address) {
+            let message = format!("{} is taken", address.value);
+            let fault = Fault::error(address.place, message);
+            let fault = fault.label(workload, "workloads come to the internet under it");
+            self.faults.push(fault.help(format!("choose another: {rule}")));
+            return None;
+        }
+        self.claim(address, claims, rule)
+    }
+
+    /// The first workload, where `address` is that of workloads and somebody else is to have it: what the file says is at
+    /// fault, not what nobody wrote.
+    fn workload_at(&self, address: At<Ipv4Addr>) -> Option<Place> {
+        let provider = self.model.nat_gateways.get(PROVIDER)?.place;
+        (address.value == PUBLIC_ADDRESS && address.place != provider).then_some(provider)
     }
 
     /// A declared private address, claimed; it is one that AWS would give in its subnet.

@@ -21,8 +21,8 @@ const PUBLIC_BLOCK: &str = "100.64.128.0/24";
 pub const INSTANCES: &str = "aws:instances";
 const PUBLIC: &str = "aws:public";
 
-/// Under which address workloads come to the internet by themselves.
-const PUBLIC_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+/// Under which address workloads come to the internet by themselves; no file gives it to anything else beside them.
+pub(super) const PUBLIC_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 
 /// Adds the VPC of workloads: their interfaces reach the internet by a NAT gateway, and have IPv6 where some send that into
 /// VPCs.
