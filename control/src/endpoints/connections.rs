@@ -151,7 +151,8 @@ impl Connection {
                 http::converse(socket, outbox, |request| metadata::respond(request, moment))
             }
             Service::Resolver => framing::converse(socket, outbox, |query, caller| {
-                resolver::answer(query, Transport::Tcp, caller, &moment.realm?.resolver)
+                let view = &moment.realm?.resolver;
+                resolver::answer(query, Transport::Tcp, caller, view, moment.turns)
             }),
             Service::Echo => echo::converse(socket),
             Service::Discard => echo::discard(socket),

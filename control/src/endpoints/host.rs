@@ -17,7 +17,7 @@ use smoltcp::wire::HardwareAddress;
 use super::connections::Connections;
 use super::link::HostLink;
 use super::metadata::Tokens;
-use super::resolver::{self, Transport};
+use super::resolver::{self, Transport, Turns};
 use super::service::Service;
 use super::surroundings::{Moment, Surroundings};
 use super::{HostSpec, echo, time};
@@ -38,6 +38,7 @@ pub(super) struct Host {
     vpc: Option<String>,
     surroundings: Surroundings,
     tokens: Tokens,
+    turns: Turns,
 }
 
 impl Host {
@@ -59,8 +60,8 @@ impl Host {
             .filter(|service| service.over_udp())
             .map(|service| (service, sockets.add(bound(service.port()))))
             .collect();
-        let (vpc, tokens) = (spec.vpc, Tokens::default());
-        Self { interface, link, sockets, connections, datagrams, vpc, surroundings, tokens }
+        let (vpc, tokens, turns) = (spec.vpc, Tokens::default(), Turns::default());
+        Self { interface, link, sockets, connections, datagrams, vpc, surroundings, tokens, turns }
     }
 
     /// Polls readable while packets wait.
@@ -80,7 +81,7 @@ impl Host {
         }
         let knowledge = self.surroundings.knowledge.load();
         let realm = self.vpc.as_ref().and_then(|vpc| knowledge.realm(vpc));
-        let moment = self.surroundings.moment(realm, &self.tokens);
+        let moment = self.surroundings.moment(realm, &self.tokens, &self.turns);
         connections.converse(sockets, &moment, now);
         for &(service, socket) in &self.datagrams {
             answer(service, sockets.get_mut(socket), &moment);
@@ -116,7 +117,8 @@ fn answer(service: Service, socket: &mut UdpSocket<'_>, moment: &Moment<'_>) {
         let answer = match service {
             Service::Echo => echo::datagram(payload, caller.port),
             Service::Resolver => moment.realm.and_then(|realm| {
-                resolver::answer(payload, Transport::Udp, caller.addr.into(), &realm.resolver)
+                let (caller, view) = (caller.addr.into(), &realm.resolver);
+                resolver::answer(payload, Transport::Udp, caller, view, moment.turns)
             }),
             Service::TimeSync => time::answer(payload, moment.time).map(Vec::from),
             Service::Checkip | Service::Aws | Service::Discard | Service::Metadata => None,

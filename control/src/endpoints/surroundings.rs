@@ -9,6 +9,7 @@ use dataplane::time::Clock;
 
 use super::knowledge::{Knowledge, Realm};
 use super::metadata::{Instance, Tokens};
+use super::resolver::Turns;
 
 /// What built-in hosts tell of.
 #[derive(Clone, Debug)]
@@ -23,11 +24,16 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// What a host of the VPC `realm` goes by in one turn.
-    pub(super) fn moment<'a>(&self, realm: Option<&'a Realm>, tokens: &'a Tokens) -> Moment<'a> {
+    pub(super) fn moment<'a>(
+        &self,
+        realm: Option<&'a Realm>,
+        tokens: &'a Tokens,
+        turns: &'a Turns,
+    ) -> Moment<'a> {
         let Self { clock, began, .. } = self;
         // A clock that went on for longer than a kernel can tell stands still.
         let time = began.checked_add(clock.elapsed()).unwrap_or(*began);
-        Moment { realm, tokens, began: *began, time }
+        Moment { realm, tokens, turns, began: *began, time }
     }
 }
 
@@ -36,6 +42,7 @@ pub(super) struct Moment<'a> {
     /// The VPC that it serves; none on the internet.
     pub(super) realm: Option<&'a Realm>,
     pub(super) tokens: &'a Tokens,
+    pub(super) turns: &'a Turns,
     /// Wall time at which the emulated clock began.
     pub(super) began: SystemTime,
     /// Emulated wall time.

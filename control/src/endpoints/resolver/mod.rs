@@ -1,11 +1,12 @@
 //! What does the VPC's resolver answer? DNS messages (RFC 1035, EDNS of RFC 6891) in, messages out.
 //!
 //! It knows all names there are: nobody is asked further, nothing is kept. Whoever asks hears what his VPC knows
-//! ([`view`]), and in a subnet with DNS64 what that makes of it ([`dns64`]).
+//! ([`view`]), and in a subnet with DNS64 what that makes of it ([`dns64`]), each time in another order ([`turns`]).
 
 mod dns64;
 pub(crate) mod names;
 mod population;
+mod turns;
 mod view;
 mod zone;
 
@@ -15,6 +16,7 @@ use hickory_proto::op::{Edns, Header, Message, MessageType, OpCode, ResponseCode
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder};
 
+pub use turns::Turns;
 pub use view::View;
 
 pub(crate) use view::Resolution;
@@ -41,9 +43,15 @@ const TRUNCATED: u8 = 2;
 const HEADER: usize = 12;
 
 /// The answer to the message `query` (over a connection: without the length before it); none where there is nobody to
-/// answer.
+/// answer. It says the same each time, but for the order of addresses: that is their turn's.
 #[must_use]
-pub fn answer(query: &[u8], transport: Transport, caller: IpAddr, view: &View) -> Option<Vec<u8>> {
+pub fn answer(
+    query: &[u8],
+    transport: Transport,
+    caller: IpAddr,
+    view: &View,
+    turns: &Turns,
+) -> Option<Vec<u8>> {
     let header = Header::read(&mut BinDecoder::new(query.get(..HEADER)?)).ok()?;
     // An answer to an answer would be answered in turn.
     if header.metadata.message_type == MessageType::Response {
@@ -62,7 +70,7 @@ pub fn answer(query: &[u8], transport: Transport, caller: IpAddr, view: &View) -
                 own.set_max_payload(LONGEST).set_dnssec_ok(edns.flags().dnssec_ok);
                 answer.set_edns(own);
             }
-            reply(&query, caller, view, &mut answer);
+            reply(&query, caller, (view, turns), &mut answer);
         }
         Err(_) => answer.metadata.response_code = ResponseCode::FormErr,
     }
@@ -73,7 +81,7 @@ pub fn answer(query: &[u8], transport: Transport, caller: IpAddr, view: &View) -
 }
 
 /// Fills in what `query` asks for.
-fn reply(query: &Message, caller: IpAddr, view: &View, answer: &mut Message) {
+fn reply(query: &Message, caller: IpAddr, (view, turns): (&View, &Turns), answer: &mut Message) {
     // Several are refused, and not sent back to whoever is said to have asked.
     if let [question] = query.queries.as_slice() {
         answer.queries.push(question.clone());
@@ -97,10 +105,11 @@ fn reply(query: &Message, caller: IpAddr, view: &View, answer: &mut Message) {
     // Who checks signatures himself is told no lies (RFC 6147 s. 5.5).
     let checks = query.metadata.checking_disabled
         && query.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok);
-    let Resolution { code, answers, negative } = match checks {
+    let Resolution { code, mut answers, negative } = match checks {
         true => view.resolve(name, kind),
         false => lookup(view, caller, name, kind),
     };
+    turns.turn(question, &mut answers);
     answer.metadata.response_code = code;
     answer.answers = answers;
     answer.authorities.extend(negative);

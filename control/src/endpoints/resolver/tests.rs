@@ -14,7 +14,7 @@ private_hosted_zones:
     vpcs: [main]
     records:
       - {name: many, type: TXT, records: [LONG]}
-internet: {hosts: {partner.example: {addresses: [203.0.113.90]}}}
+internet: {hosts: {partner.example: {addresses: [203.0.113.90]}, many.example: {addresses: [203.0.113.91, 203.0.113.92]}}}
 ";
 
 const CALLER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 5));
@@ -43,7 +43,8 @@ fn with_edns(mut message: Message, payload: u16, dnssec_ok: bool) -> Message {
 }
 
 fn ask_by(transport: Transport, message: &Message) -> Message {
-    let bytes = answer(&message.to_vec().unwrap(), transport, CALLER, &view()).unwrap();
+    let bytes =
+        answer(&message.to_vec().unwrap(), transport, CALLER, &view(), &Turns::default()).unwrap();
     Message::from_vec(&bytes).unwrap()
 }
 
@@ -90,7 +91,7 @@ fn what_is_too_long_is_cut_and_comes_whole_by_tcp() {
         (with_edns(plain.clone(), 65_000, false), 4096),
     ] {
         let bytes = message.to_vec().unwrap();
-        let bytes = answer(&bytes, Transport::Udp, CALLER, &view()).unwrap();
+        let bytes = answer(&bytes, Transport::Udp, CALLER, &view(), &Turns::default()).unwrap();
         assert!(bytes.len() <= longest, "{} bytes", bytes.len());
         let answer = Message::from_vec(&bytes).unwrap();
         assert!(answer.metadata.truncation);
@@ -117,6 +118,27 @@ fn who_checks_signatures_himself_hears_of_no_made_address() {
 }
 
 #[test]
+fn each_of_several_addresses_comes_first_in_turn_made_ones_too() {
+    let (view, turns) = (view(), Turns::default());
+    let first = |transport, kind| {
+        let query = query("many.example.", kind).to_vec().unwrap();
+        let told = answer(&query, transport, CALLER, &view, &turns).unwrap();
+        let told = Message::from_vec(&told).unwrap();
+        assert_eq!(told.answers.len(), 2);
+        told.answers[0].data.to_string()
+    };
+    // As a client asks that wants either family: both move on, over UDP and TCP alike.
+    for (transport, four, six) in [
+        (Transport::Udp, "203.0.113.91", "64:ff9b::cb00:715b"),
+        (Transport::Udp, "203.0.113.92", "64:ff9b::cb00:715c"),
+        (Transport::Tcp, "203.0.113.91", "64:ff9b::cb00:715b"),
+    ] {
+        assert_eq!(first(transport, RecordType::A), four);
+        assert_eq!(first(transport, RecordType::AAAA), six);
+    }
+}
+
+#[test]
 fn an_absent_name_comes_with_the_soa_that_says_for_how_long() {
     let answer = ask(&query("nobody.test.", RecordType::A));
     assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
@@ -138,7 +160,7 @@ fn what_is_no_question_is_refused_in_the_right_words() {
     assert_eq!(code(&two), ResponseCode::FormErr);
     two.queries = vec![two.queries[0].clone(); 300];
     let bytes = two.to_vec().unwrap();
-    let told = answer(&bytes, Transport::Udp, CALLER, &view()).unwrap();
+    let told = answer(&bytes, Transport::Udp, CALLER, &view(), &Turns::default()).unwrap();
     assert!(told.len() <= HEADER, "{} bytes for whoever is said to have asked", told.len());
     let mut none = query("partner.example.", RecordType::A);
     none.queries.clear();
@@ -153,7 +175,8 @@ fn what_is_no_question_is_refused_in_the_right_words() {
 #[test]
 fn answers_are_not_answered_and_what_is_malformed_is_called_so() {
     let view = view();
-    let answer = |bytes: &[u8]| answer(bytes, Transport::Udp, CALLER, &view);
+    let turns = Turns::default();
+    let answer = |bytes: &[u8]| answer(bytes, Transport::Udp, CALLER, &view, &turns);
     let whole = with_edns(query("partner.example.", RecordType::A), 1232, false).to_vec().unwrap();
     let mut response = whole.clone();
     response[2] |= 0x80;
