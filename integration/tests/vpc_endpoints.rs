@@ -118,6 +118,10 @@ fn workloads_without_a_way_out_reach_services_by_endpoints() {
     // S3 sees who sends into the VPC; Secrets Manager the endpoint.
     assert_eq!(up.says("web", &curl(S3)), "10.0.1.4\n", "{status}");
     assert_eq!(secrets["private_ips"][0], "10.0.1.5", "{status}");
+    assert_eq!(secrets["state"], "available", "{status}");
+    let told = output(&mut up.hypertun(&["status"])).success();
+    let (_, table) = told.split_once("VPC ENDPOINT").expect("a table of endpoints");
+    assert_eq!(table.matches("available").count(), 2, "{told}");
     for member in ["web", "orders"] {
         assert_eq!(up.says(member, &curl(SECRETS)), "10.0.1.5\n", "{member}");
     }

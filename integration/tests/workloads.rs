@@ -123,6 +123,22 @@ fn dual_stack_workloads_send_ipv6_under_the_address_of_the_eni_that_they_share()
     assert_eq!(said("web", "-4"), GATEWAY);
     assert_eq!(said("orders", "-6"), "2600:1f18:1234:5601::5");
     assert_eq!(said("old", "-4"), GATEWAY);
+    // `status` tells of both families, in JSON and in words.
+    let status = up.json("status");
+    let addresses = |kind: &str, name: &str| {
+        let all = status[kind].as_array().unwrap().iter();
+        all.clone().find(|it| it["name"] == name).unwrap()["ipv6_addresses"].clone()
+    };
+    let eni = addresses("hyperplane_enis", "app-runner/private-a/workloads");
+    assert_eq!(eni.to_string(), r#"["2600:1f18:1234:5601::4"]"#, "{status}");
+    assert_eq!(addresses("network_interfaces", "web/0")[0], "fd64::4", "{status}");
+    assert_eq!(addresses("network_interfaces", "old/0").to_string(), "[]", "{status}");
+    let told = output(&mut up.hypertun(&["status"])).success();
+    for heading in ["\nNETWORK INTERFACE ", "\nHYPERPLANE ENI "] {
+        let (_, table) = told.split_once(heading).unwrap();
+        assert!(table.lines().next().unwrap().contains("IPV6 ADDRESSES"), "{told}");
+    }
+    assert!(told.contains("2600:1f18:1234:5601::4") && told.contains("fd64::4"), "{told}");
     let none = output(up.exec("old", "curl").args(["-6", "-sS", "-m", "2", CHECKIP]));
     assert_eq!(none.status, 7, "curl: could not connect, for there is no address: {none:?}");
     let ping = ["ping", "-6", "-c", "2", "-i", "0.2", "-W", "2", "2001:db8:80::80"];

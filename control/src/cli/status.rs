@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::say::say;
 use crate::cli::{Failure, OfInstance, Outcome, print_json, table};
 use crate::observe::bill::{Bill, Prices};
-use crate::observe::{self, NatGatewayStatus as Gateway};
+use crate::observe::{self, NatGatewayStatus as Gateway, VpcEndpointStatus as Endpoint};
 
 /// Show what a running instance is and does
 #[derive(Debug, Args)]
@@ -68,6 +68,16 @@ impl Status {
         for (what, value) in rows {
             say!("{what:<11} {value}");
         }
+        if !status.network_interfaces.is_empty() {
+            say!("");
+            let rows = status.network_interfaces.iter().map(|it| {
+                let [private, public] =
+                    [&it.private_ip, &it.public_ip].map(|it| listed(it.as_slice()));
+                [it.name.clone(), private, listed(&it.ipv6_addresses), public]
+            });
+            let heads = ["NETWORK INTERFACE", "PRIVATE IP", "IPV6 ADDRESSES", "PUBLIC IP"];
+            table::print(heads, &rows.collect::<Vec<_>>())?;
+        }
         let attached = status.network_interfaces.into_iter().filter_map(|interface| {
             let attachment = interface.attachment?;
             Some([interface.name, attachment.to.to_string(), attachment.interface])
@@ -92,10 +102,7 @@ impl Status {
                 .workloads
                 .into_iter()
                 .map(|it| {
-                    let ways = match it.hyperplane_enis.as_slice() {
-                        [] => "-".to_owned(),
-                        ways => ways.join(", "),
-                    };
+                    let ways = listed(&it.hyperplane_enis);
                     [it.name, it.kind, it.state, it.instances.to_string(), ways]
                 })
                 .collect();
@@ -106,9 +113,15 @@ impl Status {
             let rows: Vec<_> = status
                 .hyperplane_enis
                 .into_iter()
-                .map(|it| [it.name, it.id, it.state, it.private_ip, it.connections.to_string()])
+                .map(|it| {
+                    let (ipv6, connections) =
+                        (listed(&it.ipv6_addresses), it.connections.to_string());
+                    [it.name, it.id, it.state, it.private_ip, ipv6, connections]
+                })
                 .collect();
-            table::print(["HYPERPLANE ENI", "ID", "STATE", "PRIVATE IP", "CONNECTIONS"], &rows)?;
+            let heads =
+                ["HYPERPLANE ENI", "ID", "STATE", "PRIVATE IP", "IPV6 ADDRESSES", "CONNECTIONS"];
+            table::print(heads, &rows)?;
         }
         if !status.nat_gateways.is_empty() {
             say!("");
@@ -119,10 +132,7 @@ impl Status {
                     let counts = [gateway.ports.to_string(), gateway.ports_busiest.to_string()];
                     let [ports, busiest] = counts;
                     let addresses = gateway.private_ips.join(", ");
-                    let public = match gateway.public_ips.as_slice() {
-                        [] => "-".to_owned(),
-                        public => public.join(", "),
-                    };
+                    let public = listed(&gateway.public_ips);
                     let [hours, bytes, cost] = costs(gateway.bill);
                     let Gateway { name, state, .. } = gateway;
                     [name, state, addresses, public, ports, busiest, hours, bytes, cost]
@@ -147,21 +157,31 @@ impl Status {
                 .vpc_endpoints
                 .into_iter()
                 .map(|endpoint| {
-                    let addresses = match endpoint.private_ips.as_slice() {
-                        [] => "-".to_owned(),
-                        addresses => addresses.join(", "),
-                    };
+                    let addresses = listed(&endpoint.private_ips);
                     let [hours, bytes, cost] = costs(endpoint.bill);
-                    let observe::VpcEndpointStatus { name, vpc_endpoint_type, service, .. } =
-                        endpoint;
-                    [name, vpc_endpoint_type, service, addresses, hours, bytes, cost]
+                    let Endpoint { name, state, vpc_endpoint_type: kind, service, .. } = endpoint;
+                    [name, state, kind, service, addresses, hours, bytes, cost]
                 })
                 .collect();
-            let heads = ["VPC ENDPOINT", "TYPE", "SERVICE", "PRIVATE IP", "HOURS", "BYTES", "COST"];
+            let heads = [
+                "VPC ENDPOINT",
+                "STATE",
+                "TYPE",
+                "SERVICE",
+                "PRIVATE IP",
+                "HOURS",
+                "BYTES",
+                "COST",
+            ];
             table::print(heads, &rows)?;
         }
         Ok(0)
     }
+}
+
+/// What there is of something, or that there is nothing.
+fn listed(things: &[String]) -> String {
+    if things.is_empty() { "-".to_owned() } else { things.join(", ") }
 }
 
 /// Hours, bytes and dollars.

@@ -26,6 +26,9 @@ use bill::{Bill, Price, Prices};
 
 pub use workloads::{HyperplaneEniStatus, WorkloadStatus};
 
+/// The state of what AWS has made, and not taken away.
+const AVAILABLE: &str = "available";
+
 /// Types of VPC endpoints, as AWS calls them.
 const GATEWAY: &str = "Gateway";
 const INTERFACE: &str = "Interface";
@@ -76,6 +79,12 @@ pub struct Status {
 pub struct NetworkInterfaceStatus {
     /// Its name.
     pub name: String,
+    /// Its private address; none of one of IPv6 alone.
+    pub private_ip: Option<String>,
+    /// Its addresses of IPv6.
+    pub ipv6_addresses: Vec<String>,
+    /// The public address that stands for the private one, if one does.
+    pub public_ip: Option<String>,
     /// Connections that its security groups track.
     pub tracked: u32,
     /// What it is attached to; nothing while it is in the namespace of its own.
@@ -122,6 +131,8 @@ pub struct VpcEndpointStatus {
     pub id: String,
     /// `Gateway` or `Interface`.
     pub vpc_endpoint_type: String,
+    /// `available`: an endpoint is there at once.
+    pub state: String,
     /// As AWS calls the service.
     pub service: String,
     /// The addresses of its network interfaces; none of a gateway endpoint.
@@ -201,7 +212,7 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
             name: gateway.name.clone(),
             private_ips: gateway.addresses.iter().map(|it| it.private_ip.to_string()).collect(),
             public_ips: gateway.public_ips().map(|it| it.to_string()).collect(),
-            state: if gateway.deleted { "deleted" } else { "available" }.to_owned(),
+            state: if gateway.deleted { "deleted" } else { AVAILABLE }.to_owned(),
             ports: 0,
             ports_busiest: 0,
             bill: bill(&gateway.name, prices.nat_gateway),
@@ -217,6 +228,7 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
             name: endpoint.name.clone(),
             id: endpoint.id.clone(),
             vpc_endpoint_type: kind.to_owned(),
+            state: AVAILABLE.to_owned(),
             service: endpoint.service.prefix_list_name(&topology.region),
             dns_name: (!addresses.is_empty()).then(|| endpoint.dns_name(&topology.region, None)),
             bill: bill(&endpoint_key(endpoint, &topology), prices.of(kind)),
@@ -237,6 +249,9 @@ pub fn status(emulator: &Emulator) -> Result<Status, Gone> {
     let mut network_interfaces: Vec<NetworkInterfaceStatus> = interfaces
         .map(|interface| NetworkInterfaceStatus {
             name: interface.name.clone(),
+            private_ip: interface.private_ip.map(|it| it.to_string()),
+            ipv6_addresses: interface.ipv6_addresses.iter().map(ToString::to_string).collect(),
+            public_ip: interface.public_ip.map(|it| it.to_string()),
             tracked: 0,
             attachment: attachments.remove(&interface.name),
         })

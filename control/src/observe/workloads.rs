@@ -32,8 +32,10 @@ pub struct HyperplaneEniStatus {
     pub id: String,
     /// Its subnet.
     pub subnet: String,
-    /// Its private address, the only one that it has.
+    /// Its private address, under which it sends IPv4.
     pub private_ip: String,
+    /// Under which it sends IPv6; none unless a workload does that.
+    pub ipv6_addresses: Vec<String>,
     /// `in-use`, or `pending` while it is being made.
     pub state: String,
     /// Live connections of all workloads.
@@ -96,6 +98,7 @@ pub(super) fn hyperplane_enis(
                 id: eni.id.clone(),
                 subnet: topology[eni.subnet].name.clone(),
                 private_ip: eni.private_ip.map_or_else(String::new, |it| it.to_string()),
+                ipv6_addresses: eni.ipv6_addresses.iter().map(ToString::to_string).collect(),
                 state: state.to_owned(),
                 connections,
                 tags: managed.then(|| "AWSAppRunnerManaged".to_owned()).into_iter().collect(),
