@@ -21,7 +21,7 @@ pub use crate::check::vpc_endpoints::{EndpointKind, VpcEndpoint};
 pub use crate::check::workloads::{Hyperplane, Role, Workload, WorkloadKind};
 pub use crate::endpoints::{MetadataOptions, Service};
 
-/// A topology that [`check`](super::check) found nothing wrong with.
+/// A topology that [`read`](super::read) found nothing wrong with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked(Topology);
 

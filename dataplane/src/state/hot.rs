@@ -10,7 +10,7 @@ use crate::time::{Span, Tick};
 use crate::wire::checksum::{Delta, Sum};
 use crate::wire::protocol;
 
-/// One flow's two directions. Addresses of IPv6 lie elsewhere, in its [`Wide`].
+/// One flow's two directions. Addresses of IPv6 lie elsewhere, in its `Wide`.
 #[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C, align(128))]
 pub struct Hot {

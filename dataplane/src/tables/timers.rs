@@ -37,7 +37,7 @@ pub struct Timers {
     /// A flow that no device remembers: nothing of AWS's, only how long the emulator keeps what it
     /// worked out.
     pub forwarding: Span,
-    /// What single ENIs set for themselves, by [`EniId`]; the others go by the above.
+    /// What single ENIs set for themselves, by [`EniId`](crate::packet::EniId); the others go by the above.
     pub enis: Column<ConnectionTracking>,
 }
 

@@ -1,7 +1,7 @@
 //! What does the VPC's resolver answer? DNS messages (RFC 1035, EDNS of RFC 6891) in, messages out.
 //!
 //! It knows all names there are: nobody is asked further, nothing is kept. Whoever asks hears what his VPC knows
-//! ([`view`]), and in a subnet with DNS64 what that makes of it ([`dns64`]), each time in another order ([`turns`]).
+//! (`view`), and in a subnet with DNS64 what that makes of it (`dns64`), each time in another order (`turns`).
 
 mod dns64;
 pub(crate) mod names;
