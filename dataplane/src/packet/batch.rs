@@ -28,7 +28,7 @@ impl Batch {
     /// The most packets in a batch.
     pub const PACKETS: usize = 128;
     /// A batch that holds this many bytes takes no more packets.
-    pub const BYTES: usize = 256 * 1024;
+    pub const BYTES: usize = 64 * 1024;
 
     /// An empty batch with its slots.
     #[must_use]
@@ -69,6 +69,12 @@ impl Batch {
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Their bytes in all, as they came.
+    #[must_use]
+    pub(crate) fn total(&self) -> usize {
+        self.total
     }
 
     /// Adds packets until it is full or there are no more: `next` puts one in the slot that it is given, and
@@ -175,7 +181,7 @@ mod tests {
         while !batch.is_full() {
             batch.push_bytes(LinkId(0), &[0x45; 60_000], VirtioNetHdr::PLAIN);
         }
-        assert_eq!(batch.len(), 5);
-        assert_eq!(batch.bytes(4), [0x45; 60_000]);
+        assert_eq!(batch.len(), 2);
+        assert_eq!(batch.bytes(1), [0x45; 60_000]);
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Turner {
     /// By [`LinkId`].
     links: Vec<Option<Box<dyn Link>>>,
     batch: Batch,
+    /// What has been carried in the present turn.
+    carried: Load,
     epoll: OwnedFd,
     /// All workers' mailboxes, by [`WorkerId`].
     mailboxes: Vec<Arc<Mailbox>>,
@@ -59,6 +61,23 @@ const NAP: Duration = Duration::from_millis(500);
 /// The shortest that such a sleep is, in real time: at a high scale ports are given back later.
 const SHORTEST_NAP: Duration = Duration::from_millis(10);
 
+/// Packets, and their bytes.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Load {
+    packets: usize,
+    bytes: usize,
+}
+
+impl Load {
+    /// The clock, flows that end and who has asked for something wait for no more than this.
+    const ENOUGH: Self = Self { packets: Batch::PACKETS, bytes: 4 * Batch::BYTES };
+
+    /// Whether a turn that has carried this reads no more.
+    const fn is_enough(self) -> bool {
+        self.packets >= Self::ENOUGH.packets || self.bytes >= Self::ENOUGH.bytes
+    }
+}
+
 impl Turner {
     pub(super) fn new(
         id: WorkerId,
@@ -76,6 +95,7 @@ impl Turner {
             clock: setup.clock.clone(),
             links: Vec::new(),
             batch: Batch::new(),
+            carried: Load::default(),
             epoll,
             mailboxes,
             waiting: Vec::new(),
@@ -104,7 +124,7 @@ impl Turner {
                 continue;
             }
             self.stamp();
-            self.batch.clear();
+            self.carried = Load::default();
             // Each link comes first in its turn: one that is always busy starves no other.
             let first = self.turns % events.len().max(1);
             self.turns = self.turns.wrapping_add(1);
@@ -116,22 +136,30 @@ impl Turner {
                     _ => {}
                 }
             }
-            looks = if self.batch.is_empty() {
+            looks = if self.batch.is_empty() && self.carried == Load::default() {
                 self.patience.goes_on(Instant::now())
             } else {
                 self.patience.reward(Instant::now());
                 true
             };
-            if !self.batch.is_empty() {
-                path::run(&mut self.batch, &mut self.shard, self.tables.load());
-                self.send();
-                while path::resume(&mut self.batch, &mut self.shard) {
-                    path::run(&mut self.batch, &mut self.shard, self.tables.load());
-                    self.send();
-                }
-            }
+            self.carry();
             self.caught_up = self.shard.expire(&self.tables.load().timers);
             self.tell_the_waiting();
+        }
+    }
+
+    /// Takes what is in the batch down the path, and sends it.
+    fn carry(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        self.carried.packets += self.batch.len();
+        self.carried.bytes += self.batch.total();
+        path::run(&mut self.batch, &mut self.shard, self.tables.load());
+        self.send();
+        while path::resume(&mut self.batch, &mut self.shard) {
+            path::run(&mut self.batch, &mut self.shard, self.tables.load());
+            self.send();
         }
     }
 
@@ -211,20 +239,27 @@ impl Turner {
         Ok(())
     }
 
-    /// Reads what waits at a link, as far as the batch has room.
+    /// Reads what waits at a link, as far as the batch has room. What fills it goes on at once, while it is in
+    /// cache, and more is read until the turn has had enough.
     fn receive(&mut self, link: u64) {
         let Some(id) = u16::try_from(link).ok().map(LinkId) else { return };
-        let Some(Some(port)) = self.links.get_mut(id.index()) else { return };
-        let mut is_gone = false;
-        self.batch.receive(|slot| {
-            let received = port.receive(slot);
-            is_gone = received.is_err();
-            Some((id, received.ok()??))
-        });
-        if is_gone {
-            // The device is gone, with its namespace; it will not come back.
-            let _ = epoll::delete(&self.epoll, port.descriptor());
-            self.links[id.index()] = None;
+        while !self.carried.is_enough() {
+            let Some(Some(port)) = self.links.get_mut(id.index()) else { return };
+            let mut is_gone = false;
+            self.batch.receive(|slot| {
+                let received = port.receive(slot);
+                is_gone = received.is_err();
+                Some((id, received.ok()??))
+            });
+            if is_gone {
+                // The device is gone, with its namespace; it will not come back.
+                let _ = epoll::delete(&self.epoll, port.descriptor());
+                self.links[id.index()] = None;
+            }
+            if !self.batch.is_full() {
+                return;
+            }
+            self.carry();
         }
     }
 
