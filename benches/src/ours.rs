@@ -90,16 +90,21 @@ impl Ours {
     pub(crate) fn carry(&mut self, batch: Batch<'_>, later: Duration) {
         self.elapsed += later;
         self.shard.stamp(self.elapsed);
-        self.batch.clear();
         let mut packets = batch.packets();
-        // A batch that is full takes no more; `check` would tell.
-        self.batch.receive(|slot| {
-            let packet = packets.next()?;
-            packet.copy_to(slot[HEADROOM..].as_chunks_mut().0);
-            let frame = Frame { start: HEADROOM, len: packet.length, offload: VirtioNetHdr::PLAIN };
-            Some((LinkId(packet.link), frame))
-        });
-        path::run(&mut self.batch, &mut self.shard, &self.tables);
+        let mut left = batch.len();
+        // As long ones as a batch has no room for all of are more than one, as a worker has it.
+        while left > 0 {
+            self.batch.clear();
+            self.batch.receive(|slot| {
+                let packet = packets.next()?;
+                packet.copy_to(slot[HEADROOM..].as_chunks_mut().0);
+                let (start, offload) = (HEADROOM, VirtioNetHdr::PLAIN);
+                let frame = Frame { start, len: packet.length, offload };
+                Some((LinkId(packet.link), frame))
+            });
+            left -= self.batch.len();
+            path::run(&mut self.batch, &mut self.shard, &self.tables);
+        }
         self.sent += batch.len() as u64;
     }
 
