@@ -153,8 +153,9 @@ impl Shard {
         }
     }
 
-    /// Retires what has become due, looking at no more than [`Shard::EXPIRY_BUDGET`] flows; `true`
-    /// when nothing due is left.
+    /// Retires what has become due, looking at no more than [`Shard::EXPIRY_BUDGET`] flows, and gives memory back
+    /// that nobody uses; `true` when nothing of either is left. A turn that has spent half of the budget leaves the
+    /// memory, and whether there is any, to the next.
     pub fn expire(&mut self, timers: &Timers) -> bool {
         let mut budget = Self::EXPIRY_BUDGET;
         loop {
