@@ -87,15 +87,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_used_is_seen() {
+    fn a_machine_is_known() {
         let machine = Machine::here();
         assert!(machine.kernel.starts_with("Linux "), "{machine:?}");
         assert!(machine.cores > 0 && machine.load >= 0.0, "{machine:?}");
-
-        let before = Occupied::now().resident;
-        let used = std::hint::black_box(vec![1_u8; 50 << 20]);
-        let more = Occupied::now().resident.saturating_sub(before);
-        assert!(more >= 49 << 20 && available() > 0, "{more}");
-        drop(used);
     }
 }

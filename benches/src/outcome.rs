@@ -185,8 +185,8 @@ pub struct Skipped {
 const FIRST_PACKETS: f64 = 1.5;
 /// How many times as fast as one two workers are to be.
 const TWO_WORKERS: f64 = 1.9;
-/// Bytes that a flow is to occupy, at most, at 4 Mi flows.
-const BYTES_A_FLOW: f64 = 384.0;
+/// Bytes that a flow is to occupy, at most, of a million or more.
+pub const BYTES_A_FLOW: f64 = 384.0;
 /// Processor time that a turn is to spend on what is due, at most, in microseconds.
 pub const EXPIRY: f64 = 100.0;
 /// Memory that may be kept when flows are gone, in MiB, however many there were: a spare huge page or

@@ -349,14 +349,6 @@ mod tests {
     }
 
     #[test]
-    fn flows_occupy_what_they_take() {
-        let filled = Filled::of(&Profile::NAT44[1]).unwrap();
-        let each = filled.occupied / u64::from(Profile::NAT44[1].sessions());
-        // The hot part alone is 128 bytes.
-        assert!((128..2000).contains(&each), "{each} bytes a flow");
-    }
-
-    #[test]
     fn who_runs_alone_runs_as_who_runs_with_others() {
         let nap = || std::thread::sleep(Duration::from_millis(20));
         for work in [vec![nap], vec![nap, nap]] {
