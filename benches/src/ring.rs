@@ -212,6 +212,9 @@ impl Received<'_> {
             return;
         };
         *place = line.0;
+        if lines.is_empty() {
+            return;
+        }
         for (place, line) in places.zip(lines) {
             *place = line.0;
         }

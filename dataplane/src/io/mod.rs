@@ -19,11 +19,13 @@ pub const HEADROOM: usize = 64;
 /// The longest packet, in bytes: a super-packet is bounded by the IPv4 total length.
 pub const MAX_PACKET: usize = 65_535;
 
-/// Length of a slot, in bytes. Not a multiple of 4096, so that the headers of neighbouring slots
-/// fall into different cache sets.
-pub const SLOT: usize = HEADROOM + MAX_PACKET + 129;
+/// Bytes behind a packet in its slot: room for an answer that quotes it, behind headers of its own.
+pub const TAILROOM: usize = 129;
 
-const _: () = assert!(SLOT.is_multiple_of(64) && !SLOT.is_multiple_of(4096));
+/// Length of a slot that has room for any packet, in bytes.
+pub const SLOT: usize = HEADROOM + MAX_PACKET + TAILROOM;
+
+const _: () = assert!(SLOT.is_multiple_of(64));
 
 /// Where a packet lies in its slot, and what its sender left to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

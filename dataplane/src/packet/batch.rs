@@ -1,23 +1,30 @@
 //! Packets in hand: the ones that a worker carries through the path together.
 //!
-//! Bytes lie in slots, one a packet; descriptors lie beside each other. Slots are used from the
-//! first on in every batch, so that their cache lines stay warm, and a batch ends at
-//! [`Batch::PACKETS`] packets or [`Batch::BYTES`] bytes, whichever comes first, so that
-//! super-packets are rewritten while they are in cache.
+//! Bytes lie in slots, one a packet, each behind the other and no longer than its packet needs;
+//! descriptors lie beside each other. Slots are made from the same place on in every batch, so that
+//! their cache lines and pages stay warm, and a batch ends at [`Batch::PACKETS`] packets or
+//! [`Batch::BYTES`] bytes, whichever comes first, so that super-packets are rewritten while they are
+//! in cache.
 
-use crate::io::pages::Pages;
-use crate::io::{Frame, HEADROOM, SLOT};
+use crate::io::pages::{HUGE, Pages};
+use crate::io::{Frame, HEADROOM, SLOT, TAILROOM};
 use crate::packet::{LinkId, Packet};
 use crate::wire::virtio::VirtioNetHdr;
+
+/// All slots of a batch. A stage is given all, and a packet knows [where](Packet::range) it lies: what is written
+/// beside it is between [`HEADROOM`] bytes before it as it came, and [`TAILROOM`] behind.
+pub type Slots = [u8; Batch::BYTES + SLOT];
 
 /// A batch of packets and their bytes.
 #[derive(Debug)]
 pub struct Batch {
-    slots: Pages<[u8; SLOT]>,
+    /// The first is the batch's. There are more that nobody uses, so that it lies in a huge page, which the kernel
+    /// copies super-packets to and from in less time.
+    slots: Pages<Slots>,
     packets: Box<[Packet; Self::PACKETS]>,
     len: usize,
-    /// Bytes in all.
-    total: usize,
+    /// Where the next slot begins: the length of all together, in bytes.
+    next: usize,
     /// Packets that another worker handed over.
     handed: usize,
     /// Packets that recall left to the stages behind it.
@@ -27,21 +34,21 @@ pub struct Batch {
 impl Batch {
     /// The most packets in a batch.
     pub const PACKETS: usize = 128;
-    /// A batch that holds this many bytes takes no more packets.
+    /// A batch whose slots have more bytes than this takes no more packets.
     pub const BYTES: usize = 64 * 1024;
 
     /// An empty batch with its slots.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            slots: Pages::zeroed(Self::PACKETS).taken(Self::PACKETS),
+            slots: Pages::zeroed(HUGE.div_ceil(size_of::<Slots>())).taken(1),
             // Never on the stack, where unoptimized builds would make an array first.
             packets: vec![Packet::NONE; Self::PACKETS]
                 .into_boxed_slice()
                 .try_into()
                 .expect("as many as there are places"),
             len: 0,
-            total: 0,
+            next: 0,
             handed: 0,
             left: 0,
         }
@@ -49,14 +56,14 @@ impl Batch {
 
     /// Forgets all packets.
     pub fn clear(&mut self) {
-        (self.len, self.total, self.handed, self.left) = (0, 0, 0, 0);
+        (self.len, self.next, self.handed, self.left) = (0, 0, 0, 0);
     }
 
     /// Whether it takes no more packets.
     #[must_use]
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.len >= Self::PACKETS || self.total >= Self::BYTES
+        self.len >= Self::PACKETS || self.next > Self::BYTES
     }
 
     /// Whether it holds no packets.
@@ -71,29 +78,29 @@ impl Batch {
         self.len
     }
 
-    /// Their bytes in all, as they came.
+    /// Bytes that their slots take.
     #[must_use]
-    pub(crate) fn total(&self) -> usize {
-        self.total
+    pub(crate) fn size(&self) -> usize {
+        self.next
     }
 
     /// Adds packets until it is full or there are no more: `next` puts one in the slot that it is given, and
-    /// says by which link it came in and where it lies.
+    /// says by which link it came in and where it lies there.
     #[inline(always)]
     pub fn receive(&mut self, mut next: impl FnMut(&mut [u8; SLOT]) -> Option<(LinkId, Frame)>) {
         let packets = self.packets.get_mut(self.len..).unwrap_or_default();
-        let slots = self.slots.get_mut(self.len..).unwrap_or_default();
-        let (mut len, mut total) = (self.len, self.total);
-        for (packet, slot) in packets.iter_mut().zip(slots) {
-            if total >= Self::BYTES {
-                break;
-            }
-            let Some((link, frame)) = next(slot) else { break };
-            debug_assert!(frame.start + frame.len <= SLOT, "a packet lies in its slot");
-            packet.receive(link, frame);
-            (len, total) = (len + 1, total + frame.len);
+        let Some(slots) = self.slots.first_mut() else { return };
+        let (mut len, mut at) = (self.len, self.next);
+        for packet in packets {
+            let slot = slots.get_mut(at..).and_then(|behind| behind.first_chunk_mut::<SLOT>());
+            let Some((link, frame)) = slot.and_then(&mut next) else { break };
+            let end = frame.start + frame.len;
+            debug_assert!(end + TAILROOM <= SLOT, "a packet lies in its slot");
+            packet.receive(link, Frame { start: at + frame.start, ..frame });
+            len += 1;
+            at += slot_of(end);
         }
-        (self.len, self.total) = (len, total);
+        (self.len, self.next) = (len, at);
     }
 
     /// Copies `bytes` into the next slot as a whole packet that came in by `link`. Does nothing
@@ -136,26 +143,27 @@ impl Batch {
         self.packets.get_mut(..self.len).unwrap_or_default()
     }
 
-    /// Each packet with its whole slot.
-    pub fn slots_mut(&mut self) -> impl Iterator<Item = (&mut Packet, &mut [u8; SLOT])> {
-        let packets = self.packets.get_mut(..self.len).unwrap_or_default();
-        packets.iter_mut().zip(self.slots.iter_mut())
-    }
-
     /// The packets, and their slots.
     #[inline]
-    pub fn parts_mut(&mut self) -> (&mut [Packet], &mut [[u8; SLOT]]) {
-        let len = self.len.min(self.packets.len()).min(self.slots.len());
-        (&mut self.packets[..len], &mut self.slots[..len])
+    pub fn parts_mut(&mut self) -> (&mut [Packet], &mut Slots) {
+        (self.packets.get_mut(..self.len).unwrap_or_default(), &mut self.slots[0])
     }
 
     /// The bytes of packet `index`.
     #[must_use]
     pub fn bytes(&self, index: usize) -> &[u8] {
         let Some(packet) = self.packets().get(index) else { return &[] };
-        let slot = self.slots.get(index);
-        slot.and_then(|slot| slot.get(packet.range())).unwrap_or_default()
+        let slots = self.slots.first();
+        slots.and_then(|slots| slots.get(packet.range())).unwrap_or_default()
     }
+}
+
+/// The length of the slot of a packet that ends `end` bytes behind its start. An odd number of cache lines, so
+/// that the headers of packets of one length fall into different cache sets.
+#[inline(always)]
+const fn slot_of(end: usize) -> usize {
+    const LINE: usize = 64;
+    (end + TAILROOM + LINE - 1) & !(LINE - 1) | LINE
 }
 
 impl Default for Batch {
@@ -167,6 +175,29 @@ impl Default for Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::MAX_PACKET;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What one becomes, or what answers it, is never written over another.
+        #[test]
+        fn packets_lie_apart(lengths in prop::collection::vec(1..=MAX_PACKET, 1..150)) {
+            let mut batch = Batch::new();
+            let bytes = |at: usize, len| vec![u8::try_from(at).unwrap(); len];
+            for (at, &len) in lengths.iter().enumerate() {
+                batch.push_bytes(LinkId(0), &bytes(at, len), VirtioNetHdr::PLAIN);
+            }
+            prop_assert!(batch.len() == lengths.len() || batch.is_full());
+            let mut free = 0;
+            for (at, &len) in lengths.iter().enumerate().take(batch.len()) {
+                prop_assert_eq!(batch.bytes(at), bytes(at, len));
+                let range = batch.packets()[at].range();
+                prop_assert!(free + HEADROOM <= range.start && range.start.is_multiple_of(64));
+                free = range.end + TAILROOM;
+            }
+            prop_assert!(free <= batch.slots[0].len());
+        }
+    }
 
     #[test]
     fn ends_at_its_bounds() {
@@ -178,10 +209,12 @@ mod tests {
         batch.receive(|_| panic!("it has room for one more"));
 
         batch.clear();
-        while !batch.is_full() {
-            batch.push_bytes(LinkId(0), &[0x45; 60_000], VirtioNetHdr::PLAIN);
-        }
-        assert_eq!(batch.len(), 2);
-        assert_eq!(batch.bytes(1), [0x45; 60_000]);
+        let longest = [0x45; MAX_PACKET];
+        batch.push_bytes(LinkId(0), &longest[..60_000], VirtioNetHdr::PLAIN);
+        assert!(!batch.is_full());
+        batch.push_bytes(LinkId(0), &longest, VirtioNetHdr::PLAIN);
+        assert!(batch.is_full());
+        batch.push_bytes(LinkId(0), &longest, VirtioNetHdr::PLAIN);
+        assert_eq!((batch.len(), batch.bytes(1)), (2, &longest[..]));
     }
 }

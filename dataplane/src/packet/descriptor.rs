@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::io::{Frame, SLOT};
-use crate::packet::{Addr, Direction, Key, LinkId, PortPair, Verdict};
+use crate::io::Frame;
+use crate::packet::{Addr, Direction, Key, LinkId, PortPair, Slots, Verdict};
 use crate::state::{FlowId, FlowRef, MeterId};
 use crate::wire::protocol;
 use crate::wire::virtio::VirtioNetHdr;
@@ -19,7 +19,7 @@ pub struct Packet {
     pub key: Key,
     /// The key's hash; valid iff parsed.
     pub hash: u64,
-    /// First byte of the IP header in the slot.
+    /// First byte of the IP header in the [slots](Slots).
     pub start: u32,
     /// Bytes of the packet.
     pub len: u32,
@@ -113,7 +113,7 @@ impl Packet {
 
     /// Makes this a packet as it comes in.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "a slot is far shorter than 4 GiB")]
+    #[expect(clippy::cast_possible_truncation, reason = "slots are far shorter than 4 GiB")]
     pub(super) fn receive(&mut self, link: LinkId, frame: Frame) {
         self.key.link = link;
         self.start = frame.start as u32;
@@ -168,11 +168,11 @@ impl Packet {
         }
     }
 
-    /// Its bytes in its slot.
+    /// Its bytes in its batch's slots.
     #[must_use]
     #[inline(always)]
-    pub fn bytes_mut<'s>(&self, slot: &'s mut [u8; SLOT]) -> Option<&'s mut [u8]> {
-        slot.get_mut(self.range())
+    pub fn bytes_mut<'s>(&self, slots: &'s mut Slots) -> Option<&'s mut [u8]> {
+        slots.get_mut(self.range())
     }
 
     /// The frame that a link sends.
@@ -185,7 +185,7 @@ impl Packet {
     /// Begins elsewhere in its slot from now on, behind another network header.
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "a slot is far shorter than 4 GiB, headers than 256"
+        reason = "slots are far shorter than 4 GiB, headers than 256"
     )]
     pub(crate) fn place(&mut self, frame: Frame) {
         // Where the transport header stands in the slot, it stays.
@@ -195,7 +195,7 @@ impl Packet {
         self.offload = frame.offload;
     }
 
-    /// Where it lies in its slot.
+    /// Where it lies in its batch's slots.
     #[must_use]
     #[inline]
     pub const fn range(&self) -> Range<usize> {

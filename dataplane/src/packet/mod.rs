@@ -9,7 +9,7 @@ pub mod reason;
 pub mod verdict;
 
 pub use addr::Addr;
-pub use batch::Batch;
+pub use batch::{Batch, Slots};
 pub(crate) use descriptor::Shape;
 pub use descriptor::{Kind, Packet, Wire};
 pub use id::{

@@ -8,7 +8,7 @@ use etherparse::icmpv4::{self, DestUnreachableHeader};
 use etherparse::{Icmpv4Type, Icmpv6Type, IpHeaders, PacketBuilder, PacketBuilderStep, icmpv6};
 
 use crate::io::segment::complete_checksum;
-use crate::packet::{Addr, Answer, Packet, SubnetId, Teller};
+use crate::packet::{Addr, Answer, Packet, Slots, SubnetId, Teller};
 use crate::path::headers::{self, Message, Network};
 use crate::tables::{AclRule, Classifier, PeerOf, Place, Tables, Translator};
 use crate::wire::ipv6::MINIMUM_MTU;
@@ -24,11 +24,11 @@ const LONGEST_ERROR: usize = 576;
 /// The answer to the packet in `slot`, untranslated as it came.
 pub(super) fn compose(
     packet: &Packet,
-    slot: &[u8],
+    slots: &Slots,
     answer: Answer,
     tables: &Tables,
 ) -> Option<Vec<u8>> {
-    let mut bytes = Cow::Borrowed(slot.get(packet.range())?);
+    let mut bytes = Cow::Borrowed(slots.get(packet.range())?);
     if packet.offload.needs_csum() {
         // On a wire the packet would have had its checksum.
         complete_checksum(bytes.to_mut(), packet.offload).ok()?;

@@ -3,8 +3,8 @@
 //! The exit link of each packet that goes on, and the MTU that it must be cut to; the answer that a
 //! rejected packet owes, in that packet's own slot. All drops are counted here.
 
-use crate::io::HEADROOM;
-use crate::packet::{Answer, Batch, LinkId, Packet, Verdict, Wire};
+use crate::io::TAILROOM;
+use crate::packet::{Answer, Batch, LinkId, Packet, Slots, Verdict, Wire};
 use crate::path::answer;
 use crate::state::{Counters, Hot, Meters, Shard};
 use crate::tables::Tables;
@@ -15,10 +15,11 @@ pub fn emit(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     if batch.left == 0 {
         return;
     }
-    for (packet, slot) in batch.slots_mut() {
+    let (packets, slots) = batch.parts_mut();
+    for packet in packets {
         match packet.verdict {
             Verdict::Emit { .. } => {}
-            _ => stop(packet, slot, shard, tables),
+            _ => stop(packet, slots, shard, tables),
         }
     }
 }
@@ -51,12 +52,12 @@ pub(super) fn leave_by(
 
 /// Counts what does not go on from here.
 #[inline(never)]
-fn stop(packet: &mut Packet, slot: &mut [u8], shard: &mut Shard, tables: &Tables) {
+fn stop(packet: &mut Packet, slots: &mut Slots, shard: &mut Shard, tables: &Tables) {
     match packet.verdict {
         Verdict::Drop { reason, component, answer } => {
             shard.counters.drop(reason, component);
             shard.meters.stop(packet, (reason, component), tables);
-            tell(packet, slot, answer, shard, tables);
+            tell(packet, slots, answer, shard, tables);
         }
         Verdict::HandOver(_) => shard.counters.handed_over += 1,
         Verdict::Held => {}
@@ -71,16 +72,23 @@ fn stop(packet: &mut Packet, slot: &mut [u8], shard: &mut Shard, tables: &Tables
 }
 
 /// Makes the answer that a drop owes, in the place of the packet.
-#[expect(clippy::cast_possible_truncation, reason = "an answer is of a slot's length at most")]
-fn tell(packet: &mut Packet, slot: &mut [u8], answer: Answer, shard: &mut Shard, tables: &Tables) {
+#[expect(clippy::cast_possible_truncation, reason = "an answer is hardly longer than its packet")]
+fn tell(
+    packet: &mut Packet,
+    slots: &mut Slots,
+    answer: Answer,
+    shard: &mut Shard,
+    tables: &Tables,
+) {
     if answer != Answer::Silence
-        && let Some(told) = answer::compose(packet, slot, answer, tables)
+        && let Some(told) = answer::compose(packet, slots, answer, tables)
         && answer::arrives(packet, &told, answer, tables)
-        && let Some(place) = slot.get_mut(HEADROOM..HEADROOM + told.len())
+        && told.len() <= packet.len as usize + TAILROOM
+        && let Some(place) =
+            slots.get_mut(packet.start as usize..).and_then(|it| it.get_mut(..told.len()))
     {
         place.copy_from_slice(&told);
         packet.answers = true;
-        packet.start = HEADROOM as u32;
         packet.len = told.len() as u32;
         packet.offload = VirtioNetHdr::PLAIN;
         packet.verdict = Verdict::Emit { link: packet.key.link, fragment: None };

@@ -3,8 +3,7 @@
 //! Of IPv4 and of IPv6, for whoever must know more than that a packet is like most. Lengths are
 //! believed nowhere before they have been checked here.
 
-use crate::io::SLOT;
-use crate::packet::{Addr, Key, LinkId, PortPair, Reason};
+use crate::packet::{Addr, Key, LinkId, PortPair, Reason, Slots};
 use crate::wire::chain::Chain;
 use crate::wire::checksum::Sum;
 use crate::wire::icmpv4::{self, Icmpv4, Role};
@@ -150,8 +149,8 @@ pub(super) type Start = [u8; tcp::HEADER];
 /// The header of a packet of IPv4 that is in a slot from `start` on, if it is one, and what follows: a slot
 /// goes on for longer than the shortest packet.
 #[inline(always)]
-pub(super) fn of_v4(start: u32, slot: &mut [u8; SLOT]) -> Option<(&mut Ipv4, &mut Start)> {
-    let both = slot.get_mut(start as usize..)?;
+pub(super) fn of_v4(start: u32, slots: &mut Slots) -> Option<(&mut Ipv4, &mut Start)> {
+    let both = slots.get_mut(start as usize..)?;
     let both = both.first_chunk_mut::<{ ipv4::HEADER + tcp::HEADER }>()?;
     let (header, rest) = both.split_first_chunk_mut::<{ ipv4::HEADER }>()?;
     Some((zerocopy::transmute_mut!(header), rest.first_chunk_mut()?))
@@ -159,8 +158,8 @@ pub(super) fn of_v4(start: u32, slot: &mut [u8; SLOT]) -> Option<(&mut Ipv4, &mu
 
 /// The same of IPv6.
 #[inline(always)]
-pub(super) fn of_v6(start: u32, slot: &mut [u8; SLOT]) -> Option<(&mut Ipv6, &mut Start)> {
-    let both = slot.get_mut(start as usize..)?;
+pub(super) fn of_v6(start: u32, slots: &mut Slots) -> Option<(&mut Ipv6, &mut Start)> {
+    let both = slots.get_mut(start as usize..)?;
     let both = both.first_chunk_mut::<{ ipv6::HEADER + tcp::HEADER }>()?;
     let (header, rest) = both.split_first_chunk_mut::<{ ipv6::HEADER }>()?;
     Some((zerocopy::transmute_mut!(header), rest.first_chunk_mut()?))

@@ -4,8 +4,7 @@
 //! is another one afterwards, of another length, so the packet begins elsewhere in its slot; a
 //! super-packet is translated whole.
 
-use crate::io::SLOT;
-use crate::packet::{Addr, Answer, Key, Kind, Packet, PortPair, Reason, Teller};
+use crate::packet::{Addr, Answer, Key, Kind, Packet, PortPair, Reason, Slots, Teller};
 use crate::path::rewrite::Outer;
 use crate::state::{Hot, Line};
 use crate::tables::{Place, Tables, Target, Translator};
@@ -17,7 +16,7 @@ use crate::wire::rfc7915::{Deltas, Ends, Hop, Quoting, Refusal, Translated, to_v
 /// whether it was one. Else it is untouched.
 pub(super) fn carry(
     packet: &mut Packet,
-    slot: &mut [u8; SLOT],
+    slots: &mut Slots,
     line: &Line,
     opposite: &Key,
     identification: u16,
@@ -25,9 +24,9 @@ pub(super) fn carry(
     let deltas = Deltas { addresses: line.address_delta(), transport: line.transport_delta() };
     let (frame, hops) = (packet.frame(), line.ttl_hops());
     let translated = if packet.key.is_v6() {
-        to_v4::replay(slot, frame, &leaving(opposite, Addr::low), deltas, hops, identification)
+        to_v4::replay(slots, frame, &leaving(opposite, Addr::low), deltas, hops, identification)
     } else {
-        to_v6::replay(slot, frame, &leaving(opposite, Addr::octets), deltas, hops)
+        to_v6::replay(slots, frame, &leaving(opposite, Addr::octets), deltas, hops)
     };
     translated.inspect(|&frame| packet.place(frame)).is_some()
 }
@@ -40,7 +39,7 @@ pub(super) fn carry(
 /// Why it is not translated. It is untouched then.
 pub(super) fn change(
     packet: &mut Packet,
-    slot: &mut [u8; SLOT],
+    slots: &mut Slots,
     outer: Outer,
     (hot, opposite): (&Hot, &Key),
     identification: u16,
@@ -57,13 +56,13 @@ pub(super) fn change(
     let frame = packet.frame();
     let Translated { frame, fragment } = match (packet.kind, packet.key.is_v6()) {
         (Kind::Error, true) => {
-            to_v4::translate_error(slot, frame, &quoting(outer, opposite, Addr::low), &hop)
+            to_v4::translate_error(slots, frame, &quoting(outer, opposite, Addr::low), &hop)
         }
         (Kind::Error, false) => {
-            to_v6::translate_error(slot, frame, &quoting(outer, opposite, Addr::octets), &hop)
+            to_v6::translate_error(slots, frame, &quoting(outer, opposite, Addr::octets), &hop)
         }
-        (_, true) => to_v4::translate(slot, frame, &leaving(opposite, Addr::low), &hop),
-        (_, false) => to_v6::translate(slot, frame, &leaving(opposite, Addr::octets), &hop),
+        (_, true) => to_v4::translate(slots, frame, &leaving(opposite, Addr::low), &hop),
+        (_, false) => to_v6::translate(slots, frame, &leaving(opposite, Addr::octets), &hop),
     }?;
     packet.place(frame);
     Ok(fragment)

@@ -4,9 +4,8 @@
 //! s. 5.2.2), so that later stages believe lengths and offsets. The device header is checked too:
 //! a partial checksum and a super-packet must be of the packet that they come with.
 
-use crate::io::SLOT;
 use crate::packet::{
-    Addr, Answer, Batch, Key, Kind, Packet, PortPair, Reason, Shape, Tail, Verdict,
+    Addr, Answer, Batch, Key, Kind, Packet, PortPair, Reason, Shape, Slots, Tail, Verdict,
 };
 use crate::path::headers::{
     Message, Network, Start, Transport, ends, of_v4, of_v6, quoted, short, tcp, udp,
@@ -26,13 +25,14 @@ use crate::wire::{icmpv4, protocol};
 pub fn parse(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     // What was handed over was counted where it came in.
     shard.counters.received += batch.received() as u64;
-    for (packet, slot) in batch.slots_mut() {
+    let (packets, slots) = batch.parts_mut();
+    for packet in packets {
         let is_common = match packet.offload.is_finished() {
-            true => common(packet, slot, true, &shard.flows),
-            false => unfinished(packet, slot, &shard.flows),
+            true => common(packet, slots, true, &shard.flows),
+            false => unfinished(packet, slots, &shard.flows),
         };
         if is_common.is_none() {
-            uncommon(packet, slot, shard, tables);
+            uncommon(packet, slots, shard, tables);
         }
         packet.found = shard.flows.approach(packet.hash);
     }
@@ -46,15 +46,10 @@ const IPV6: u8 = short(ipv6::HEADER);
 /// whole and sound. `None` for any other, and for those that are none of anything. That nothing is left to
 /// be done about it is known where it is asked.
 #[inline(always)]
-fn common(
-    packet: &mut Packet,
-    slot: &mut [u8; SLOT],
-    is_finished: bool,
-    flows: &Flows,
-) -> Option<()> {
-    let (header, transport) = of_v4(packet.start, slot)?;
+fn common(packet: &mut Packet, slots: &mut Slots, is_finished: bool, flows: &Flows) -> Option<()> {
+    let (header, transport) = of_v4(packet.start, slots)?;
     if !header.is_plain() {
-        return common_v6(packet, slot, is_finished, flows);
+        return common_v6(packet, slots, is_finished, flows);
     }
     if !header.is_summed() {
         return None;
@@ -69,11 +64,11 @@ fn common(
 #[inline(always)]
 fn common_v6(
     packet: &mut Packet,
-    slot: &mut [u8; SLOT],
+    slots: &mut Slots,
     is_finished: bool,
     flows: &Flows,
 ) -> Option<()> {
-    let (header, transport) = of_v6(packet.start, slot)?;
+    let (header, transport) = of_v6(packet.start, slots)?;
     if header.version() != 6 {
         return None;
     }
@@ -85,8 +80,8 @@ fn common_v6(
 
 /// A packet about which something is left to be done; apart, so that others do not pay for it.
 #[inline(never)]
-fn unfinished(packet: &mut Packet, slot: &mut [u8; SLOT], flows: &Flows) -> Option<()> {
-    common(packet, slot, false, flows)
+fn unfinished(packet: &mut Packet, slots: &mut Slots, flows: &Flows) -> Option<()> {
+    common(packet, slots, false, flows)
 }
 
 /// Says what a packet of TCP or UDP is known by, but for its addresses, and no more than that of a finished
@@ -149,12 +144,12 @@ fn tail(packet: &mut Packet, offset: u8, (protocol, ports): (u8, PortPair)) -> T
 
 /// Says of a plain packet what one that is carried to its end at once is not asked for: addresses, and where
 /// the headers of a segment lie.
-pub(super) fn complement(packet: &mut Packet, slot: &mut [u8; SLOT]) {
+pub(super) fn complement(packet: &mut Packet, slots: &mut Slots) {
     if packet.shape == Shape::Any {
         return;
     }
     locate(packet);
-    let Some(bytes) = packet.bytes_mut(slot) else { return };
+    let Some(bytes) = packet.bytes_mut(slots) else { return };
     if let Some(ends) = ends(bytes) {
         (packet.key.src, packet.key.dst) = ends;
     }
@@ -178,8 +173,8 @@ pub(super) const fn locate(packet: &mut Packet) {
 /// Any packet, or what is none.
 #[cold]
 #[inline(never)]
-fn uncommon(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard, tables: &Tables) {
-    let bytes = packet.bytes_mut(slot).unwrap_or_default();
+fn uncommon(packet: &mut Packet, slots: &mut Slots, shard: &mut Shard, tables: &Tables) {
+    let bytes = packet.bytes_mut(slots).unwrap_or_default();
     let placed = Network::of(bytes).and_then(|network| match network.part {
         Some(part) => fragment::place(packet, bytes, (&network, part), shard, tables),
         None => dissect(packet, bytes, &network, &shard.flows, tables),

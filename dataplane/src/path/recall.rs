@@ -7,8 +7,7 @@
 //! quarter more instructions. Any other is looked at more closely, and perhaps waits for `admit`. A
 //! hit tests expiry itself, so a moved clock acts at once.
 
-use crate::io::SLOT;
-use crate::packet::{Batch, Direction, Kind, Packet, Shape, Verdict, Wire};
+use crate::packet::{Batch, Direction, Kind, Packet, Shape, Slots, Verdict, Wire};
 use crate::path::headers::{of_v4, of_v6};
 use crate::path::parse::{complement, locate};
 use crate::path::{nat64, nat66, rewrite};
@@ -33,16 +32,16 @@ pub fn recall(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     let mut next = packets.chunks_mut(STRIDE);
     let mut ahead = next.next().unwrap_or_default();
     fetch(ahead, shard);
-    for slots in slots.chunks_mut(STRIDE) {
+    while !ahead.is_empty() {
         let packets = std::mem::replace(&mut ahead, next.next().unwrap_or_default());
         fetch(ahead, shard);
-        for (packet, slot) in packets.iter_mut().zip(slots) {
+        for packet in packets {
             let carried = if packet.shape == Shape::Segment {
-                carry(packet, slot, shard, tables, (packet.len, Wire::one(packet.len)), true)
+                carry(packet, slots, shard, tables, (packet.len, Wire::one(packet.len)), true)
             } else {
-                carry_other(packet, slot, shard, tables)
+                carry_other(packet, slots, shard, tables)
             };
-            if carried || consider(packet, slot, shard, tables) {
+            if carried || consider(packet, slots, shard, tables) {
                 bytes += u64::from(packet.len);
             } else {
                 left += 1;
@@ -56,35 +55,25 @@ pub fn recall(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
 
 /// A packet that is no segment of TCP over IPv4; apart, so that those do not pay for it.
 #[inline(never)]
-fn carry_other(
-    packet: &mut Packet,
-    slot: &mut [u8; SLOT],
-    shard: &mut Shard,
-    tables: &Tables,
-) -> bool {
+fn carry_other(packet: &mut Packet, slots: &mut Slots, shard: &mut Shard, tables: &Tables) -> bool {
     match packet.shape {
-        Shape::SegmentV6 => carry_segment_v6(packet, slot, shard, tables),
-        _ => carry_plain(packet, slot, shard, tables),
+        Shape::SegmentV6 => carry_segment_v6(packet, slots, shard, tables),
+        _ => carry_plain(packet, slots, shard, tables),
     }
 }
 
 /// Any packet, super-packets too, if it is plain.
 #[inline(never)]
-fn carry_plain(
-    packet: &mut Packet,
-    slot: &mut [u8; SLOT],
-    shard: &mut Shard,
-    tables: &Tables,
-) -> bool {
+fn carry_plain(packet: &mut Packet, slots: &mut Slots, shard: &mut Shard, tables: &Tables) -> bool {
     match packet.shape {
         Shape::Any => false,
         Shape::PlainV6 | Shape::SegmentV6 => {
             let wire = packet.wire();
-            carry_v6(packet, slot, shard, tables, (packet.len, wire))
+            carry_v6(packet, slots, shard, tables, (packet.len, wire))
         }
         Shape::Plain | Shape::Segment => {
             let wire = packet.wire();
-            carry(packet, slot, shard, tables, (packet.len, wire), false)
+            carry(packet, slots, shard, tables, (packet.len, wire), false)
         }
     }
 }
@@ -94,7 +83,7 @@ fn carry_plain(
 #[inline(always)]
 fn carry(
     packet: &mut Packet,
-    slot: &mut [u8; SLOT],
+    slots: &mut Slots,
     shard: &mut Shard,
     tables: &Tables,
     (len, wire): (u32, Wire),
@@ -102,7 +91,7 @@ fn carry(
 ) -> bool {
     let (now, found) = (shard.now, packet.found);
     let Some(line) = shard.flows.line_mut(found) else { return false };
-    let Some((header, transport)) = of_v4(packet.start, slot) else { return false };
+    let Some((header, transport)) = of_v4(packet.start, slots) else { return false };
     if !line.bears(header.pair(), packet.key.tail())
         || !line.passes(packet.tcp_flags, tables.epoch, now)
         || !line.reaches(header.ttl, wire.longest)
@@ -110,7 +99,7 @@ fn carry(
         return false;
     }
     if line.goes_by_keys() {
-        return carry_by_keys(packet, slot, shard);
+        return carry_by_keys(packet, slots, shard);
     }
     rewrite::carry(packet, header, transport, line, is_segment);
     let is_full = pass(packet, line, &mut shard.meters, (now, found, len), &wire);
@@ -122,25 +111,25 @@ fn carry(
 #[inline(never)]
 fn carry_segment_v6(
     packet: &mut Packet,
-    slot: &mut [u8; SLOT],
+    slots: &mut Slots,
     shard: &mut Shard,
     tables: &Tables,
 ) -> bool {
-    carry_v6(packet, slot, shard, tables, (packet.len, Wire::one(packet.len)))
+    carry_v6(packet, slots, shard, tables, (packet.len, Wire::one(packet.len)))
 }
 
 /// As [`carry`], of IPv6. Without a change of family it is not translated.
 #[inline(always)]
 fn carry_v6(
     packet: &mut Packet,
-    slot: &mut [u8; SLOT],
+    slots: &mut Slots,
     shard: &mut Shard,
     tables: &Tables,
     (len, wire): (u32, Wire),
 ) -> bool {
     let (now, found) = (shard.now, packet.found);
     let Some((line, ends)) = shard.flows.line_v6_mut(found) else { return false };
-    let Some((header, _)) = of_v6(packet.start, slot) else { return false };
+    let Some((header, _)) = of_v6(packet.start, slots) else { return false };
     if !line.bears_tail(packet.key.tail())
         || header.ends() != *ends
         || !line.passes(packet.tcp_flags, tables.epoch, now)
@@ -149,7 +138,7 @@ fn carry_v6(
         return false;
     }
     if line.goes_by_keys() {
-        return carry_by_keys(packet, slot, shard);
+        return carry_by_keys(packet, slots, shard);
     }
     let is_full = pass(packet, line, &mut shard.meters, (now, found, len), &wire);
     shard.relieve(found, is_full);
@@ -158,7 +147,7 @@ fn carry_v6(
 
 /// The same where the family changes, or addresses of IPv6.
 #[inline(never)]
-fn carry_by_keys(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard) -> bool {
+fn carry_by_keys(packet: &mut Packet, slots: &mut Slots, shard: &mut Shard) -> bool {
     locate(packet);
     let wire = packet.wire();
     let opposite = shard.flows.key(packet.flow(), packet.direction().opposite());
@@ -167,11 +156,11 @@ fn carry_by_keys(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard) 
     // As it came.
     let arrived = (shard.now, packet.found, packet.len);
     if packet.key.is_v6() && opposite.is_v6() {
-        let Some(bytes) = packet.bytes_mut(slot) else { return false };
+        let Some(bytes) = packet.bytes_mut(slots) else { return false };
         nat66::translate(packet, bytes, line, &opposite);
     } else {
         let identification = rewrite::identify(&mut shard.identification, &wire);
-        if !nat64::carry(packet, slot, line, &opposite, identification) {
+        if !nat64::carry(packet, slots, line, &opposite, identification) {
             return false;
         }
     }
@@ -199,23 +188,18 @@ fn pass(
 /// A packet that is not one more of the first flow that its hash led to, or about which something
 /// changes; whether it was carried to its end after all.
 #[inline(never)]
-fn consider(
-    packet: &mut Packet,
-    slot: &mut [u8; SLOT],
-    shard: &mut Shard,
-    tables: &Tables,
-) -> bool {
+fn consider(packet: &mut Packet, slots: &mut Slots, shard: &mut Shard, tables: &Tables) -> bool {
     if !packet.is_pending() {
         return false;
     }
-    complement(packet, slot);
+    complement(packet, slots);
     match find(packet, shard) {
         // An ICMP error or a fragment belongs to its flow, but is judged by itself.
         Some(_) if packet.kind != Kind::Whole => {}
         Some(found) => {
             // Another key of the same hash came first.
             let is_other = std::mem::replace(&mut packet.found, found) != found;
-            if is_other && carry_plain(packet, slot, shard, tables) {
+            if is_other && carry_plain(packet, slots, shard, tables) {
                 return true;
             }
             hit(packet, shard, tables);

@@ -5,10 +5,9 @@
 //! that cannot go on as it is (time to live, MTU) is refused before its bytes are touched, so that
 //! the answer can quote it.
 
-use crate::io::SLOT;
 use crate::packet::{
-    Addr, Answer, Batch, Component, Direction, Key, Kind, NatGatewayId, Packet, Reason, Teller,
-    Verdict, Wire,
+    Addr, Answer, Batch, Component, Direction, Key, Kind, NatGatewayId, Packet, Reason, Slots,
+    Teller, Verdict, Wire,
 };
 use crate::path::{emit, nat64, nat66, quote};
 use crate::state::{
@@ -28,10 +27,11 @@ pub fn rewrite(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     if batch.left == 0 {
         return;
     }
-    for (packet, slot) in batch.slots_mut() {
+    let (packets, slots) = batch.parts_mut();
+    for packet in packets {
         if packet.is_forwarded() {
             // ICMP errors were judged by themselves, and are on their way.
-            forward(packet, slot, Outer::default(), shard, tables);
+            forward(packet, slots, Outer::default(), shard, tables);
         }
     }
 }
@@ -42,7 +42,7 @@ pub(super) type Outer = (Addr, Addr);
 /// Translates a packet that goes on, and sends it on its way.
 pub(super) fn forward(
     packet: &mut Packet,
-    slot: &mut [u8; SLOT],
+    slots: &mut Slots,
     outer: Outer,
     shard: &mut Shard,
     tables: &Tables,
@@ -50,14 +50,14 @@ pub(super) fn forward(
     let (flows, mut exit) = Exit::of(shard);
     // Read where it lies: it was written a moment ago, piece by piece, and as a whole it could not be had at once.
     if let Some(hot) = flows.hot(packet.flow()) {
-        change(packet, slot, outer, (hot, None), (flows, &mut exit), tables);
+        change(packet, slots, outer, (hot, None), (flows, &mut exit), tables);
     }
 }
 
 /// Translates an ICMP error about a conversation that is no flow's, and sends it on its way.
 pub(super) fn forward_alone(
     packet: &mut Packet,
-    slot: &mut [u8; SLOT],
+    slots: &mut Slots,
     outer: Outer,
     translation: &Translation,
     shard: &mut Shard,
@@ -66,7 +66,7 @@ pub(super) fn forward_alone(
     let hot = Hot::new(translation, Phase::Other);
     let (flows, mut exit) = Exit::of(shard);
     let alone = (&hot, Some(translation.reply));
-    change(packet, slot, outer, alone, (flows, &mut exit), tables);
+    change(packet, slots, outer, alone, (flows, &mut exit), tables);
 }
 
 /// What of a shard changes when a packet leaves: no flow does.
@@ -99,14 +99,14 @@ pub(super) fn identify(next: &mut u16, wire: &Wire) -> u16 {
 /// Translates a packet as `hot` says, if it can go on. How it is answered is `alone`, where no flow says it.
 fn change(
     packet: &mut Packet,
-    slot: &mut [u8; SLOT],
+    slots: &mut Slots,
     outer: Outer,
     (hot, alone): (&Hot, Option<Key>),
     (flows, exit): (&Flows, &mut Exit<'_>),
     tables: &Tables,
 ) {
     let hops = hot.ttl_hops();
-    let Some(bytes) = packet.bytes_mut(slot) else { return };
+    let Some(bytes) = packet.bytes_mut(slots) else { return };
     let (is_v6, wire) = (packet.key.is_v6(), packet.wire());
     // IPv6 is fragmented by who sends it, and by nobody else (RFC 8200 s. 5).
     let limits = match is_v6 {
@@ -143,7 +143,7 @@ fn change(
         let (flow, opposite) = (packet.flow(), packet.direction().opposite());
         let Some(opposite) = alone.or_else(|| flows.key(flow, opposite)) else { return };
         let (identification, before) = (identify(exit.identification, &wire), packet.len);
-        match nat64::change(packet, slot, outer, (hot, &opposite), identification, tables) {
+        match nat64::change(packet, slots, outer, (hot, &opposite), identification, tables) {
             Ok(fragment) => {
                 emit::leave(packet, hot, fragment, &wire, (exit.counters, exit.meters));
                 exit.meters.change(packet, before);

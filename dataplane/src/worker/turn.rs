@@ -154,7 +154,7 @@ impl Turner {
             return;
         }
         self.carried.packets += self.batch.len();
-        self.carried.bytes += self.batch.total();
+        self.carried.bytes += self.batch.size();
         path::run(&mut self.batch, &mut self.shard, self.tables.load());
         self.send();
         while path::resume(&mut self.batch, &mut self.shard) {
@@ -265,13 +265,14 @@ impl Turner {
 
     fn send(&mut self) {
         let mut woken = 0_u64;
-        for (packet, slot) in self.batch.slots_mut() {
+        let (packets, slots) = self.batch.parts_mut();
+        for packet in packets {
             match packet.verdict {
                 Verdict::Emit { link, fragment } => {
                     let port = self.links.get_mut(link.index()).and_then(Option::as_mut);
                     let lost = match port {
                         None => Some(Reason::LinkDown),
-                        Some(port) => emit(port.as_mut(), packet, slot, fragment),
+                        Some(port) => emit(port.as_mut(), packet, slots, fragment),
                     };
                     if let Some(reason) = lost {
                         let component = self.tables.load().component_at(link);
@@ -280,7 +281,7 @@ impl Turner {
                 }
                 Verdict::HandOver(owner) => {
                     let Some(mailbox) = self.mailboxes.get(usize::from(owner.0)) else { continue };
-                    let bytes = slot.get(packet.range());
+                    let bytes = slots.get(packet.range());
                     let handed = Handed {
                         link: packet.key.link,
                         sender: self.tables.load().component_at(packet.key.link),
@@ -334,10 +335,10 @@ impl Turner {
 fn emit(
     link: &mut dyn Link,
     packet: &Packet,
-    slot: &mut [u8],
+    slots: &mut [u8],
     fragment: Option<u16>,
 ) -> Option<Reason> {
-    let error = transmit(link, slot, packet.frame(), fragment.map(usize::from)).err()?;
+    let error = transmit(link, slots, packet.frame(), fragment.map(usize::from)).err()?;
     Some(match error.kind() {
         io::ErrorKind::WouldBlock => Reason::LinkFull,
         io::ErrorKind::InvalidInput => Reason::Malformed,

@@ -8,7 +8,7 @@ use dataplane::wire::virtio::VirtioNetHdr;
 
 use crate::common::datagram::{ACK, Datagram, Payload, SYN, echo, tcp, udp};
 use crate::common::ipv6;
-use crate::common::net::Net;
+use crate::common::net::{Emitted, Net, Outcome};
 use crate::common::raw::{answered, ends, is_v6};
 use crate::common::topology::{
     APP, BASTION_PUBLIC, INTERNET, NAT_PRIVATE, NAT_PUBLIC, OTHER, Topology, address, address6,
@@ -200,4 +200,55 @@ fn damaged_packets_keep_the_laws() {
     net.check();
     assert!(net.shard.flows.is_empty());
     assert_eq!((net.shared.ports.total(), net.shared.directory.len()), (0, 0));
+}
+
+/// Packets of a batch lie one behind the other: what becomes of one, or the answer to it, is written over no other.
+#[test]
+fn a_packet_becomes_the_same_whoever_is_in_its_batch() {
+    let [mut together, mut alone] = [(); 2].map(|()| Net::new(&Topology::open()));
+    let mut random = fastrand::Rng::with_seed(0x6261_7463);
+    let (mut longer, mut answers) = (0, 0);
+    for round in 0..600 {
+        let packets: Vec<_> = (0..random.usize(2..9)).map(|_| sound(&mut random)).collect();
+        let plain = |(link, bytes): &(LinkId, Vec<u8>)| (*link, bytes.clone(), VirtioNetHdr::PLAIN);
+        let mut turn: Vec<_> = packets.iter().map(plain).collect();
+        let out = together.turn(&borrowed(&turn));
+        assert_eq!(numberless(out.clone()), each(&mut alone, &turn), "round {round}");
+        // What comes back is longer where its family changes.
+        let emitted = out.iter().filter_map(|it| it.emitted.as_ref());
+        let answer = |it: &Emitted| (it.link, back(&it.bytes, &mut random), VirtioNetHdr::PLAIN);
+        turn = emitted.map(answer).collect();
+        let back = together.turn(&borrowed(&turn));
+        assert_eq!(numberless(back.clone()), each(&mut alone, &turn), "round {round}");
+        for (outcome, (_, sent, _)) in back.iter().zip(&turn) {
+            let grows = |it: &&Emitted| it.bytes.len() > sent.len();
+            longer += usize::from(outcome.emitted.as_ref().filter(grows).is_some());
+        }
+        answers += out.iter().filter(|it| it.dropped.is_some() && it.emitted.is_some()).count();
+    }
+    assert!(longer > 100 && answers > 20, "{longer} grew, {answers} answers");
+}
+
+type Sent = (LinkId, Vec<u8>, VirtioNetHdr);
+
+fn borrowed(packets: &[Sent]) -> Vec<(LinkId, &[u8], VirtioNetHdr)> {
+    packets.iter().map(|(link, bytes, offload)| (*link, &bytes[..], *offload)).collect()
+}
+
+/// What becomes of packets of which each is in a batch by itself.
+fn each(net: &mut Net, packets: &[Sent]) -> Vec<Outcome> {
+    let send = |(link, bytes, offload): &Sent| net.send_offloaded(*link, bytes, *offload);
+    numberless(packets.iter().map(send).collect())
+}
+
+/// The same without identifications of IPv4: packets of known conversations get theirs before the others of their
+/// batch.
+fn numberless(mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
+    for emitted in outcomes.iter_mut().filter_map(|it| it.emitted.as_mut()) {
+        if !is_v6(&emitted.bytes) {
+            emitted.bytes[4..6].fill(0);
+            emitted.bytes[10..12].fill(0);
+        }
+    }
+    outcomes
 }

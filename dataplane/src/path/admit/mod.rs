@@ -14,9 +14,8 @@ mod walk;
 
 use arrayvec::ArrayVec;
 
-use crate::io::SLOT;
 use crate::packet::{
-    Addr, Answer, Batch, Component, Direction, Key, Kind, LinkId, Packet, Reason, Verdict,
+    Addr, Answer, Batch, Component, Direction, Key, Kind, LinkId, Packet, Reason, Slots, Verdict,
 };
 use crate::path::recall::{begins, reopens};
 use crate::path::{emit, headers, rewrite};
@@ -42,7 +41,7 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         return;
     }
     let (packets, slots) = batch.parts_mut();
-    for at in 0..slots.len() + 3 * AHEAD {
+    for at in 0..packets.len() + 3 * AHEAD {
         // Before the first packet there is none.
         let behind = |steps: usize| at.wrapping_sub(steps * AHEAD);
         let pending = |at: usize| packets.get(at).filter(|packet| packet.is_pending());
@@ -52,12 +51,12 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         if let Some(packet) = pending(behind(1)) {
             approach(packet, shard, tables);
         }
-        if let Some((packet, slot)) = pending(behind(2)).zip(slots.get(behind(2))) {
-            foresee(packet, slot, shard, tables);
+        if let Some(packet) = pending(behind(2)) {
+            foresee(packet, slots, shard, tables);
         }
-        let now = packets.get_mut(behind(3)).zip(slots.get_mut(behind(3)));
-        if let Some((packet, slot)) = now.filter(|(packet, _)| packet.is_pending()) {
-            judge(packet, slot, shard, tables);
+        let now = packets.get_mut(behind(3));
+        if let Some(packet) = now.filter(|packet| packet.is_pending()) {
+            judge(packet, slots, shard, tables);
         }
     }
     shard.meters.tell();
@@ -72,8 +71,8 @@ fn approach(packet: &Packet, shard: &Shard, tables: &Tables) {
 }
 
 /// Brings the rest of it into cache, and its headers.
-fn foresee(packet: &Packet, slot: &[u8; SLOT], shard: &Shard, tables: &Tables) {
-    prefetch::line(slot.as_ptr().addr() + packet.range().start);
+fn foresee(packet: &Packet, slots: &Slots, shard: &Shard, tables: &Tables) {
+    prefetch::line(slots.as_ptr().addr() + packet.range().start);
     shard.flows.prefetch_slot(AHEAD);
     if let Some(Place::Eni(id)) = tables.place(packet.key.link) {
         shard.shared.tracked.prefetch(id);
@@ -81,7 +80,7 @@ fn foresee(packet: &Packet, slot: &[u8; SLOT], shard: &Shard, tables: &Tables) {
 }
 
 /// Judges a packet, and carries it to its end if it may pass: what that takes is in cache.
-fn judge(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard, tables: &Tables) {
+fn judge(packet: &mut Packet, slots: &mut Slots, shard: &mut Shard, tables: &Tables) {
     if packet.found == FlowRef::NONE
         && !packet.handed
         && let Some(owner) = shard.owner_elsewhere(packet.hash)
@@ -89,7 +88,7 @@ fn judge(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard, tables: 
         packet.verdict = Verdict::HandOver(owner);
         return;
     }
-    let bytes = packet.bytes_mut(slot).unwrap_or_default();
+    let bytes = packet.bytes_mut(slots).unwrap_or_default();
     match admit(&Headers::of(packet, bytes), packet.hash, shard, tables, &mut ()) {
         Ok(admitted) => {
             let Admitted { flow, direction, meter, outer } = admitted;
@@ -99,11 +98,11 @@ fn judge(packet: &mut Packet, slot: &mut [u8; SLOT], shard: &mut Shard, tables: 
             packet.found = FlowRef::new(flow, direction);
             packet.meter = meter;
             packet.verdict = Verdict::Forward;
-            rewrite::forward(packet, slot, outer, shard, tables);
+            rewrite::forward(packet, slots, outer, shard, tables);
         }
         Err(Refusal::Stateless(alone)) => {
             (packet.meter, packet.found) = (alone.meter, FlowRef::NONE);
-            rewrite::forward_alone(packet, slot, alone.outer, &alone.translation, shard, tables);
+            rewrite::forward_alone(packet, slots, alone.outer, &alone.translation, shard, tables);
         }
         Err(Refusal::Local(link)) => {
             (packet.meter, packet.found) = (MeterId::NONE, FlowRef::NONE);
