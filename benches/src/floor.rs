@@ -63,11 +63,10 @@ impl Floor {
     #[must_use]
     pub fn new(profile: &Profile, pages: Pages) -> Self {
         let entries = (profile.sessions() as usize * 2).next_power_of_two();
-        let mut floor =
-            Self { table: Vec::with_capacity(entries), slots: Vec::new(), stride: 0, turns: 0 };
+        let mut table = room(entries, pages);
+        table.resize(entries, Entry::default());
+        let mut floor = Self { table, slots: Vec::new(), stride: 0, turns: 0 };
         floor.make_room(profile.size);
-        advise(floor.table.spare_capacity_mut(), pages);
-        floor.table.resize(entries, Entry::default());
         for number in 0..profile.sessions() {
             let (_, segment) = profile.segment(number, ACK);
             let mut packet = [0; LINE];
@@ -75,6 +74,14 @@ impl Floor {
             floor.open(number, &packet);
         }
         floor
+    }
+
+    /// The same in other pages.
+    #[must_use]
+    pub fn copied_to(&self, pages: Pages) -> Self {
+        let mut table = room(self.table.len(), pages);
+        table.extend_from_slice(&self.table);
+        Self { table, slots: self.slots.clone(), ..*self }
     }
 
     /// Makes slots for packets of these lengths, no longer than they need.
@@ -209,6 +216,13 @@ fn prefetch(entry: &Entry) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = entry;
+}
+
+/// Room for a table in pages that were not used yet.
+fn room(entries: usize, pages: Pages) -> Vec<Entry> {
+    let mut table = Vec::with_capacity(entries);
+    advise(table.spare_capacity_mut(), pages);
+    table
 }
 
 /// A multiple of every size that Linux gives ordinary pages, in bytes.

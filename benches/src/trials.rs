@@ -128,7 +128,9 @@ impl Filled {
 /// The floors of a profile: on small pages, and on huge ones.
 #[must_use]
 pub fn floors(profile: &Profile) -> [Floor; 2] {
-    [Pages::Small, Pages::Huge].map(|pages| Floor::new(&profile.in_ipv4(), pages))
+    let small = Floor::new(&profile.in_ipv4(), Pages::Small);
+    let huge = small.copied_to(Pages::Huge);
+    [small, huge]
 }
 
 /// What a first packet costs, in nanoseconds: all sessions are opened, again and again.

@@ -27,7 +27,7 @@ pub struct Bench {
     #[arg(long)]
     json: bool,
     /// How long each number is measured, in seconds.
-    #[arg(long, default_value_t = 1.0, value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 0.5, value_parser = seconds, value_name = "SECONDS")]
     seconds: f64,
     /// Only profiles whose names contain this.
     #[arg(long, value_name = "WORD")]
