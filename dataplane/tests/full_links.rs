@@ -1,4 +1,4 @@
-//! What does a worker count that a link has no room for? It was to be forwarded, and is dropped.
+//! What does a worker do with a link that has much for it, and with one that has no room?
 
 #![allow(
     unreachable_pub,
@@ -8,24 +8,26 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dataplane::io::{Link, memory};
-use dataplane::packet::{Component, LinkId, LinkService, Reason, VpcId};
+use dataplane::io::{Frame, HEADROOM, Link, Offloads, memory};
+use dataplane::packet::{Batch, Component, LinkId, LinkService, Reason, VpcId};
 use dataplane::shared::Shared;
 use dataplane::tables::Published;
 use dataplane::time::Clock;
+use dataplane::wire::virtio::VirtioNetHdr;
 use dataplane::worker::{Setup, Workers};
+use rustix::event::{EventfdFlags, eventfd};
 
 use common::datagram::udp;
-use common::topology::{APP, RESOLVER, RESOLVER_ADDRESSES, Topology, address};
+use common::topology::{APP, DB, RESOLVER, RESOLVER_ADDRESSES, Topology, address};
 
-const SENT: u64 = 5;
-const ROOM: usize = 2;
-
-#[test]
-fn a_service_at_the_link_gets_what_there_is_room_for_and_the_rest_is_counted_as_dropped() {
+/// One worker, which has no links yet.
+fn worker() -> Workers {
     let setup = Setup {
         workers: 1,
         shared: Arc::new(Shared::for_workers(1, 1 << 10)),
@@ -35,7 +37,23 @@ fn a_service_at_the_link_gets_what_there_is_room_for_and_the_rest_is_counted_as_
         seed: 1,
         on_panic: Arc::new(|| ()),
     };
-    let workers = Workers::start(&setup).unwrap();
+    Workers::start(&setup).unwrap()
+}
+
+/// Waits until `is_so`.
+#[track_caller]
+fn wait_until(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it is not so after ten seconds");
+    }
+}
+
+#[test]
+fn a_service_at_the_link_gets_what_there_is_room_for_and_the_rest_is_counted_as_dropped() {
+    const SENT: u64 = 5;
+    const ROOM: usize = 2;
+    let workers = worker();
     let attach = |id: LinkId, room| {
         let (link, peer) = memory::pair(room).unwrap();
         workers.attach(id, [Box::new(link) as Box<dyn Link>]).unwrap().unwrap();
@@ -46,13 +64,77 @@ fn a_service_at_the_link_gets_what_there_is_room_for_and_the_rest_is_counted_as_
     (0..SENT).for_each(|_| app.send(query.bytes()).unwrap());
 
     let counters = || workers.ask(|shard, _| shard.counters.clone()).unwrap().remove(0);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while counters().forwarded + counters().dropped() < SENT {
-        assert!(Instant::now() < deadline, "{:?}", counters());
-    }
+    wait_until(|| counters().forwarded + counters().dropped() == SENT);
     let (counters, room) = (counters(), u64::try_from(ROOM).unwrap());
     let resolver_of = Component::Service(LinkService::Resolver, VpcId(0));
     assert_eq!((counters.received, counters.forwarded), (SENT, room));
     assert_eq!(counters.drops.get(&(Reason::LinkFull, resolver_of)), Some(&(SENT - room)));
     assert_eq!(std::iter::from_fn(|| resolver.receive()).count(), ROOM);
+}
+
+/// A link that has packets of one kind, and one that takes all, which know of each other.
+struct Known {
+    /// Polls readable for ever.
+    ready: OwnedFd,
+    packet: Vec<u8>,
+    /// Packets that are left.
+    left: usize,
+    known: Arc<Of>,
+}
+
+/// What two links know.
+#[derive(Default)]
+struct Of {
+    received: AtomicUsize,
+    sent: AtomicUsize,
+    /// How many packets the worker had in hand whenever it had read one more.
+    in_hand: Mutex<Vec<usize>>,
+}
+
+impl Link for Known {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.ready.as_fd()
+    }
+
+    fn receive(&mut self, slot: &mut [u8]) -> io::Result<Option<Frame>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let received = self.known.received.fetch_add(1, Ordering::Relaxed) + 1;
+        let sent = self.known.sent.load(Ordering::Relaxed);
+        self.known.in_hand.lock().unwrap().push(received - sent);
+        let frame = Frame { start: HEADROOM, len: self.packet.len(), offload: VirtioNetHdr::PLAIN };
+        frame.packet(slot).unwrap().copy_from_slice(&self.packet);
+        Ok(Some(frame))
+    }
+
+    fn send(&mut self, _: &mut [u8], _: Frame) -> io::Result<()> {
+        self.known.sent.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn takes(&self) -> Offloads {
+        Offloads::default()
+    }
+}
+
+#[test]
+fn a_full_batch_is_sent_before_more_is_read() {
+    const SENT: usize = 100;
+    let workers = worker();
+    let packet = udp((address(APP), 40_000), (address(DB), 80), &[7; 8000]).bytes();
+    let known = Arc::new(Of::default());
+    for (id, left) in [(DB, 0), (APP, SENT)] {
+        let ready = eventfd(1, EventfdFlags::CLOEXEC).unwrap();
+        let link = Known { ready, packet: packet.clone(), left, known: known.clone() };
+        workers.attach(id, [Box::new(link) as Box<dyn Link>]).unwrap().unwrap();
+    }
+    wait_until(|| known.sent.load(Ordering::Relaxed) == SENT);
+    let in_hand = known.in_hand.lock().unwrap().clone();
+    // No more than fit, with what is left free between them; and as many as that.
+    let most = in_hand.iter().copied().max().unwrap();
+    assert!((6..=1 + Batch::BYTES / packet.len()).contains(&most), "{in_hand:?}");
+    // They are on their way when the next is read.
+    assert!(in_hand.iter().filter(|&&in_hand| in_hand == 1).count() >= SENT / most);
 }
