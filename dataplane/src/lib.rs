@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 pub mod io;
+mod labelled;
 pub mod packet;
 pub mod path;
 pub mod shared;

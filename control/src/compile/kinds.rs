@@ -1,48 +1,26 @@
 //! Which kinds of components are there? One list makes the words that hops, drops and flows name them by, and what
 //! the README says of each.
 
-macro_rules! kinds {
-    ($($name:ident = $label:literal: $text:literal,)+) => {
-        /// A kind of component: what stands before the colon of `kind:name`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum ComponentKind {
-            $(#[doc = $text] $name,)+
-        }
+use dataplane::labelled;
 
-        impl ComponentKind {
-            /// Every kind.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            /// The word that users see: fixed.
-            #[must_use]
-            pub const fn label(self) -> &'static str {
-                match self { $(Self::$name => $label,)+ }
-            }
-
-            /// What is of this kind, and what its name is.
-            #[must_use]
-            pub const fn text(self) -> &'static str {
-                match self { $(Self::$name => $text,)+ }
-            }
-        }
-    };
-}
-
-kinds! {
-    Eni = "eni": "a network interface; `NAME/0` is that of a workload's first instance, `vpce/NAME/SUBNET` one of an interface endpoint",
-    HyperplaneEni = "hyperplane-eni": "Hyperplane ENIs by which workloads send into a VPC, by kind of workload, subnet and groups",
-    Subnet = "subnet": "a subnet",
-    RouteTable = "route-table": "a route table; `main` is one that no file declares",
-    SecurityGroup = "security-group": "a security group; `default` is one that no file declares",
-    NetworkAcl = "network-acl": "a network ACL; `default` is one that no file declares",
-    NatGateway = "nat-gateway": "a NAT gateway; `aws:provider` is that by which workloads reach the internet by themselves",
-    InternetGateway = "internet-gateway": "an internet gateway",
-    EgressOnlyInternetGateway = "egress-only-internet-gateway": "an egress-only internet gateway",
-    VpcEndpoint = "vpc-endpoint": "a VPC endpoint, of either type",
-    Resolver = "resolver": "the resolver of the VPC of this name",
-    InstanceMetadata = "instance-metadata": "the instance metadata service in the VPC of this name",
-    TimeSync = "time-sync": "Time Sync in the VPC of this name",
-    InternetHost = "internet-host": "a host of the internet; services of AWS are such hosts, by their public names",
+labelled! {
+    /// A kind of component: what stands before the colon of `kind:name`.
+    pub enum ComponentKind {
+        Eni = "eni": "a network interface; `NAME/0` is that of a workload's first instance, `vpce/NAME/SUBNET` one of an interface endpoint",
+        HyperplaneEni = "hyperplane-eni": "Hyperplane ENIs by which workloads send into a VPC, by kind of workload, subnet and groups",
+        Subnet = "subnet": "a subnet",
+        RouteTable = "route-table": "a route table; `main` is one that no file declares",
+        SecurityGroup = "security-group": "a security group; `default` is one that no file declares",
+        NetworkAcl = "network-acl": "a network ACL; `default` is one that no file declares",
+        NatGateway = "nat-gateway": "a NAT gateway; `aws:provider` is that by which workloads reach the internet by themselves",
+        InternetGateway = "internet-gateway": "an internet gateway",
+        EgressOnlyInternetGateway = "egress-only-internet-gateway": "an egress-only internet gateway",
+        VpcEndpoint = "vpc-endpoint": "a VPC endpoint, of either type",
+        Resolver = "resolver": "the resolver of the VPC of this name",
+        InstanceMetadata = "instance-metadata": "the instance metadata service in the VPC of this name",
+        TimeSync = "time-sync": "Time Sync in the VPC of this name",
+        InternetHost = "internet-host": "a host of the internet; services of AWS are such hosts, by their public names",
+    }
 }
 
 impl ComponentKind {

@@ -165,7 +165,7 @@ fn gateways(emulator: &Emulator, readings: &[(NatGatewayId, MeterReading)]) -> V
     let mut gauge = |name: String, help, samples| {
         families.push(Family { name, help, kind: MetricType::Gauge, samples });
     };
-    for count in Count::ALL {
+    for &count in Count::ALL {
         let samples = each(&|_, counted| Value::Count(counted.minute[count]));
         gauge(format!("aws_natgateway_{}_sum", count.label()), count.text(), samples);
     }
@@ -189,7 +189,7 @@ fn gateways(emulator: &Emulator, readings: &[(NatGatewayId, MeterReading)]) -> V
         "Ports in use over all destinations, resting ones included",
         each(&|gateway, _| Value::Count(ports.get(&gateway).copied().unwrap_or(0))),
     );
-    families.extend(Count::ALL.map(|count| Family {
+    families.extend(Count::ALL.iter().map(|&count| Family {
         name: format!("hypertun_nat_gateway_{}", count.label()),
         help: count.text(),
         kind: MetricType::Counter,

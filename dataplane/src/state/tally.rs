@@ -3,47 +3,26 @@
 
 use std::ops::{AddAssign, Index, IndexMut, Sub};
 
-macro_rules! counts {
-    ($($name:ident = $label:literal: $text:literal,)+) => {
-        /// One of the sums that a NAT gateway keeps.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Count {
-            $(#[doc = $text] $name,)+
-        }
+use crate::labelled;
 
-        impl Count {
-            /// Every one, in the order of AWS's page.
-            pub const ALL: [Self; [$(Self::$name),+].len()] = [$(Self::$name),+];
-
-            /// AWS's name in snake case, as the Prometheus exporter of CloudWatch makes it.
-            #[must_use]
-            pub const fn label(self) -> &'static str {
-                match self { $(Self::$name => $label,)+ }
-            }
-
-            /// What is counted, in one line.
-            #[must_use]
-            pub const fn text(self) -> &'static str {
-                match self { $(Self::$name => $text,)+ }
-            }
-        }
-    };
-}
-
-counts! {
-    BytesInFromDestination = "bytes_in_from_destination": "Bytes received from the destination, unsolicited ones too",
-    BytesInFromSource = "bytes_in_from_source": "Bytes received from clients in the VPC",
-    BytesOutToDestination = "bytes_out_to_destination": "Bytes sent out to the destination",
-    BytesOutToSource = "bytes_out_to_source": "Bytes sent to clients in the VPC",
-    ConnectionAttempts = "connection_attempt_count": "TCP connections attempted: first SYNs, whether or not they got a port",
-    ConnectionsEstablished = "connection_established_count": "TCP connections established: handshakes that were completed",
-    PortErrors = "error_port_allocation": "Times that no source port was left towards a destination",
-    IdleTimeouts = "idle_timeout_count": "TCP connections that were silent for too long without having been closed",
-    PacketsDropped = "packets_drop_count": "Packets dropped by the gateway",
-    PacketsInFromDestination = "packets_in_from_destination": "Packets received from the destination, unsolicited ones too",
-    PacketsInFromSource = "packets_in_from_source": "Packets received from clients in the VPC",
-    PacketsOutToDestination = "packets_out_to_destination": "Packets sent out to the destination",
-    PacketsOutToSource = "packets_out_to_source": "Packets sent to clients in the VPC",
+labelled! {
+    /// One of the sums that a NAT gateway keeps, in the order of AWS's page. The word is AWS's name in snake case, as
+    /// the Prometheus exporter of CloudWatch makes it.
+    pub enum Count {
+        BytesInFromDestination = "bytes_in_from_destination": "Bytes received from the destination, unsolicited ones too",
+        BytesInFromSource = "bytes_in_from_source": "Bytes received from clients in the VPC",
+        BytesOutToDestination = "bytes_out_to_destination": "Bytes sent out to the destination",
+        BytesOutToSource = "bytes_out_to_source": "Bytes sent to clients in the VPC",
+        ConnectionAttempts = "connection_attempt_count": "TCP connections attempted: first SYNs, whether or not they got a port",
+        ConnectionsEstablished = "connection_established_count": "TCP connections established: handshakes that were completed",
+        PortErrors = "error_port_allocation": "Times that no source port was left towards a destination",
+        IdleTimeouts = "idle_timeout_count": "TCP connections that were silent for too long without having been closed",
+        PacketsDropped = "packets_drop_count": "Packets dropped by the gateway",
+        PacketsInFromDestination = "packets_in_from_destination": "Packets received from the destination, unsolicited ones too",
+        PacketsInFromSource = "packets_in_from_source": "Packets received from clients in the VPC",
+        PacketsOutToDestination = "packets_out_to_destination": "Packets sent out to the destination",
+        PacketsOutToSource = "packets_out_to_source": "Packets sent to clients in the VPC",
+    }
 }
 
 /// A number for each [`Count`].
