@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use clap::Args;
 use rustix::process::Signal;
-use sd_notify::NotifyState;
 
 use crate::api::Server;
 use crate::check::{self, Sound};
@@ -18,8 +17,8 @@ use crate::cli::{Failure, HowToRun, OfInstance, Outcome, load, worker_failed};
 use crate::docker::{Driver, Plugin, State};
 use crate::runtime::emulator::Emulator;
 use crate::runtime::instance::Instance;
-use crate::runtime::rootless;
 use crate::runtime::signals::{Signals, Woken};
+use crate::runtime::{rootless, service};
 
 /// Bring a topology up and keep it up until Ctrl-C, SIGTERM or `hypertun down`
 #[derive(Debug, Args)]
@@ -71,8 +70,7 @@ impl Up {
         let server = Server::start(&socket, emulator.clone(), scraped, engines)?;
         // Whoever started us may not read.
         let _ = say::text(format_args!("{READY}\n"));
-        // A service manager waits until packets flow, if one has started us.
-        sd_notify::notify(&[NotifyState::Ready])?;
+        service::tell_ready()?;
         while let Woken::Signal(Signal::HUP) = signals.wait(Some(server.asked_to_end()), None)? {
             reload(&self.file, &emulator);
         }

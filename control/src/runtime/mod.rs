@@ -19,6 +19,7 @@ pub(crate) mod netlink;
 pub mod process;
 pub mod rootless;
 mod seats;
+pub mod service;
 pub mod signals;
 mod site;
 mod sweep;
