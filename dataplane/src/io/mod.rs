@@ -19,7 +19,8 @@ pub const HEADROOM: usize = 64;
 /// The longest packet, in bytes: a super-packet is bounded by the IPv4 total length.
 pub const MAX_PACKET: usize = 65_535;
 
-/// Bytes behind a packet in its slot: room for an answer that quotes it, behind headers of its own.
+/// Bytes behind a packet in its slot: room for an answer that quotes it, behind headers of its own, and for an ICMP error
+/// that is padded when its family changes (RFC 4884 s. 5.1).
 pub const TAILROOM: usize = 129;
 
 /// Length of a slot that has room for any packet, in bytes.
@@ -27,7 +28,7 @@ pub const SLOT: usize = HEADROOM + MAX_PACKET + TAILROOM;
 
 const _: () = assert!(SLOT.is_multiple_of(64));
 
-/// Where a packet lies in its slot, and what its sender left to be done.
+/// Where a packet lies in its slot or in many, and what its sender left to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// First byte of the IP header, from the start of the slot; at least the length of a device
@@ -71,8 +72,8 @@ pub trait Link: Send {
     /// When the device is gone; it will not come back.
     fn receive(&mut self, slot: &mut [u8]) -> io::Result<Option<Frame>>;
 
-    /// Sends the packet that `frame` describes in `slot`. Bytes before `frame.start` are the
-    /// link's to use.
+    /// Sends the packet that `frame` describes in `slot`. As many bytes before it as a device header has are the
+    /// link's to use; other packets may lie beyond.
     ///
     /// # Errors
     ///

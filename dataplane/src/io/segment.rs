@@ -16,8 +16,8 @@ use crate::wire::tcp::{self, Tcp};
 use crate::wire::udp::{self, Udp};
 use crate::wire::virtio::{NEEDS_CSUM, VirtioNetHdr, gso};
 
-/// Takes one finished piece of a packet: where it lies in the slot is in the frame. Bytes before
-/// it are free to use.
+/// Takes one finished piece of a packet: where it lies in the slot is in the frame. As many bytes before
+/// it as a device header has are free to use.
 pub type Each<'a> = dyn FnMut(&mut [u8], Frame) -> io::Result<()> + 'a;
 
 /// Finishes the checksum of `packet` where `offload` says that it is partial.

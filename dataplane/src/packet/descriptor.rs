@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::io::Frame;
+use crate::io::{Frame, HEADROOM, TAILROOM};
 use crate::packet::{Addr, Direction, Key, LinkId, PortPair, Slots, Verdict};
 use crate::state::{FlowId, FlowRef, MeterId};
 use crate::wire::protocol;
@@ -175,6 +175,15 @@ impl Packet {
         slots.get_mut(self.range())
     }
 
+    /// The room that it has before it is sent, if nothing has moved it yet: [`HEADROOM`] bytes, the packet, and
+    /// [`TAILROOM`] bytes. What lies beyond is other packets'.
+    #[inline]
+    pub(crate) fn room_mut<'s>(&self, slots: &'s mut Slots) -> Option<&'s mut [u8]> {
+        let Range { start, end } = self.range();
+        let end = (end + TAILROOM).min(slots.len());
+        slots.get_mut(start.checked_sub(HEADROOM)?..end)
+    }
+
     /// The frame that a link sends.
     #[must_use]
     pub const fn frame(&self) -> Frame {
@@ -188,7 +197,7 @@ impl Packet {
         reason = "slots are far shorter than 4 GiB, headers than 256"
     )]
     pub(crate) fn place(&mut self, frame: Frame) {
-        // Where the transport header stands in the slot, it stays.
+        // Where the transport header stands, it stays.
         let transport = self.start + u32::from(self.transport);
         (self.start, self.len) = (frame.start as u32, frame.len as u32);
         self.transport = transport.wrapping_sub(self.start) as u8;

@@ -21,7 +21,7 @@ const TTL: u8 = 64;
 /// every link carries (RFC 4443 s. 2.4 (c)).
 const LONGEST_ERROR: usize = 576;
 
-/// The answer to the packet in `slot`, untranslated as it came.
+/// The answer to a packet that is untranslated, as it came.
 pub(super) fn compose(
     packet: &Packet,
     slots: &Slots,

@@ -4,6 +4,7 @@
 //! is another one afterwards, of another length, so the packet begins elsewhere in its slot; a
 //! super-packet is translated whole.
 
+use crate::io::{Frame, HEADROOM};
 use crate::packet::{Addr, Answer, Key, Kind, Packet, PortPair, Reason, Slots, Teller};
 use crate::path::rewrite::Outer;
 use crate::state::{Hot, Line};
@@ -22,6 +23,7 @@ pub(super) fn carry(
     identification: u16,
 ) -> bool {
     let deltas = Deltas { addresses: line.address_delta(), transport: line.transport_delta() };
+    // It grows by less than its headroom, and nothing is written behind it.
     let (frame, hops) = (packet.frame(), line.ttl_hops());
     let translated = if packet.key.is_v6() {
         to_v4::replay(slots, frame, &leaving(opposite, Addr::low), deltas, hops, identification)
@@ -53,18 +55,21 @@ pub(super) fn change(
         lowest_mtu6: tables.strict().map_or(hot.mtu_of(true), |_| Translator::LOWEST_MTU6),
         identification,
     };
-    let frame = packet.frame();
+    // What an error quotes grows as well, and may be padded: no further than its room goes.
+    let frame = Frame { start: HEADROOM, ..packet.frame() };
+    let room = packet.room_mut(slots).ok_or(Refusal::NoRoom)?;
     let Translated { frame, fragment } = match (packet.kind, packet.key.is_v6()) {
         (Kind::Error, true) => {
-            to_v4::translate_error(slots, frame, &quoting(outer, opposite, Addr::low), &hop)
+            to_v4::translate_error(room, frame, &quoting(outer, opposite, Addr::low), &hop)
         }
         (Kind::Error, false) => {
-            to_v6::translate_error(slots, frame, &quoting(outer, opposite, Addr::octets), &hop)
+            to_v6::translate_error(room, frame, &quoting(outer, opposite, Addr::octets), &hop)
         }
-        (_, true) => to_v4::translate(slots, frame, &leaving(opposite, Addr::low), &hop),
-        (_, false) => to_v6::translate(slots, frame, &leaving(opposite, Addr::octets), &hop),
+        (_, true) => to_v4::translate(room, frame, &leaving(opposite, Addr::low), &hop),
+        (_, false) => to_v6::translate(room, frame, &leaving(opposite, Addr::octets), &hop),
     }?;
-    packet.place(frame);
+    let start = packet.range().start - HEADROOM + frame.start;
+    packet.place(Frame { start, ..frame });
     Ok(fragment)
 }
 

@@ -61,7 +61,7 @@ const NAP: Duration = Duration::from_millis(500);
 /// The shortest that such a sleep is, in real time: at a high scale ports are given back later.
 const SHORTEST_NAP: Duration = Duration::from_millis(10);
 
-/// Packets, and their bytes.
+/// Packets, and the bytes of their slots.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Load {
     packets: usize,

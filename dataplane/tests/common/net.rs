@@ -1,9 +1,11 @@
 //! A shard driven by hand: packets in, packets out, time moved.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dataplane::io::{HEADROOM, TAILROOM};
 use dataplane::packet::{Batch, Component, EniId, LinkId, NatGatewayId, Reason, Verdict};
 use dataplane::path;
 use dataplane::shared::{Shared, WorkerId};
@@ -14,6 +16,9 @@ use dataplane::wire::virtio::VirtioNetHdr;
 
 use super::datagram::Datagram;
 use super::topology::Topology;
+
+/// What is written where nothing is to be written.
+const NOBODYS: u8 = 0xa5;
 
 pub struct Net {
     pub tables: Tables,
@@ -100,12 +105,19 @@ impl Net {
     /// Takes the batch down the path.
     fn path(&mut self) -> Vec<Outcome> {
         let mut drops = Vec::new();
+        let beyond = self.beyond();
+        let (_, slots) = self.batch.parts_mut();
+        beyond.iter().for_each(|range| slots[range.clone()].fill(NOBODYS));
         for stage in &path::PATH {
             // Emit turns a drop that owes an answer into what is emitted.
             if stage.name == "emit" {
                 drops = self.batch.packets().iter().map(|packet| packet.verdict).collect();
             }
             (stage.run)(&mut self.batch, &mut self.shard, &self.tables);
+        }
+        let (_, slots) = self.batch.parts_mut();
+        for byte in beyond.into_iter().flat_map(|range| &slots[range]) {
+            assert_eq!(*byte, NOBODYS, "a packet was written over what is not its own");
         }
         let mut outcomes = Vec::new();
         for (index, before) in drops.into_iter().enumerate() {
@@ -125,6 +137,19 @@ impl Net {
             outcomes.push(Outcome { emitted, dropped, held, ignored });
         }
         outcomes
+    }
+
+    /// What lies between the rooms of packets, and a while behind the last.
+    fn beyond(&self) -> Vec<Range<usize>> {
+        let mut beyond = Vec::new();
+        let mut end = 0;
+        for packet in self.batch.packets() {
+            let range = packet.range();
+            beyond.push(end..range.start - HEADROOM);
+            end = range.end + TAILROOM;
+        }
+        beyond.push(end..end + 256);
+        beyond
     }
 
     /// Moves the clock and retires all that became due, as a worker does after a jump.

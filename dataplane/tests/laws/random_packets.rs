@@ -155,7 +155,8 @@ fn back(bytes: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     let error = Payload::Error {
         kind: kinds[random.usize(..5)],
         code: random.u8(..8),
-        word: [0, 0, random.u8(..8), random.u8(..)],
+        // In the first or second byte lies the length of what is quoted, if something follows it (RFC 4884).
+        word: [random.u8(..40) / 8 * 4, random.u8(..40) / 8 * 4, random.u8(..8), random.u8(..)],
         quoted: bytes[..random.usize(bytes.len() / 2..=bytes.len())].to_vec(),
     };
     let (from, to) = ends(bytes);

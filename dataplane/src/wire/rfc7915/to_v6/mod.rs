@@ -8,7 +8,7 @@ mod tests;
 
 pub use error::translate_error;
 
-use crate::io::Frame;
+use crate::io::{Frame, HEADROOM};
 use crate::wire::ipv4::{self, Ipv4};
 use crate::wire::ipv6::{self, Ipv6};
 use crate::wire::protocol;
@@ -18,7 +18,7 @@ use crate::wire::rfc7915::{
 };
 use crate::wire::tcp;
 use crate::wire::udp::Udp;
-use crate::wire::virtio::gso;
+use crate::wire::virtio::{self, gso};
 use header::Header;
 
 /// Translates the packet that `frame` describes: whole, a fragment, or a super-packet, and any but
@@ -112,6 +112,7 @@ pub fn replay(
     hops: u8,
 ) -> Option<Frame> {
     const GROWTH: usize = mtu::GROWTH as usize;
+    const { assert!(GROWTH + virtio::HEADER <= HEADROOM, "it grows into its own room") };
     let start = frame.start.checked_sub(GROWTH)?;
     let bytes = slot.get_mut(start..frame.start + frame.len)?;
     let (network, segment) = bytes.split_first_chunk_mut::<{ ipv6::HEADER }>()?;
