@@ -12,7 +12,7 @@ use crate::packet::{LinkId, Packet};
 use crate::wire::virtio::VirtioNetHdr;
 
 /// All slots of a batch. A stage is given all, and a packet knows [where](Packet::range) it lies, and what
-/// [room](Packet::room_mut) it has there.
+/// room it has there.
 pub type Slots = [u8; Batch::BYTES + SLOT];
 
 /// A batch of packets and their bytes.
