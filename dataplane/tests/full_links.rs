@@ -72,26 +72,26 @@ fn a_service_at_the_link_gets_what_there_is_room_for_and_the_rest_is_counted_as_
     assert_eq!(std::iter::from_fn(|| resolver.receive()).count(), ROOM);
 }
 
-/// A link that has packets of one kind, and one that takes all, which know of each other.
-struct Known {
+/// A link that has some packets of one kind and takes any, and writes down what it sees.
+struct Witness {
     /// Polls readable for ever.
     ready: OwnedFd,
     packet: Vec<u8>,
     /// Packets that are left.
     left: usize,
-    known: Arc<Of>,
+    seen: Arc<Seen>,
 }
 
-/// What two links know.
+/// What two links see together.
 #[derive(Default)]
-struct Of {
+struct Seen {
     received: AtomicUsize,
     sent: AtomicUsize,
     /// How many packets the worker had in hand whenever it had read one more.
     in_hand: Mutex<Vec<usize>>,
 }
 
-impl Link for Known {
+impl Link for Witness {
     fn descriptor(&self) -> BorrowedFd<'_> {
         self.ready.as_fd()
     }
@@ -101,16 +101,16 @@ impl Link for Known {
             return Ok(None);
         }
         self.left -= 1;
-        let received = self.known.received.fetch_add(1, Ordering::Relaxed) + 1;
-        let sent = self.known.sent.load(Ordering::Relaxed);
-        self.known.in_hand.lock().unwrap().push(received - sent);
+        let received = self.seen.received.fetch_add(1, Ordering::Relaxed) + 1;
+        let sent = self.seen.sent.load(Ordering::Relaxed);
+        self.seen.in_hand.lock().unwrap().push(received - sent);
         let frame = Frame { start: HEADROOM, len: self.packet.len(), offload: VirtioNetHdr::PLAIN };
         frame.packet(slot).unwrap().copy_from_slice(&self.packet);
         Ok(Some(frame))
     }
 
     fn send(&mut self, _: &mut [u8], _: Frame) -> io::Result<()> {
-        self.known.sent.fetch_add(1, Ordering::Relaxed);
+        self.seen.sent.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -124,14 +124,14 @@ fn a_full_batch_is_sent_before_more_is_read() {
     const SENT: usize = 100;
     let workers = worker();
     let packet = udp((address(APP), 40_000), (address(DB), 80), &[7; 8000]).bytes();
-    let known = Arc::new(Of::default());
+    let seen = Arc::new(Seen::default());
     for (id, left) in [(DB, 0), (APP, SENT)] {
         let ready = eventfd(1, EventfdFlags::CLOEXEC).unwrap();
-        let link = Known { ready, packet: packet.clone(), left, known: known.clone() };
+        let link = Witness { ready, packet: packet.clone(), left, seen: seen.clone() };
         workers.attach(id, [Box::new(link) as Box<dyn Link>]).unwrap().unwrap();
     }
-    wait_until(|| known.sent.load(Ordering::Relaxed) == SENT);
-    let in_hand = known.in_hand.lock().unwrap().clone();
+    wait_until(|| seen.sent.load(Ordering::Relaxed) == SENT);
+    let in_hand = seen.in_hand.lock().unwrap().clone();
     // No more than fit, with what is left free between them; and as many as that.
     let most = in_hand.iter().copied().max().unwrap();
     assert!((6..=1 + Batch::BYTES / packet.len()).contains(&most), "{in_hand:?}");

@@ -3,7 +3,7 @@
 //! The exit link of each packet that goes on, and the MTU that it must be cut to; the answer that a
 //! rejected packet owes, in that packet's own slot. All drops are counted here.
 
-use crate::io::TAILROOM;
+use crate::io::HEADROOM;
 use crate::packet::{Answer, Batch, LinkId, Packet, Slots, Verdict, Wire};
 use crate::path::answer;
 use crate::state::{Counters, Hot, Meters, Shard};
@@ -83,9 +83,8 @@ fn tell(
     if answer != Answer::Silence
         && let Some(told) = answer::compose(packet, slots, answer, tables)
         && answer::arrives(packet, &told, answer, tables)
-        && told.len() <= packet.len as usize + TAILROOM
-        && let Some(place) =
-            slots.get_mut(packet.start as usize..).and_then(|it| it.get_mut(..told.len()))
+        && let Some(room) = packet.room_mut(slots)
+        && let Some(place) = room.get_mut(HEADROOM..HEADROOM + told.len())
     {
         place.copy_from_slice(&told);
         packet.answers = true;
