@@ -10,10 +10,11 @@ mod common;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use dataplane::io::coalesce::Run;
 use dataplane::io::{Frame, HEADROOM, Link, Offloads, memory};
 use dataplane::packet::{Batch, Component, LinkId, LinkService, Reason, VpcId};
 use dataplane::shared::Shared;
@@ -24,7 +25,8 @@ use dataplane::worker::{Setup, Workers};
 use rustix::event::{EventfdFlags, eventfd};
 
 use common::datagram::udp;
-use common::topology::{APP, DB, RESOLVER, RESOLVER_ADDRESSES, Topology, address};
+use common::topology::{APP, DB, RESOLVER, RESOLVER_ADDRESSES, Topology, address, address6};
+use common::wire_sums::make_partial;
 
 /// One worker, which has no links yet.
 fn worker() -> Workers {
@@ -77,8 +79,11 @@ struct Witness {
     /// Polls readable for ever.
     ready: OwnedFd,
     packet: Vec<u8>,
+    /// What is left to be done about it.
+    offload: VirtioNetHdr,
     /// Packets that are left.
     left: usize,
+    takes: Offloads,
     seen: Arc<Seen>,
 }
 
@@ -89,6 +94,10 @@ struct Seen {
     sent: AtomicUsize,
     /// How many packets the worker had in hand whenever it had read one more.
     in_hand: Mutex<Vec<usize>>,
+    /// What was sent: bytes, and by how much a super-packet is cut.
+    frames: Mutex<Vec<(usize, u16)>>,
+    /// Whether there is room for nothing.
+    is_full: AtomicBool,
 }
 
 impl Link for Witness {
@@ -104,32 +113,48 @@ impl Link for Witness {
         let received = self.seen.received.fetch_add(1, Ordering::Relaxed) + 1;
         let sent = self.seen.sent.load(Ordering::Relaxed);
         self.seen.in_hand.lock().unwrap().push(received - sent);
-        let frame = Frame { start: HEADROOM, len: self.packet.len(), offload: VirtioNetHdr::PLAIN };
+        let frame = Frame { start: HEADROOM, len: self.packet.len(), offload: self.offload };
         frame.packet(slot).unwrap().copy_from_slice(&self.packet);
         Ok(Some(frame))
     }
 
-    fn send(&mut self, _: &mut [u8], _: Frame) -> io::Result<()> {
+    fn send(&mut self, _: &mut [u8], frame: Frame) -> io::Result<()> {
+        self.seen.frames.lock().unwrap().push((frame.len, frame.offload.gso_size));
         self.seen.sent.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        match self.seen.is_full.load(Ordering::Relaxed) {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
     }
 
     fn takes(&self) -> Offloads {
-        Offloads::default()
+        self.takes
     }
+}
+
+/// A worker between two links that [see](Seen) the same; [`APP`] has `left` such packets for [`DB`].
+fn between(
+    packet: &[u8],
+    offload: VirtioNetHdr,
+    left: usize,
+    takes: Offloads,
+    seen: &Arc<Seen>,
+) -> Workers {
+    let workers = worker();
+    for (id, left) in [(DB, 0), (APP, left)] {
+        let (ready, seen) = (eventfd(1, EventfdFlags::CLOEXEC).unwrap(), seen.clone());
+        let link = Witness { ready, packet: packet.to_vec(), offload, left, takes, seen };
+        workers.attach(id, [Box::new(link) as Box<dyn Link>]).unwrap().unwrap();
+    }
+    workers
 }
 
 #[test]
 fn a_full_batch_is_sent_before_more_is_read() {
     const SENT: usize = 100;
-    let workers = worker();
     let packet = udp((address(APP), 40_000), (address(DB), 80), &[7; 8000]).bytes();
     let seen = Arc::new(Seen::default());
-    for (id, left) in [(DB, 0), (APP, SENT)] {
-        let ready = eventfd(1, EventfdFlags::CLOEXEC).unwrap();
-        let link = Witness { ready, packet: packet.clone(), left, seen: seen.clone() };
-        workers.attach(id, [Box::new(link) as Box<dyn Link>]).unwrap().unwrap();
-    }
+    let _workers = between(&packet, VirtioNetHdr::PLAIN, SENT, Offloads::default(), &seen);
     wait_until(|| seen.sent.load(Ordering::Relaxed) == SENT);
     let in_hand = seen.in_hand.lock().unwrap().clone();
     // No more than fit, with what is left free between them; and as many as that.
@@ -137,4 +162,30 @@ fn a_full_batch_is_sent_before_more_is_read() {
     assert!((6..=1 + Batch::BYTES / packet.len()).contains(&most), "{in_hand:?}");
     // They are on their way when the next is read.
     assert!(in_hand.iter().filter(|&&in_hand| in_hand == 1).count() >= SENT / most);
+}
+
+/// By a link that takes super-packets all datagrams of a batch leave as two of them, and by another one by one; if
+/// there is no room for one of them, all that are in it are lost.
+#[test]
+fn datagrams_that_are_alike_leave_as_one() {
+    const SENT: usize = 128;
+    let mut packet = udp((address6(APP), 40_000), (address6(DB), 80), &[7; 100]).bytes();
+    let offload = make_partial(&mut packet);
+    let all = Offloads { checksum: true, tcp: true, udp: true };
+    let whole = (packet.len() - 100 + Run::LONGEST * 100, 100);
+    let one_by_one = Offloads { udp: false, ..all };
+    for (takes, is_full, expected) in [
+        (all, false, vec![whole; SENT / Run::LONGEST]),
+        (all, true, vec![whole; SENT / Run::LONGEST]),
+        (one_by_one, false, vec![(packet.len(), 0); SENT]),
+    ] {
+        let seen = Arc::new(Seen { is_full: is_full.into(), ..Seen::default() });
+        let workers = between(&packet, offload, SENT, takes, &seen);
+        wait_until(|| seen.sent.load(Ordering::Relaxed) == expected.len());
+        assert_eq!(*seen.frames.lock().unwrap(), expected);
+        let counters = workers.ask(|shard, _| shard.counters.clone()).unwrap().remove(0);
+        let lost = if is_full { SENT as u64 } else { 0 };
+        assert_eq!((counters.forwarded, counters.dropped()), (SENT as u64 - lost, lost));
+        assert!(counters.drops.keys().all(|(reason, _)| *reason == Reason::LinkFull));
+    }
 }

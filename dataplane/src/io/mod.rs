@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::wire::virtio::VirtioNetHdr;
 
+pub mod coalesce;
 pub mod compat;
 pub mod fragment;
 pub mod memory;

@@ -65,7 +65,7 @@ pub fn cut(slot: &mut [u8], frame: Frame, each: &mut Each<'_>) -> io::Result<()>
         let len = headers + size.min(payload - sent);
         let segment = Frame { start: frame.start + sent, len, offload: template.offload() };
         let bytes = segment.packet(slot).ok_or_else(malformed)?;
-        template.write(bytes, index, sent, index == last).ok_or_else(malformed)?;
+        template.write(bytes, (len, index, sent), index == last).ok_or_else(malformed)?;
         each(slot, segment)?;
     }
     Ok(())
@@ -83,10 +83,11 @@ pub fn longest(packet: &[u8], offload: VirtioNetHdr) -> Option<usize> {
 }
 
 /// Room for the headers of a segment: IPv4 and TCP with all options, or IPv6 with some extensions.
-const HEADERS: usize = 160;
+pub(super) const HEADERS: usize = 160;
 
 /// The headers of a super-packet, and what each segment changes in them.
-struct Template {
+#[derive(Debug)]
+pub(super) struct Template {
     bytes: [u8; HEADERS],
     len: usize,
     kind: Kind,
@@ -96,14 +97,14 @@ struct Template {
     transport_length: u16,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Tcp,
     Udp,
 }
 
 impl Template {
-    fn of(packet: &[u8], offload: VirtioNetHdr) -> Option<Self> {
+    pub(super) fn of(packet: &[u8], offload: VirtioNetHdr) -> Option<Self> {
         let (kind, len) = layout(packet, offload)?;
         let mut bytes = [0; HEADERS];
         bytes.get_mut(..len)?.copy_from_slice(packet.get(..len)?);
@@ -112,11 +113,12 @@ impl Template {
         Some(Self { bytes, len, kind, transport, transport_length })
     }
 
-    fn headers(&self) -> &[u8] {
+    pub(super) fn headers(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
-    fn offload(&self) -> VirtioNetHdr {
+    /// What is left to be done about each segment.
+    pub(super) fn offload(&self) -> VirtioNetHdr {
         let csum_offset = match self.kind {
             Kind::Tcp => tcp::CHECKSUM_OFFSET,
             Kind::Udp => udp::CHECKSUM_OFFSET,
@@ -125,10 +127,15 @@ impl Template {
         VirtioNetHdr { flags: NEEDS_CSUM, csum_start, csum_offset, ..VirtioNetHdr::PLAIN }
     }
 
-    /// Writes the headers of segment number `index`, whose payload starts `sent` bytes into the
-    /// whole's.
-    fn write(&self, segment: &mut [u8], index: usize, sent: usize, last: bool) -> Option<()> {
-        let length = u16::try_from(segment.len()).ok()?;
+    /// Writes the headers of segment number `index` to the start of `segment`. It has `len` bytes, and its payload
+    /// starts `sent` bytes into the whole's.
+    pub(super) fn write(
+        &self,
+        segment: &mut [u8],
+        (len, index, sent): (usize, usize, usize),
+        last: bool,
+    ) -> Option<()> {
+        let length = u16::try_from(len).ok()?;
         segment.get_mut(..self.len)?.copy_from_slice(self.headers());
         let (network, transport) = segment.split_at_mut_checked(self.transport.into())?;
         if network.first()? >> 4 == 4 {

@@ -1,6 +1,7 @@
 //! One worker's turn, and the loop that sleeps between turns.
 
 use std::io;
+use std::iter;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,8 +10,9 @@ use crossbeam::channel::Sender;
 use rustix::event::{Timespec, epoll};
 
 use crate::io::Link;
+use crate::io::coalesce::Run;
 use crate::io::transmit::transmit;
-use crate::packet::{Batch, LinkId, Packet, Reason, Verdict};
+use crate::packet::{Batch, LinkId, Packet, Reason, Slots, Verdict};
 use crate::path::{self, fragment};
 use crate::shared::WorkerId;
 use crate::state::Shard;
@@ -266,17 +268,23 @@ impl Turner {
     fn send(&mut self) {
         let mut woken = 0_u64;
         let (packets, slots) = self.batch.parts_mut();
-        for packet in packets {
+        let mut rest = &*packets;
+        while let [packet, behind @ ..] = rest {
+            rest = behind;
             match packet.verdict {
                 Verdict::Emit { link, fragment } => {
                     let port = self.links.get_mut(link.index()).and_then(Option::as_mut);
-                    let lost = match port {
-                        None => Some(Reason::LinkDown),
-                        Some(port) => emit(port.as_mut(), packet, slots, fragment),
+                    let (joined, lost) = match port {
+                        None => (0, Some(Reason::LinkDown)),
+                        Some(port) => emit(port.as_mut(), (packet, behind), slots, fragment),
                     };
+                    let (joined, behind) = behind.split_at(joined);
+                    rest = behind;
                     if let Some(reason) = lost {
                         let component = self.tables.load().component_at(link);
-                        self.shard.lose(reason, component, packet);
+                        for packet in iter::once(packet).chain(joined) {
+                            self.shard.lose(reason, component, packet);
+                        }
                     }
                 }
                 Verdict::HandOver(owner) => {
@@ -331,19 +339,29 @@ impl Turner {
     }
 }
 
-/// Sends a packet; why it was lost, if it was.
+/// Sends a packet, and with it as one those of the packets `behind` it that can leave so; how many these are, and why
+/// they were lost, if they were.
 fn emit(
     link: &mut dyn Link,
-    packet: &Packet,
-    slots: &mut [u8],
+    (packet, behind): (&Packet, &[Packet]),
+    slots: &mut Slots,
     fragment: Option<u16>,
-) -> Option<Reason> {
-    let error = transmit(link, slots, packet.frame(), fragment.map(usize::from)).err()?;
-    Some(match error.kind() {
+) -> (usize, Option<Reason>) {
+    let (mut frame, mut joined) = (packet.frame(), 0);
+    if link.takes().udp {
+        let mut run = Run::begin(slots, frame);
+        let joins =
+            |next: &&Packet| next.verdict == packet.verdict && run.take(slots, next.frame());
+        joined = behind.iter().take_while(joins).count();
+        frame = run.end(slots);
+    }
+    let error = transmit(link, slots, frame, fragment.map(usize::from)).err();
+    let lost = error.map(|error| match error.kind() {
         io::ErrorKind::WouldBlock => Reason::LinkFull,
         io::ErrorKind::InvalidInput => Reason::Malformed,
         _ => Reason::LinkDown,
-    })
+    });
+    (joined, lost)
 }
 
 impl Drop for Turner {

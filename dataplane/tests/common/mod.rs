@@ -9,3 +9,4 @@ pub mod net;
 pub mod raw;
 pub mod shards;
 pub mod topology;
+pub mod wire_sums;

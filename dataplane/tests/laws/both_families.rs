@@ -309,7 +309,7 @@ impl Error {
             summed.extend([0, 0, 0, 58]);
             summed.extend(length.to_be_bytes());
         }
-        let checksum = !super::wire_sums::sum(&summed);
+        let checksum = !crate::common::wire_sums::sum(&summed);
         message[2..4].copy_from_slice(&checksum.to_be_bytes());
         let mut bytes = Vec::new();
         if is_v4 {

@@ -7,13 +7,13 @@ use dataplane::packet::LinkId;
 use dataplane::wire::virtio::VirtioNetHdr;
 use proptest::prelude::*;
 
-use super::wire_sums::{checksum_place, complete, make_partial, pseudo_header};
 use crate::common::datagram::{Datagram, Payload, SYN, echo, tcp, udp};
 use crate::common::net::Net;
 use crate::common::raw::{is_v6, transport};
 use crate::common::topology::{
     APP, BASTION, BASTION_PUBLIC, DB, INTERNET, OTHER, Topology, address, address6, nat64,
 };
+use crate::common::wire_sums::{checksum_place, complete, make_partial, pseudo_header};
 
 /// Who sends to whom, as the sender has the addresses: through the NAT gateway, the internet gateway, both, and
 /// neither; in IPv6 through gateways of both kinds, and across families.

@@ -16,4 +16,3 @@ mod random_packets;
 mod super_packets;
 mod translated_errors;
 mod translation;
-mod wire_sums;

@@ -14,7 +14,7 @@ use crate::common::topology::{
     APP, BASTION_PUBLIC, INTERNET, NAT_PRIVATE, NAT_PUBLIC, OTHER, Topology, address, address6,
     nat64,
 };
-use crate::wire_sums::sum_header;
+use crate::common::wire_sums::sum_header;
 
 /// Some 20 s in a debug build.
 const PACKETS: usize = 1_000_000;

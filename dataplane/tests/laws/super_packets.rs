@@ -7,11 +7,11 @@ use dataplane::packet::{Direction, LinkId, Reason};
 use dataplane::wire::virtio::{VirtioNetHdr, gso};
 use proptest::prelude::*;
 
-use super::wire_sums::{checksum_place, complete, cut, make_partial};
 use crate::common::datagram::{ACK, Datagram, SYN, tcp, udp};
 use crate::common::net::Net;
 use crate::common::raw::{is_v6, transport};
 use crate::common::topology::{APP, BASTION, INTERNET, NAT_A, Topology, address, address6, nat64};
+use crate::common::wire_sums::{checksum_place, complete, cut, make_partial};
 
 /// A conversation with a host on the internet: who begins, and both addresses as he has them.
 #[derive(Clone, Copy, Debug)]

@@ -15,8 +15,8 @@ use proptest::prelude::*;
 use super::both_families::{
     Error, Load, Outside, Read, WIDE, ends4, ends6, in_slot, load, outside, read, v4, v6,
 };
-use super::wire_sums::{checksum_place, make_partial, sum_header};
 use crate::common::raw::transport;
+use crate::common::wire_sums::{checksum_place, make_partial, sum_header};
 
 prop_compose! {
     /// What a packet carries, and its ends on both sides.

@@ -1,6 +1,9 @@
 //! Super-packets: between two kernels, and cut by us as the kernel would have cut them.
 
+use std::net::SocketAddr;
+
 use super::*;
+use crate::io::coalesce::Run;
 
 /// The kernel routes a super-packet to a device without offloads and so cuts it itself.
 #[test]
@@ -81,6 +84,41 @@ fn datagrams_of_a_super_packet_arrive_one_by_one() {
     }
 }
 
+/// Whether the kernel takes apart what was put together, where it has a way on for it and where not.
+#[test]
+fn datagrams_that_are_put_together_arrive_one_by_one() {
+    for gso in [true, false] {
+        let ends = (TunOptions { gso: true }, TunOptions { gso });
+        let counts = between_two_kernels(ends, |near, far| {
+            for (one, other) in [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")] {
+                let ends = (
+                    SocketAddr::new(one.parse().unwrap(), 4000),
+                    SocketAddr::new(other.parse().unwrap(), 53),
+                );
+                let receiver = far.run(move || UdpSocket::bind(ends.1).unwrap());
+                let sender = near.run(move || UdpSocket::bind(ends.0).unwrap());
+                sender.connect(ends.1).unwrap();
+                receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+                let mut buffer = [0; 2000];
+                for round in 0..200 {
+                    // Alike, then a shorter one, a longer one, and an empty one.
+                    let lengths = [300, 300, 300, 300, 200, 300, 300, 1400, 1400, 0, 300, 1];
+                    let datagrams =
+                        lengths.map(|len| (round..round + len).map(pattern).collect::<Vec<_>>());
+                    for datagram in &datagrams {
+                        assert_eq!(sender.send(datagram).unwrap(), datagram.len());
+                    }
+                    for datagram in &datagrams {
+                        let length = receiver.recv(&mut buffer).unwrap();
+                        assert!(buffer[..length] == **datagram, "round {round}: {length}");
+                    }
+                }
+            }
+        });
+        assert_eq!(counts.joined > 0, gso, "{counts:?}");
+    }
+}
+
 /// A thread with a network namespace, where sockets are made; they work from any thread.
 struct Kernel(std::sync::mpsc::Sender<Box<dyn FnOnce() + Send>>);
 
@@ -121,6 +159,8 @@ impl Kernel {
 struct Counts {
     received: usize,
     super_packets: usize,
+    /// Packets that went on with the one before them.
+    joined: usize,
     sent: usize,
 }
 
@@ -131,18 +171,18 @@ fn between_two_kernels(
     body: impl FnOnce(&Kernel, &Kernel) + Send,
 ) -> Counts {
     let (near, far) = (Kernel::new(), Kernel::new());
-    let mut ones = near.run(move || queues("10.0.0.1/24", ends.0));
-    let mut others = far.run(move || queues("10.0.0.2/24", ends.1));
+    let mut ones = near.run(move || queues(["10.0.0.1/24", "fd00::1/64"], ends.0));
+    let mut others = far.run(move || queues(["10.0.0.2/24", "fd00::2/64"], ends.1));
     let done = AtomicBool::new(false);
     let counts = thread::scope(|scope| {
         let carrier = scope.spawn(|| {
-            let mut slot = vec![0; SLOT];
+            let mut slots = vec![0; BATCH * SLOT];
             let mut counts = Counts::default();
             while !done.load(Relaxed) {
                 wait(&ones.iter().chain(&others).collect::<Vec<_>>());
                 for (one, other) in ones.iter_mut().zip(&mut others) {
-                    carry(one, other, &mut slot, &mut counts);
-                    carry(other, one, &mut slot, &mut counts);
+                    carry(one, other, &mut slots, &mut counts);
+                    carry(other, one, &mut slots, &mut counts);
                 }
             }
             counts
@@ -158,17 +198,39 @@ fn between_two_kernels(
     counts
 }
 
-fn queues(address: &str, options: TunOptions) -> [Tun; 2] {
-    let first = up("eth0", address, &options);
+fn queues(addresses: [&str; 2], options: TunOptions) -> [Tun; 2] {
+    let first = up("eth0", addresses[0], &options);
+    std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "0").unwrap();
+    ip(&format!("address add {} dev eth0 nodad", addresses[1]));
     let second = first.another_queue().unwrap();
     [first, second]
 }
 
-fn carry(from: &mut Tun, to: &mut Tun, slot: &mut [u8], counts: &mut Counts) {
-    while let Some(frame) = from.receive(slot).unwrap() {
-        counts.received += 1;
-        counts.super_packets += usize::from(frame.offload.segmented().is_some());
-        counts.sent += transmit(to, slot, frame, None).unwrap().packets;
+/// Packets that are carried together.
+const BATCH: usize = 32;
+
+fn carry(from: &mut Tun, to: &mut Tun, slots: &mut [u8], counts: &mut Counts) {
+    loop {
+        let mut frames = Vec::new();
+        for start in (0..BATCH).map(|index| index * SLOT) {
+            let Some(frame) = from.receive(&mut slots[start..start + SLOT]).unwrap() else { break };
+            frames.push(Frame { start: start + frame.start, ..frame });
+        }
+        counts.received += frames.len();
+        let of_many = |frame: &&Frame| frame.offload.segmented().is_some();
+        counts.super_packets += frames.iter().filter(of_many).count();
+        let mut frames = frames.into_iter().peekable();
+        if frames.peek().is_none() {
+            return;
+        }
+        while let Some(first) = frames.next() {
+            let mut run = Run::begin(slots, first);
+            while to.takes().udp && frames.next_if(|&next| run.take(slots, next)).is_some() {
+                counts.joined += 1;
+            }
+            let frame = run.end(slots);
+            counts.sent += transmit(to, slots, frame, None).unwrap().packets;
+        }
     }
 }
 

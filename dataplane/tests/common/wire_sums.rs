@@ -1,5 +1,5 @@
 //! Sums worked out the slow way, for tests: complete checksums, partial ones, and cutting. Of packets
-//! without IP options and extension headers.
+//! without extension headers; where they are cut, without IP options.
 
 use dataplane::wire::virtio::{NEEDS_CSUM, VirtioNetHdr, gso};
 
