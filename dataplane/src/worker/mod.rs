@@ -5,6 +5,7 @@
 //! is handled between two turns. A packet that belongs to another worker's flow goes to that worker
 //! through a bounded ring. Nothing below here reads the clock.
 
+mod courtesy;
 mod mailbox;
 mod patience;
 mod turn;

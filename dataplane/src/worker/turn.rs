@@ -19,6 +19,7 @@ use crate::state::Shard;
 use crate::tables::Reader;
 use crate::time::{Clock, MAX_STEP};
 use crate::worker::Setup;
+use crate::worker::courtesy::Courtesy;
 use crate::worker::mailbox::{Handed, Mail, Mailbox};
 use crate::worker::patience::Patience;
 
@@ -76,7 +77,12 @@ impl Load {
 
     /// Whether a turn that has carried this reads no more.
     const fn is_enough(self) -> bool {
-        self.packets >= Self::ENOUGH.packets || self.bytes >= Self::ENOUGH.bytes
+        self.is_many() || self.bytes >= Self::ENOUGH.bytes
+    }
+
+    /// Whether these are as many packets as a turn carries.
+    const fn is_many(self) -> bool {
+        self.packets >= Self::ENOUGH.packets
     }
 }
 
@@ -113,6 +119,7 @@ impl Turner {
     pub(super) fn turn_until_told(&mut self) {
         let mut events = Vec::with_capacity(64);
         let mut looks = false;
+        let mut courtesy = Courtesy::new();
         while !self.stopped {
             let timeout = self.timeout(looks);
             events.clear();
@@ -147,6 +154,9 @@ impl Turner {
             self.carry();
             self.caught_up = self.shard.expire(&self.tables.load().timers);
             self.tell_the_waiting();
+            if self.carried.is_many() {
+                courtesy.rest_if_wanted();
+            }
         }
     }
 
