@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dataplane::io::coalesce::Run;
+use dataplane::io::coalesce::LONGEST;
 use dataplane::io::{Frame, HEADROOM, Link, Offloads, memory};
 use dataplane::packet::{Batch, Component, LinkId, LinkService, Reason, VpcId};
 use dataplane::shared::Shared;
@@ -164,28 +164,29 @@ fn a_full_batch_is_sent_before_more_is_read() {
     assert!(in_hand.iter().filter(|&&in_hand| in_hand == 1).count() >= SENT / most);
 }
 
-/// By a link that takes super-packets all datagrams of a batch leave as two of them, and by another one by one; if
-/// there is no room for one of them, all that are in it are lost.
+/// Datagrams that fill a batch leave as two super-packets by a link that takes such, and one by one by another, or
+/// where they are fewer; if there is no room for one of them, all that are in it are lost.
 #[test]
-fn datagrams_that_are_alike_leave_as_one() {
-    const SENT: usize = 128;
+fn many_datagrams_that_are_alike_leave_as_few() {
     let mut packet = udp((address6(APP), 40_000), (address6(DB), 80), &[7; 100]).bytes();
     let offload = make_partial(&mut packet);
     let all = Offloads { checksum: true, tcp: true, udp: true };
-    let whole = (packet.len() - 100 + Run::LONGEST * 100, 100);
-    let one_by_one = Offloads { udp: false, ..all };
-    for (takes, is_full, expected) in [
-        (all, false, vec![whole; SENT / Run::LONGEST]),
-        (all, true, vec![whole; SENT / Run::LONGEST]),
-        (one_by_one, false, vec![(packet.len(), 0); SENT]),
+    let no_udp = Offloads { udp: false, ..all };
+    let (whole, one) = ((packet.len() - 100 + LONGEST * 100, 100), (packet.len(), 0));
+    let many = Batch::PACKETS;
+    for (sent, takes, is_full, expected) in [
+        (many, all, false, vec![whole; many / LONGEST]),
+        (many, all, true, vec![whole; many / LONGEST]),
+        (many, no_udp, false, vec![one; many]),
+        (many - 1, all, false, vec![one; many - 1]),
     ] {
         let seen = Arc::new(Seen { is_full: is_full.into(), ..Seen::default() });
-        let workers = between(&packet, offload, SENT, takes, &seen);
+        let workers = between(&packet, offload, sent, takes, &seen);
         wait_until(|| seen.sent.load(Ordering::Relaxed) == expected.len());
         assert_eq!(*seen.frames.lock().unwrap(), expected);
         let counters = workers.ask(|shard, _| shard.counters.clone()).unwrap().remove(0);
-        let lost = if is_full { SENT as u64 } else { 0 };
-        assert_eq!((counters.forwarded, counters.dropped()), (SENT as u64 - lost, lost));
+        let lost = if is_full { sent as u64 } else { 0 };
+        assert_eq!((counters.forwarded, counters.dropped()), (sent as u64 - lost, lost));
         assert!(counters.drops.keys().all(|(reason, _)| *reason == Reason::LinkFull));
     }
 }

@@ -1,9 +1,9 @@
-//! Datagrams that leave one behind the other, put together into one super-packet: one write instead of many, and
-//! one way through the receiving kernel, which takes them apart again (as its own `udp_gro_receive_segment`
-//! does with what it gets from a wire).
+//! Datagrams that leave one behind the other, put together into one super-packet: one write instead of many, and one
+//! way through the receiving kernel, which takes them apart again.
 //!
-//! Nothing waits for a datagram that may follow, and nobody can tell: a datagram is taken in only if [`cut`] would
-//! make it of the whole again, byte for byte.
+//! A datagram is taken in only if [`cut`] would make it of the whole again, byte for byte; so sockets of UDP cannot
+//! tell. What looks at packets before they are taken apart can: captures, raw sockets, filters, counters of devices,
+//! ICMP errors.
 //!
 //! [`cut`]: crate::io::segment::cut
 
@@ -13,13 +13,31 @@ use crate::wire::ipv6;
 use crate::wire::udp;
 use crate::wire::virtio::{VirtioNetHdr, gso};
 
-/// A packet that is about to leave, and the datagrams that it has taken in.
-#[derive(Debug)]
-pub struct Run {
+/// The most datagrams in one: as many as Linux puts together of what comes from a wire (`UDP_GRO_CNT_MAX`).
+pub const LONGEST: usize = 64;
+
+/// Puts `first` together with as many of the packets `behind` it as can follow it; the whole, and how many these are.
+///
+/// All lie in `slots`, each further behind than the one before it, and nothing else that is needed lies between
+/// them. Those that were taken in are destroyed.
+pub fn coalesce(
+    slots: &mut [u8],
+    first: Frame,
+    behind: impl IntoIterator<Item = Frame>,
+) -> (Frame, usize) {
+    let Some(mut run) = Run::begin(slots, first) else { return (first, 0) };
+    let joined = behind.into_iter().take_while(|&next| run.take(slots, next)).count();
+    if joined == 0 {
+        return (first, 0);
+    }
+    (run.end(slots), joined)
+}
+
+/// A datagram, and those that it has taken in.
+struct Run {
     /// What leaves. Its headers are still those of the first datagram.
     frame: Frame,
-    /// The first datagram, if others can follow it.
-    first: Option<Template>,
+    first: Template,
     /// Datagrams in it.
     segments: usize,
     /// Bytes of payload of each but the last.
@@ -29,28 +47,31 @@ pub struct Run {
 }
 
 impl Run {
-    /// The most datagrams in one: as many as Linux puts together (`UDP_GRO_CNT_MAX`).
-    pub const LONGEST: usize = 64;
-
-    /// Begins with the packet that `frame` describes in `slots`.
-    #[must_use]
-    pub fn begin(slots: &[u8], frame: Frame) -> Self {
-        let headers = usize::from(frame.offload.csum_start) + udp::HEADER;
-        let payload =
-            frame.len.checked_sub(headers).and_then(|payload| u16::try_from(payload).ok());
-        let size = payload.unwrap_or_default();
-        Self { frame, first: datagram(slots, frame, size), segments: 1, size, is_complete: false }
+    /// `None` where nothing can follow: it is no datagram, is more than one, has extension headers, or its checksum is
+    /// not left to be finished, so that it may be wrong.
+    fn begin(slots: &[u8], frame: Frame) -> Option<Self> {
+        let Frame { start, len, offload } = frame;
+        if offload.csum_offset != udp::CHECKSUM_OFFSET || offload.segmented().is_some() {
+            return None;
+        }
+        let packet = slots.get(start..start + len)?;
+        let transport = usize::from(offload.csum_start);
+        if packet.first()? >> 4 == 6 && transport != ipv6::HEADER {
+            return None;
+        }
+        let size = u16::try_from(len.checked_sub(transport + udp::HEADER)?).ok()?;
+        let offload = VirtioNetHdr { gso_type: gso::UDP_L4, gso_size: size, ..offload };
+        let first = Template::of(packet, offload)?;
+        Some(Self { frame, first, segments: 1, size, is_complete: false })
     }
 
-    /// Takes in the datagram `next`, which lies further behind in `slots` and is destroyed thereby; `false`, and
-    /// nothing is changed, where it is not one that can follow.
-    #[must_use]
-    pub fn take(&mut self, slots: &mut [u8], next: Frame) -> bool {
-        let Some(first) = self.first.as_ref().filter(|_| !self.is_complete) else { return false };
+    /// Takes in `next`; `false`, and nothing is changed, where it cannot follow.
+    fn take(&mut self, slots: &mut [u8], next: Frame) -> bool {
         let end = self.frame.start + self.frame.len;
-        let payload = next.start + first.headers().len()..next.start + next.len;
-        let fits = (1..=usize::from(self.size)).contains(&payload.len())
-            && self.segments < Self::LONGEST
+        let payload = next.start + self.first.headers().len()..next.start + next.len;
+        let fits = !self.is_complete
+            && self.segments < LONGEST
+            && (1..=usize::from(self.size)).contains(&payload.len())
             && self.frame.len + payload.len() <= MAX_PACKET
             && end <= next.start;
         if !(fits && self.is_followed_by(slots, next)) {
@@ -65,24 +86,20 @@ impl Run {
 
     /// Whether `next` has the headers that it would have as the next segment, and the first its own as the first.
     fn is_followed_by(&self, slots: &[u8], next: Frame) -> bool {
-        let Some(first) = &self.first else { return false };
         let is_segment = |headers: &[u8], len, index| {
             let mut written = [0; HEADERS];
-            first.write(&mut written, (len, index, 0), false).is_some()
-                && headers.starts_with(&written[..first.headers().len()])
+            self.first.write(&mut written, (len, index, 0), false).is_some()
+                && headers.starts_with(&written[..self.first.headers().len()])
         };
         let offload = VirtioNetHdr { hdr_len: 0, gso_size: 0, ..next.offload };
-        offload == first.offload()
+        offload == self.first.offload()
             && slots.get(next.start..).is_some_and(|at| is_segment(at, next.len, self.segments))
-            && (self.segments > 1 || is_segment(first.headers(), self.frame.len, 0))
+            && (self.segments > 1 || is_segment(self.first.headers(), self.frame.len, 0))
     }
 
     /// The packet as it leaves.
-    #[must_use]
-    pub fn end(self, slots: &mut [u8]) -> Frame {
-        let Self { frame, first: Some(first), segments: 2.., size, .. } = self else {
-            return self.frame;
-        };
+    fn end(self, slots: &mut [u8]) -> Frame {
+        let Self { frame, first, size, .. } = self;
         // The headers of a whole are those of its only segment.
         let is_written = slots
             .get_mut(frame.start..)
@@ -93,19 +110,4 @@ impl Run {
             VirtioNetHdr { gso_type: gso::UDP_L4, gso_size: size, hdr_len, ..first.offload() };
         Frame { offload, ..frame }
     }
-}
-
-/// The headers of a datagram that others can follow, with `size` bytes of payload: its checksum is partial, so
-/// that it needs not be looked at whether it is right, and it has no extension headers.
-#[inline]
-fn datagram(slots: &[u8], frame: Frame, size: u16) -> Option<Template> {
-    let Frame { offload, .. } = frame;
-    if offload.csum_offset != udp::CHECKSUM_OFFSET || offload.segmented().is_some() {
-        return None;
-    }
-    let packet = slots.get(frame.start..frame.start + frame.len)?;
-    if packet.first()? >> 4 == 6 && usize::from(offload.csum_start) != ipv6::HEADER {
-        return None;
-    }
-    Template::of(packet, VirtioNetHdr { gso_type: gso::UDP_L4, gso_size: size, ..offload })
 }

@@ -6,6 +6,7 @@
 //! through a bounded ring. Nothing below here reads the clock.
 
 mod courtesy;
+mod emit;
 mod mailbox;
 mod patience;
 mod turn;

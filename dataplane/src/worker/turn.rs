@@ -1,7 +1,6 @@
 //! One worker's turn, and the loop that sleeps between turns.
 
 use std::io;
-use std::iter;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,9 +9,7 @@ use crossbeam::channel::Sender;
 use rustix::event::{Timespec, epoll};
 
 use crate::io::Link;
-use crate::io::coalesce::Run;
-use crate::io::transmit::transmit;
-use crate::packet::{Batch, LinkId, Packet, Reason, Slots, Verdict};
+use crate::packet::{Batch, LinkId, Reason, Verdict};
 use crate::path::{self, fragment};
 use crate::shared::WorkerId;
 use crate::state::Shard;
@@ -20,6 +17,7 @@ use crate::tables::Reader;
 use crate::time::{Clock, MAX_STEP};
 use crate::worker::Setup;
 use crate::worker::courtesy::Courtesy;
+use crate::worker::emit::{emit, is_crowded};
 use crate::worker::mailbox::{Handed, Mail, Mailbox};
 use crate::worker::patience::Patience;
 
@@ -77,12 +75,7 @@ impl Load {
 
     /// Whether a turn that has carried this reads no more.
     const fn is_enough(self) -> bool {
-        self.is_many() || self.bytes >= Self::ENOUGH.bytes
-    }
-
-    /// Whether these are as many packets as a turn carries.
-    const fn is_many(self) -> bool {
-        self.packets >= Self::ENOUGH.packets
+        self.packets >= Self::ENOUGH.packets || self.bytes >= Self::ENOUGH.bytes
     }
 }
 
@@ -154,7 +147,7 @@ impl Turner {
             self.carry();
             self.caught_up = self.shard.expire(&self.tables.load().timers);
             self.tell_the_waiting();
-            if self.carried.is_many() {
+            if self.carried.is_enough() {
                 courtesy.rest_if_wanted();
             }
         }
@@ -277,6 +270,7 @@ impl Turner {
 
     fn send(&mut self) {
         let mut woken = 0_u64;
+        let crowded = is_crowded(&self.batch);
         let (packets, slots) = self.batch.parts_mut();
         let mut rest = &*packets;
         while let [packet, behind @ ..] = rest {
@@ -286,13 +280,15 @@ impl Turner {
                     let port = self.links.get_mut(link.index()).and_then(Option::as_mut);
                     let (joined, lost) = match port {
                         None => (0, Some(Reason::LinkDown)),
-                        Some(port) => emit(port.as_mut(), (packet, behind), slots, fragment),
+                        Some(port) => {
+                            emit(port.as_mut(), (packet, behind), slots, fragment, crowded)
+                        }
                     };
                     let (joined, behind) = behind.split_at(joined);
                     rest = behind;
                     if let Some(reason) = lost {
                         let component = self.tables.load().component_at(link);
-                        for packet in iter::once(packet).chain(joined) {
+                        for packet in [packet].into_iter().chain(joined) {
                             self.shard.lose(reason, component, packet);
                         }
                     }
@@ -347,31 +343,6 @@ impl Turner {
             *until > prompted
         });
     }
-}
-
-/// Sends a packet, and with it as one those of the packets `behind` it that can leave so; how many these are, and why
-/// they were lost, if they were.
-fn emit(
-    link: &mut dyn Link,
-    (packet, behind): (&Packet, &[Packet]),
-    slots: &mut Slots,
-    fragment: Option<u16>,
-) -> (usize, Option<Reason>) {
-    let (mut frame, mut joined) = (packet.frame(), 0);
-    if link.takes().udp {
-        let mut run = Run::begin(slots, frame);
-        let joins =
-            |next: &&Packet| next.verdict == packet.verdict && run.take(slots, next.frame());
-        joined = behind.iter().take_while(joins).count();
-        frame = run.end(slots);
-    }
-    let error = transmit(link, slots, frame, fragment.map(usize::from)).err();
-    let lost = error.map(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => Reason::LinkFull,
-        io::ErrorKind::InvalidInput => Reason::Malformed,
-        _ => Reason::LinkDown,
-    });
-    (joined, lost)
 }
 
 impl Drop for Turner {
