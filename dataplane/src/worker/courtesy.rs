@@ -1,8 +1,8 @@
 //! When does a worker that always has more to do let others have its processor?
 //!
 //! Whoever waits to receive what a worker has just sent may have no other processor to do it on, and a socket
-//! holds some 270 small datagrams. So a worker rests for a moment after a turn that carried as much as one may, but
-//! only where it sees that somebody else wants its processor. It sleeps, and does not yield: Linux takes from
+//! holds some 270 small datagrams. So a worker rests for a moment after a turn that carried as many packets as one
+//! may, but only where it sees that somebody else wants its processor. It sleeps, and does not yield: Linux takes from
 //! whoever yields his fair share of the processor too.
 
 use std::fs::File;

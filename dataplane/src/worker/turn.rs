@@ -75,7 +75,13 @@ impl Load {
 
     /// Whether a turn that has carried this reads no more.
     const fn is_enough(self) -> bool {
-        self.packets >= Self::ENOUGH.packets || self.bytes >= Self::ENOUGH.bytes
+        self.is_many() || self.bytes >= Self::ENOUGH.bytes
+    }
+
+    /// Whether these are as many packets as a turn carries. Of super-packets they seldom are, and who receives those
+    /// tells the sender when to wait.
+    const fn is_many(self) -> bool {
+        self.packets >= Self::ENOUGH.packets
     }
 }
 
@@ -147,7 +153,7 @@ impl Turner {
             self.carry();
             self.caught_up = self.shard.expire(&self.tables.load().timers);
             self.tell_the_waiting();
-            if self.carried.is_enough() {
+            if self.carried.is_many() {
                 courtesy.rest_if_wanted();
             }
         }
