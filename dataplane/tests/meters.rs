@@ -17,8 +17,9 @@ use dataplane::state::Count::{
 };
 use dataplane::state::Tally;
 use dataplane::tables::{AclRule, Target};
+use dataplane::wire::virtio::VirtioNetHdr;
 
-use common::datagram::{ACK, Datagram, Part, Payload, SYN, tcp, udp};
+use common::datagram::{ACK, Datagram, Part, Payload, RST, SYN, tcp, udp};
 use common::net::{Net, Outcome};
 use common::topology::{
     APP, Acl, BASTION, BASTION_PUBLIC, DB, INTERNET, NAT_A, NAT_B, NAT_PUBLIC, PUBLIC_A, Topology,
@@ -263,4 +264,19 @@ fn what_ends_behind_the_gateway_that_changed_its_family_came_to_the_next_as_that
     assert_eq!(outcome.dropped.map(|(reason, _)| reason), Some(Reason::AclDenied));
     let of = |tally: &Tally| (tally[BytesInFromSource], tally[BytesOutToDestination]);
     assert_eq!(counted.each_ref().map(of), [(148, 0), (128, 0)]);
+}
+
+/// The flow of a connection's first packet is committed when the next was judged; all the same the one that opens is
+/// counted before an earlier one closes.
+#[test]
+fn connections_of_one_batch_are_active_at_once_if_they_were() {
+    let mut world = Net::new(&Topology::open());
+    let segment = |link, flags| {
+        (link, tcp((address(link), 5000), (address(INTERNET), 80), flags, &[]).bytes())
+    };
+    let packets = [segment(APP, SYN), segment(DB, SYN), segment(APP, RST)];
+    let packets = packets.each_ref().map(|(link, bytes)| (*link, &bytes[..], VirtioNetHdr::PLAIN));
+    let outcomes = world.turn(&packets);
+    assert!(outcomes.iter().all(|outcome| outcome.emitted.is_some()), "{outcomes:?}");
+    assert_eq!(world.most_active(NAT_A), 2);
 }

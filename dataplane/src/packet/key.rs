@@ -122,6 +122,12 @@ impl Tail {
         PortPair::from_bytes([a, b, c, d])
     }
 
+    /// IP protocol number.
+    pub(crate) const fn protocol(self) -> u8 {
+        let [.., protocol, _] = self.0.to_ne_bytes();
+        protocol
+    }
+
     /// The key of these addresses.
     pub(crate) const fn behind(self, src: Addr, dst: Addr) -> Key {
         let [.., e, f, protocol, special] = self.0.to_ne_bytes();

@@ -204,10 +204,7 @@ fn consider(packet: &mut Packet, slots: &mut Slots, shard: &mut Shard, tables: &
             }
             hit(packet, shard, tables);
         }
-        None => {
-            packet.found = FlowRef::NONE;
-            shard.prefetch_owner(packet.hash);
-        }
+        None => packet.found = FlowRef::NONE,
     }
     false
 }

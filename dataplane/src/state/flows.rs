@@ -205,6 +205,13 @@ impl Flows {
         self.index.find(hash, |flow| self.bears(flow, key))
     }
 
+    /// The flow that is found by the reply key of `flow`, which hashes to `hash`.
+    pub(crate) fn holder(&self, flow: FlowId, hash: u64) -> Option<FlowId> {
+        // Seldom is there one that it must be compared with.
+        let is_one = |it| self.key(flow, Direction::Reply).is_some_and(|key| self.bears(it, &key));
+        Some(self.index.find(hash, is_one)?.flow())
+    }
+
     /// What is known of the packets that are `found`, to be changed.
     #[inline(always)]
     pub(crate) fn line_mut(&mut self, found: FlowRef) -> Option<&mut Line> {

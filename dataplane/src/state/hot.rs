@@ -149,6 +149,11 @@ impl Hot {
         self.lines[0].phase
     }
 
+    /// IP protocol number of the packets of the original direction.
+    pub(crate) const fn protocol(&self) -> u8 {
+        self.lines[0].tail.protocol()
+    }
+
     /// When the flow's first facet expires, unless a packet comes before.
     #[must_use]
     pub const fn deadline(&self) -> Tick {

@@ -36,7 +36,7 @@ use crate::time::Tick;
 pub use counters::Counters;
 pub use flow::{Cold, Device, Facet, Facets, Holds, MAX_FACETS};
 pub(crate) use flows::FlowRef;
-use flows::Hashes;
+pub(crate) use flows::Hashes;
 pub use flows::{FlowId, Flows};
 pub use fragments::{Fragments, Held, Ports};
 pub(crate) use homes::Homes;
@@ -252,29 +252,36 @@ impl Shard {
         self.shared.directory.owner(hash).filter(|&owner| owner != self.worker)
     }
 
-    /// Adds a flow, in the place of any that holds its reply key here; nobody here holds the original
-    /// one. `facets` puts down what devices remember; where it is not added, what that holds returns to
-    /// where it came from.
-    pub(crate) fn open(
+    /// Puts a flow down that nobody finds before it is [committed](Self::commit), and starts its clock; `None` where
+    /// there is no room. `facets` puts down what devices remember; what that holds then returns to where it came from.
+    pub(crate) fn draft(
         &mut self,
         translation: &Translation,
         phase: Phase,
         facets: impl FnOnce(&mut Facets),
-        hashes: Hashes,
         timers: &Timers,
-    ) -> Result<(FlowId, &mut Hot, &mut Cold), NotOpened> {
+    ) -> Option<FlowId> {
         let Some(flow) = self.flows.slot() else {
             self.forget(made(facets), phase, timers);
-            return Err(NotOpened::Full);
+            return None;
         };
-        let [original, reply] = hashes;
-        let claimed = self.claim(original);
         self.flows.fill(flow, (translation, phase), facets, (timers, self.now));
-        // The reply key is looked up last: what that takes has been on its way from memory meanwhile.
-        if let Some((holder, _)) = self.flows.find(reply, &translation.reply) {
+        Some(flow)
+    }
+
+    /// Adds a flow that was [drafted](Self::draft), in the place of any that holds its reply key here; nobody here holds
+    /// the original one, now as when it was drafted. Where it is not added, it is gone.
+    pub(crate) fn commit(
+        &mut self,
+        flow: FlowId,
+        hashes: Hashes,
+        timers: &Timers,
+    ) -> Result<(&mut Hot, &mut Cold), NotOpened> {
+        let [original, reply] = hashes;
+        if let Some(holder) = self.flows.holder(flow, reply) {
             self.close(holder, timers);
         }
-        let claimed = claimed.and_then(|()| {
+        let claimed = self.claim(original).and_then(|()| {
             // Both keys are ours, or neither.
             self.claim(reply).inspect_err(|_| self.release(original))
         });
@@ -282,8 +289,8 @@ impl Shard {
             Ok(()) if self.flows.has_room() => {
                 self.counters.opened += 1;
                 let (hot, cold) = self.flows.enter(flow, hashes);
-                self.meters.begin(&mut cold.facets, translation.original.protocol);
-                return Ok((flow, hot, cold));
+                self.meters.begin(&mut cold.facets, hot.protocol());
+                return Ok((hot, cold));
             }
             Ok(()) => {
                 hashes.into_iter().for_each(|hash| self.release(hash));
@@ -291,6 +298,7 @@ impl Shard {
             }
             Err(owner) => NotOpened::Elsewhere(owner),
         };
+        let phase = self.flows.hot(flow).map_or(Phase::Other, Hot::phase);
         let facets = self.flows.vacate(flow);
         self.forget(facets, phase, timers);
         Err(refused)

@@ -12,6 +12,7 @@ use dataplane::state::Count::{
 };
 use dataplane::state::Tally;
 use dataplane::tables::{AclRule, Target};
+use dataplane::wire::virtio::VirtioNetHdr;
 use proptest::prelude::*;
 
 use crate::common::datagram::{ACK, Datagram, FIN, Payload, RST, SYN, echo, tcp, udp};
@@ -56,6 +57,23 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Packets that open flows, or would like to, and keep their family. What goes by a known flow overtakes them, which shows
+/// only in what packets of IPv4 that come from such of IPv6 are numbered by.
+fn beginning() -> impl Strategy<Value = Step> {
+    let ways = prop_oneof![
+        2 => (0_u8..5, 0_u8..7, Just(Family::V4)),
+        1 => (0_u8..5, 0_u8..5, Just(Family::V6)),
+    ];
+    prop_oneof![
+        16 => (ways, 0_u8..3, 1_u16..4, prop_oneof![4 => Just(SYN), 1 => Just(RST)]).prop_map(
+            |(ways, protocol, port, flags)| Step::Send { ways, protocol, port, flags }
+        ),
+        // What is due ends at once: between packets that come together nothing would.
+        1 => (1_u32..400).prop_map(|seconds| Step::Wait { seconds, prompt: true }),
+        1 => (0_u8..10).prop_map(|what| Step::Change { what }),
+    ]
+}
+
 struct Play {
     topology: Topology,
     net: Net,
@@ -63,6 +81,16 @@ struct Play {
     last: Option<(LinkId, Datagram)>,
     /// Of each NAT gateway, as seen from outside.
     seen: [Seen; 2],
+    /// Packets since somebody took this.
+    sent: Vec<Sent>,
+}
+
+/// A packet, and what became of it.
+#[derive(Debug)]
+struct Sent {
+    link: LinkId,
+    bytes: Vec<u8>,
+    outcome: Outcome,
 }
 
 /// What somebody outside sees of a NAT gateway.
@@ -77,6 +105,22 @@ struct Seen {
 }
 
 impl Play {
+    fn new(ports: PortRange, limit: usize) -> Self {
+        let topology = Topology { ports, ..Topology::open() };
+        let net = Net::with_limit(&topology, limit, 5);
+        Self { topology, net, last: None, seen: Default::default(), sent: Vec::new() }
+    }
+
+    /// What other histories are to agree with.
+    fn state(&self) -> impl PartialEq + std::fmt::Debug + use<> {
+        let flows = &self.net.shard.flows;
+        let keys = flows.live_from(0).map(|(_, flow)| format!("{:?}", flows.keys_of(flow)));
+        let keys: std::collections::BTreeSet<String> = keys.collect();
+        let gateways = [NAT_A, NAT_B]
+            .map(|gateway| (self.net.metrics(gateway).total, self.net.most_active(gateway)));
+        (keys, self.net.shard.counters.clone(), gateways)
+    }
+
     fn step(&mut self, step: &Step) {
         match *step {
             Step::Send { ways: (from, to, family), protocol, port, flags } => {
@@ -154,7 +198,9 @@ impl Play {
     }
 
     fn send(&mut self, link: LinkId, datagram: &Datagram) {
-        let Outcome { emitted, dropped, .. } = self.net.send_datagram(link, datagram);
+        let outcome = self.net.send_datagram(link, datagram);
+        self.sent.push(Sent { link, bytes: datagram.bytes(), outcome: outcome.clone() });
+        let Outcome { emitted, dropped, .. } = outcome;
         if let Some((reason, Component::NatGateway(id))) = dropped {
             let seen = &mut self.seen[id.index()];
             seen.dropped += u64::from(reason != Reason::NatUnsolicited);
@@ -216,9 +262,7 @@ proptest! {
         limit in 3_usize..40,
     ) {
         let ports = PortRange { first: 1001, last: last_port, limit: 4 };
-        let topology = Topology { ports, ..Topology::open() };
-        let net = Net::with_limit(&topology, limit, 5);
-        let mut play = Play { topology, net, last: None, seen: Default::default() };
+        let mut play = Play::new(ports, limit);
         for step in &steps {
             play.step(step);
             play.net.check();
@@ -234,5 +278,39 @@ proptest! {
             prop_assert_eq!(play.net.most_active(gateway), 0);
             prop_assert_eq!(play.net.metrics(gateway).minute, Tally::default());
         }
+    }
+
+    /// Packets that begin conversations become the same whether they come together or one by one.
+    #[test]
+    fn begin_the_same_by_batches(
+        steps in prop::collection::vec(beginning(), 1..120),
+        last_port in 1001_u16..1004,
+        limit in 1_usize..12,
+        together in 2_usize..40,
+    ) {
+        let ports = PortRange { first: 1001, last: last_port, limit: 4 };
+        let (mut single, mut batched) = (Play::new(ports, limit), Play::new(ports, limit));
+        let catch_up = |single: &mut Play, batched: &mut Play| {
+            let sent = std::mem::take(&mut single.sent);
+            let packets = sent.iter().map(|it| (it.link, &it.bytes[..], VirtioNetHdr::PLAIN));
+            let outcomes = batched.net.turn(&packets.collect::<Vec<_>>());
+            for (at, (outcome, it)) in outcomes.iter().zip(&sent).enumerate() {
+                prop_assert_eq!(outcome, &it.outcome, "packet {} of {:#?}", at, sent);
+            }
+            prop_assert_eq!(batched.state(), single.state());
+            Ok(())
+        };
+        for step in steps {
+            if matches!(step, Step::Wait { .. } | Step::Change { .. }) {
+                catch_up(&mut single, &mut batched)?;
+                batched.step(&step);
+            }
+            single.step(&step);
+            if single.sent.len() >= together {
+                catch_up(&mut single, &mut batched)?;
+            }
+        }
+        catch_up(&mut single, &mut batched)?;
+        batched.net.check();
     }
 }
