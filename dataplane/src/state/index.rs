@@ -87,7 +87,7 @@ impl Index {
     #[inline(always)]
     pub(crate) fn first(&self, home: u32, hash: u64) -> FlowRef {
         let Some(bucket) = self.buckets.get(home as usize) else { return FlowRef::NONE };
-        let way = bucket.tags.bearing(Mark::of(hash).tag).first();
+        let way = bucket.tags.first_bearing(Mark::of(hash).tag);
         bucket.flows.get(way).map_or(FlowRef::NONE, |&bits| FlowRef::from_bits(bits))
     }
 

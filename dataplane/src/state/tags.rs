@@ -42,6 +42,26 @@ impl Tags {
         Ways(differing.wrapping_sub(ONES) & !differing & PLACES)
     }
 
+    /// The first place that is taken by what bears `tag`; [`WAYS`] or more if there is none.
+    #[inline(always)]
+    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "SSE2 has no safe wrapper"))]
+    pub(super) fn first_bearing(self, tag: Tag) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_cvtsi64_si128, _mm_movemask_epi8};
+            let [own, sought] = [self.0, u64::from(tag.0) * ONES].map(u64::cast_signed);
+            // JUSTIFICATION: hits at 64 Ki flows take 0.94 of the time that they take by `bearing`.
+            // SAFETY: SSE2 is part of x86-64.
+            let same = unsafe {
+                _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_cvtsi64_si128(own), _mm_cvtsi64_si128(sought)))
+            };
+            // What is nobody's is never the same, and what lies beyond always is.
+            same.trailing_zeros() as usize
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        self.bearing(tag).first()
+    }
+
     /// The places that are taken.
     #[inline]
     pub(super) const fn taken(self) -> Ways {
@@ -136,6 +156,7 @@ mod tests {
                     let exactly = Ways::all(|way| model[way] == Some(tag));
                     let bearing = tags.bearing(tag);
                     prop_assert_eq!(bearing.first() < WAYS, !exactly.is_none());
+                    prop_assert_eq!(tags.first_bearing(tag), bearing.first());
                     prop_assert_eq!(bearing.and(exactly), exactly);
                     prop_assert_eq!(bearing.and(tags.taken()), bearing);
                     prop_assert!(exactly.is_none() || bearing.first() == exactly.first());
