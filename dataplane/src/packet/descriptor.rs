@@ -1,5 +1,6 @@
 //! One packet of a batch: where its bytes lie, and what the stages found.
 
+use std::mem::offset_of;
 use std::ops::Range;
 
 use crate::io::{Frame, HEADROOM, TAILROOM};
@@ -11,7 +12,11 @@ use crate::wire::virtio::VirtioNetHdr;
 /// One packet of a batch. As small as it can be: all of a batch stay in the first-level cache beside
 /// headers and flows. Descriptors are used again, so what is valid only from some stage on holds
 /// anything before.
+///
+/// In this order, and so aligned, because a processor stores less in a cycle than it calculates: from `offload` to
+/// `header` are 16 bytes of one cache line, all zero of most packets that come in.
 #[derive(Clone, Copy, Debug)]
+#[repr(C, align(32))]
 pub struct Packet {
     /// The key of the flow that it belongs to; that of the flow it quotes, if
     /// [`Kind::Error`]. Valid iff parsed, but for the link: the verdict is not a drop by parse. The
@@ -19,20 +24,8 @@ pub struct Packet {
     pub key: Key,
     /// The key's hash; valid iff parsed.
     pub hash: u64,
-    /// First byte of the IP header in the [slots](Slots).
-    pub start: u32,
-    /// Bytes of the packet.
-    pub len: u32,
     /// What the sender left to be done.
     pub offload: VirtioNetHdr,
-    /// The NAT gateways that it has come to, in the order of packets of the original direction. Valid
-    /// iff it is judged.
-    pub meter: MeterId,
-    /// Its flow and the direction it goes in; valid iff the verdict is `Forward`. Between parse and recall
-    /// where the index is to be asked.
-    pub(crate) found: FlowRef,
-    /// What becomes of it.
-    pub verdict: Verdict,
     /// How it belongs to its flow.
     pub kind: Kind,
     /// What parse has found out that spares recall questions.
@@ -46,10 +39,22 @@ pub struct Packet {
     pub transport: u8,
     /// Length of the transport header, in bytes; zero where there is none. Valid as the offset.
     pub header: u8,
-    /// TCP control bits, zero for other protocols; valid iff parsed.
-    pub tcp_flags: u8,
+    /// First byte of the IP header in the [slots](Slots).
+    pub start: u32,
+    /// Bytes of the packet.
+    pub len: u32,
+    /// Its flow and the direction it goes in; valid iff the verdict is `Forward`. Between parse and recall
+    /// where the index is to be asked.
+    pub(crate) found: FlowRef,
+    /// What becomes of it.
+    pub verdict: Verdict,
+    /// The NAT gateways that it has come to, in the order of packets of the original direction. Valid
+    /// iff it is judged.
+    pub meter: MeterId,
     /// ICMP type and code in one word; valid iff it is ICMP.
     pub icmp: u16,
+    /// TCP control bits, zero for other protocols; valid iff parsed.
+    pub tcp_flags: u8,
 }
 
 /// What the headers of a packet are like.
@@ -89,6 +94,8 @@ impl Kind {
 }
 
 const _: () = assert!(size_of::<Packet>() <= 96);
+const _: () = assert!(offset_of!(Packet, offload) == 48 && offset_of!(Packet, start) == 64);
+const _: () = assert!(Kind::Whole as u8 == 0 && Shape::Any as u8 == 0);
 
 impl Packet {
     /// What stands in the place of a packet before there is one.
@@ -119,11 +126,13 @@ impl Packet {
         self.start = frame.start as u32;
         self.len = frame.len as u32;
         self.offload = frame.offload;
-        self.verdict = Verdict::Pending;
         self.kind = Kind::Whole;
         self.shape = Shape::Any;
         self.handed = false;
         self.answers = false;
+        // For the whole to be one store.
+        (self.transport, self.header) = (0, 0);
+        self.verdict = Verdict::Pending;
     }
 
     /// Whether no stage has judged it yet.
