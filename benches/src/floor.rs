@@ -4,13 +4,11 @@
 //! table at load 0.5 by batches of 32 with prefetch, rewrite address, port, time to live and two
 //! checksums incrementally, count.
 
-#![expect(unsafe_code, reason = "neither a prefetch nor advice to the kernel has a safe wrapper")]
-
-use std::mem::MaybeUninit;
+#![expect(unsafe_code, reason = "a prefetch has no safe wrapper")]
 
 use dataplane::wire::tcp::flags::ACK;
-use rustix::mm::{Advice, madvise};
 
+use crate::pages::{Pages, room};
 use crate::profile::{Profile, Size};
 use crate::ring::{self, Batch, LINE, Line};
 use crate::{BATCH, Cheated, topology};
@@ -36,16 +34,6 @@ const _: () = assert!(size_of::<Entry>() == 64);
 /// Addresses in one word; ports and protocol in another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Key(u64, u64);
-
-/// What the table lies in. Huge ones spare look-ups of addresses, so who has them is to be
-/// compared with who has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pages {
-    /// The processor's smallest, whatever the machine is set to.
-    Small,
-    /// Huge ones, where the machine gives them.
-    Huge,
-}
 
 /// The floor, with a flow for each session.
 #[derive(Debug)]
@@ -216,33 +204,6 @@ fn prefetch(entry: &Entry) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = entry;
-}
-
-/// Room for a table in pages that were not used yet.
-fn room(entries: usize, pages: Pages) -> Vec<Entry> {
-    let mut table = Vec::with_capacity(entries);
-    advise(table.spare_capacity_mut(), pages);
-    table
-}
-
-/// A multiple of every size that Linux gives ordinary pages, in bytes.
-const PAGE: usize = 64 << 10;
-
-/// Asks for `pages` in memory that was not used yet. A machine that has no such pages says so, and
-/// nothing else happens.
-fn advise(memory: &mut [MaybeUninit<Entry>], pages: Pages) {
-    let all = memory.as_mut_ptr_range();
-    let (from, to) = (all.start.cast::<u8>(), all.end.cast::<u8>());
-    let from = from.wrapping_add(from.align_offset(PAGE));
-    let length = to.addr().saturating_sub(from.addr()) / PAGE * PAGE;
-    let advice = match pages {
-        Pages::Small => Advice::LinuxNoHugepage,
-        Pages::Huge => Advice::LinuxHugepage,
-    };
-    // JUSTIFICATION: at 4 Mi flows huge pages make the floor 1.2 times as fast; a floor without them is
-    // none for whoever has them.
-    // SAFETY: whole pages of memory that is borrowed here; this advice changes no byte of it.
-    let _ = unsafe { madvise(from.cast(), length, advice) };
 }
 
 #[cfg(test)]

@@ -15,15 +15,17 @@ pub mod floor;
 pub mod machine;
 pub mod ours;
 pub mod outcome;
+pub mod pages;
 pub mod profile;
 pub mod ring;
 pub mod segment;
 pub mod topology;
 pub mod trials;
 
-pub use floor::{Floor, Pages};
+pub use floor::Floor;
 pub use machine::Machine;
 pub use ours::Ours;
+pub use pages::Pages;
 pub use profile::{Order, Path, Profile, Size};
 pub use ring::Ring;
 

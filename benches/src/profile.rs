@@ -163,7 +163,13 @@ impl Profile {
     /// Bytes that its sessions take in the ring, the floor's tables and ours, generously.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        u64::from(self.sessions()) * (self.size.longest() as u64 + 2 * 128 + 512)
+        self.flows() + u64::from(self.sessions()) * (self.size.longest() as u64 + 2 * 128)
+    }
+
+    /// What of it are our tables.
+    #[must_use]
+    pub fn flows(&self) -> u64 {
+        u64::from(self.sessions()) * 512
     }
 }
 

@@ -9,6 +9,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use crate::contest::{Samples, median, nanoseconds, take_turns};
 use crate::machine::Occupied;
 use crate::ours::{CHUNK, Instance};
+use crate::pages::touch;
 use crate::{BATCH, Cheated, Floor, Ours, Pages, Profile, Ring};
 
 /// How much is measured.
@@ -70,6 +71,7 @@ impl Filled {
     pub fn of(profile: &Profile) -> Result<Self, Cheated> {
         let sessions = shuffled(0, profile.sessions());
         let instance = Instance::of(profile);
+        touch(profile.flows());
         // What a worker takes when it starts is for flows, too.
         let before = Occupied::now();
         let mut ours = instance.worker(0, room(profile));
