@@ -1,4 +1,4 @@
-//! In pages of what size does memory lie, and has the machine had it before?
+//! In pages of what size does memory lie, and has the machine got it?
 
 #![expect(unsafe_code, reason = "advice to the kernel has no safe wrapper")]
 
@@ -23,16 +23,30 @@ pub(crate) fn room<T>(count: usize, pages: Pages) -> Vec<T> {
     table
 }
 
-/// Uses so many bytes in pages of either size, and gives them back. A virtual machine's memory that nobody has used is
-/// found by its host when somebody does, which can take twenty times as long as to clear it; who is measured
-/// afterwards is likely to get what was found here.
-pub(crate) fn touch(bytes: u64) {
-    const LINE: usize = 64;
-    for pages in [Pages::Huge, Pages::Small] {
-        let lines = usize::try_from(bytes).map_or(0, |bytes| bytes / LINE);
-        let mut memory = room(lines, pages);
-        memory.resize(lines, [1_u8; LINE]);
-        std::hint::black_box(&memory);
+/// Memory that the process has used and not given back yet. A virtual machine's host takes back what is free for seconds,
+/// and to find it again can take twenty times as long as to clear it. So who is to be measured gets what was given back a
+/// moment before.
+#[derive(Debug)]
+pub(crate) struct Store(Vec<Vec<[u8; 64]>>);
+
+impl Store {
+    /// What comes and goes together, in bytes: more than the allocator would keep to itself (mallopt(3),
+    /// `M_MMAP_THRESHOLD`).
+    const BLOCK: u64 = 64 << 20;
+
+    /// No more than so many bytes, in whole blocks.
+    pub(crate) fn of(bytes: u64) -> Self {
+        let block = |_| {
+            let mut memory = room(1 << 20, Pages::Huge);
+            memory.resize(1 << 20, [1; 64]);
+            memory
+        };
+        Self((0..bytes / Self::BLOCK).map(block).collect())
+    }
+
+    /// Gives back all but so many bytes.
+    pub(crate) fn keep(&mut self, bytes: u64) {
+        self.0.truncate(usize::try_from(bytes / Self::BLOCK).unwrap_or(usize::MAX));
     }
 }
 

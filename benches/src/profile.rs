@@ -163,13 +163,14 @@ impl Profile {
     /// Bytes that its sessions take in the ring, the floor's tables and ours, generously.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        self.flows() + u64::from(self.sessions()) * (self.size.longest() as u64 + 2 * 128)
+        let sessions = self.sessions() as usize;
+        let others = self.size.longest() + 2 * 128;
+        Self::flows(sessions) + (sessions * others) as u64
     }
 
-    /// What of it are our tables.
-    #[must_use]
-    pub fn flows(&self) -> u64 {
-        u64::from(self.sessions()) * 512
+    /// Bytes that so many flows take in our tables, generously.
+    pub(crate) const fn flows(count: usize) -> u64 {
+        count as u64 * 512
     }
 }
 

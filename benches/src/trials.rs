@@ -9,7 +9,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use crate::contest::{Samples, median, nanoseconds, take_turns};
 use crate::machine::Occupied;
 use crate::ours::{CHUNK, Instance};
-use crate::pages::touch;
+use crate::pages::Store;
 use crate::{BATCH, Cheated, Floor, Ours, Pages, Profile, Ring};
 
 /// How much is measured.
@@ -71,15 +71,18 @@ impl Filled {
     pub fn of(profile: &Profile) -> Result<Self, Cheated> {
         let sessions = shuffled(0, profile.sessions());
         let instance = Instance::of(profile);
-        touch(profile.flows());
         // What a worker takes when it starts is for flows, too.
         let before = Occupied::now();
+        let mut left = sessions.len();
+        let mut store = Store::of(Profile::flows(left));
         let mut ours = instance.worker(0, room(profile));
         let mut syns = Ring::default();
         let mut time = 0.0;
         for sessions in sessions.chunks(CHUNK) {
             syns.clear();
             syns.open(profile, sessions);
+            left -= sessions.len();
+            store.keep(Profile::flows(left));
             time += nanoseconds(|| ours.run(&syns));
             ours.answer(&syns)?;
         }
