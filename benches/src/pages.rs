@@ -32,13 +32,14 @@ pub(crate) struct Store(Vec<Vec<[u8; 64]>>);
 impl Store {
     /// What comes and goes together, in bytes: more than the allocator would keep to itself (mallopt(3),
     /// `M_MMAP_THRESHOLD`).
-    const BLOCK: u64 = 64 << 20;
+    const BLOCK: u64 = Self::LINES as u64 * 64;
+    const LINES: usize = 1 << 20;
 
     /// No more than so many bytes, in whole blocks.
     pub(crate) fn of(bytes: u64) -> Self {
         let block = |_| {
-            let mut memory = room(1 << 20, Pages::Huge);
-            memory.resize(1 << 20, [1; 64]);
+            let mut memory = room(Self::LINES, Pages::Huge);
+            memory.resize(Self::LINES, [1; 64]);
             memory
         };
         Self((0..bytes / Self::BLOCK).map(block).collect())
