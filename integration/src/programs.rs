@@ -9,7 +9,7 @@ pub fn hypertun() -> PathBuf {
     current("hypertun", "cargo build --release -p control")
 }
 
-/// What the throughput is measured against: see `benches/src/bin/copy-floor.rs`.
+/// What the throughput is measured against: see `benches/src/bin/copy-floor/`.
 #[must_use]
 pub fn copy_floor() -> PathBuf {
     current("copy-floor", "cargo build --release -p benches")

@@ -55,9 +55,11 @@ const NAMESPACES: &str = "ip netns add client
     ip link set inside netns client
     ip link set outside netns server
     ip -n client address add 10.0.1.10/24 dev inside
+    tc -n client qdisc replace dev inside root noqueue
     ip -n client link set inside mtu 9001 txqueuelen 4096 up
     ip -n client route add default dev inside
     ip -n server address add 203.0.113.90/32 dev outside
+    tc -n server qdisc replace dev outside root noqueue
     ip -n server link set outside mtu 1500 txqueuelen 4096 up
     ip -n server route add default dev outside";
 

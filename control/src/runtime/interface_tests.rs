@@ -57,6 +57,7 @@ fn an_eni_has_lo_and_eth0_with_its_address_mtu_and_gateway() {
         let eth0 = ip(&target, &["-o", "link", "show", "eth0"]);
         assert!(eth0.contains("mtu 9001") && eth0.contains(",UP,LOWER_UP"), "{eth0}");
         assert!(eth0.contains(" qlen 4096"), "{eth0}");
+        assert!(eth0.contains(" qdisc noqueue "), "{eth0}");
         let lo = ip(&target, &["-o", "address", "show", "lo"]);
         assert!(lo.contains("127.0.0.1/8") && !lo.contains("inet6"), "{lo}");
         let address = ip(&target, &["-br", "address", "show", "eth0"]);

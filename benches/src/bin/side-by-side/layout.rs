@@ -121,14 +121,18 @@ fn floor(host: &Host, mut command: Command, inside: &str) -> Result<Process> {
 }
 
 /// Addresses, and below MTUs and queue lengths, are those that hypertun gives its links in
-/// `topologies/nat-gateway.yaml`.
+/// `topologies/nat-gateway.yaml`; like those, the links have no queue but the device's.
 const TUNS: &str = "
     for side in client server; do ip netns add $side; ip -n $side link set lo up; done
     ip link set inside netns client
     ip link set outside netns server
-    ip -n client link set inside mtu 9001 txqueuelen 4096 up
+    ip -n client link set inside mtu 9001 txqueuelen 4096
+    ip -n server link set outside mtu 1500 txqueuelen 4096
+    tc -n client qdisc replace dev inside root noqueue
+    tc -n server qdisc replace dev outside root noqueue
+    ip -n client link set inside up
     ip -n server address add 203.0.113.90/32 dev outside
-    ip -n server link set outside mtu 1500 txqueuelen 4096 up
+    ip -n server link set outside up
     ip -n server route add default dev outside";
 
 const TUN_OF_IPV4: &str = "
