@@ -84,7 +84,9 @@ impl Rules {
                 .collect();
             Classifier::compile(&terms)
         };
-        Self { groups: GroupRules::compile(&terms), acls: acls.map(acl), packets }
+        let groups = GroupRules::new(terms);
+        groups.ready();
+        Self { groups, acls: acls.map(acl), packets }
     }
 
     /// Decides on a packet a time; how many checks they have passed.

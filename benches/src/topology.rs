@@ -201,7 +201,7 @@ pub fn tables(profile: &Profile) -> Tables {
 
 /// Rules of one group that let TCP through, from or to these blocks and ports.
 fn rules(group: u16, nets: &[IpNet], ports: std::ops::RangeInclusive<u16>) -> Arc<GroupRules> {
-    let terms: Vec<_> = nets
+    let terms = nets
         .iter()
         .map(|&net| Terms {
             selector: Selector { protocol: Some(protocol::TCP), ports: ports.clone() },
@@ -209,7 +209,7 @@ fn rules(group: u16, nets: &[IpNet], ports: std::ops::RangeInclusive<u16>) -> Ar
             rule: GroupRule { group: GroupId(group), place: 0 },
         })
         .collect();
-    Arc::new(GroupRules::compile(&terms))
+    Arc::new(GroupRules::new(terms))
 }
 
 fn allow_all() -> NetworkAcl {

@@ -13,7 +13,8 @@ fn run(arguments: &[&str]) -> Vec<u8> {
         format!("{} is not there: `cargo build -p control`, same profile", hypertun.display());
     assert!(hypertun.exists(), "{missing}");
     let mut command = Command::new(program);
-    command.args(["--rounds", "1", "--seconds", "1", "--memory", "0"]).args(arguments);
+    command.args(["--rounds", "1", "--seconds", "1", "--memory", "0"]);
+    command.args(["--control-part", "100"]).args(arguments);
     let output = command.stderr(Stdio::inherit()).output().unwrap();
     let hint = "run integration/install-test-tools, be root";
     assert!(output.status.success(), "{}: {hint}", output.status);
@@ -36,7 +37,7 @@ const EACH: [&str; 9] = [
 #[test]
 fn measures_every_contender() {
     let only = EACH.iter().flat_map(|name| ["--only", name]);
-    let arguments: Vec<&str> = only.chain(["--json"]).collect();
+    let arguments: Vec<&str> = only.chain(["--control", "1", "--json"]).collect();
     let report: Value = serde_json::from_slice(&run(&arguments)).unwrap();
     let contenders = report["contenders"].as_array().unwrap();
     assert_eq!(contenders.len(), EACH.len());
@@ -60,15 +61,22 @@ fn measures_every_contender() {
             assert!(!measure.starts_with("TCP") || value > 0.0, "{name}, {measure}: {value}");
         }
     }
+    let control = report["control"].as_array().unwrap();
+    assert_eq!(control.len(), 8);
+    for it in control {
+        let value = it["samples"][0].as_f64().unwrap_or(f64::NAN);
+        // What two of a few milliseconds differ by may be nothing, and so may memory.
+        assert!(value >= 0.0 || it["unit"] == "MiB", "{it}");
+    }
 }
 
 #[test]
 fn writes_a_report_with_its_charts() {
     let folder = std::env::temp_dir().join(format!("hypertun-report-{}", std::process::id()));
     let to = folder.to_str().unwrap();
-    run(&["--only", "spinning", "--to", to]);
+    run(&["--only", "spinning", "--control", "1", "--to", to]);
     let report = std::fs::read_to_string(folder.join("REPORT.md")).unwrap();
-    for words in ["copy floor, spinning", "TCP out, 1 stream, Gbit/s"] {
+    for words in ["copy floor, spinning", "TCP out, 1 stream, Gbit/s", "| check | s |"] {
         assert!(report.contains(words), "{words}: {report}");
     }
     for link in report.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

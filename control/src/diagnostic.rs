@@ -134,6 +134,14 @@ impl Report {
         self.faults.iter().filter(|fault| fault.severity == Severity::Error).count()
     }
 
+    /// The same in a sentence.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let (errors, file) = (self.errors(), self.file());
+        let plural = if errors == 1 { "fault" } else { "faults" };
+        format!("{file} has {errors} {plural}")
+    }
+
     /// Whether nothing was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {

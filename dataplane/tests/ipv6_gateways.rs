@@ -69,7 +69,7 @@ impl World {
         let selector = Selector { protocol: None, ports: 0..=u16::MAX };
         let rule = GroupRule { group: GroupId(0), place: 0 };
         let open = Terms { selector: selector.clone(), peer: Peer::Net(all), rule };
-        let open = Arc::new(GroupRules::compile(&[open]));
+        let open = Arc::new(GroupRules::new(vec![open]));
         let rule = AclRule { number: 101, allow: true };
         let allow = Classifier::compile(&[Terms { selector, peer: Peer::Net(all), rule }]);
         let eni = |link: LinkId, index: u16| Eni {

@@ -40,8 +40,8 @@ pub enum Error {
         problem: String,
     },
     /// The instance said no.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{}", .0.error)]
+    Refused(Problem),
 }
 
 /// A running instance, as seen from a command.
@@ -121,8 +121,11 @@ impl Client {
             return Ok(body.to_vec());
         }
         Err(match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Error::Refused(problem.error),
-            Err(_) => Error::Refused(format!("{status}: {}", String::from_utf8_lossy(&body))),
+            Ok(problem) => Error::Refused(problem),
+            Err(_) => Error::Refused(Problem {
+                error: format!("{status}: {}", String::from_utf8_lossy(&body)),
+                faults: String::new(),
+            }),
         })
     }
 

@@ -29,7 +29,7 @@ use crate::check;
 use crate::docker::{Driver, Plugin};
 use crate::observe;
 use crate::observe::metrics::{Metrics, OPENMETRICS};
-use crate::runtime::emulator::Emulator;
+use crate::runtime::emulator::{self, Emulator};
 
 pub use attach::{Attach, Detach, Detached};
 pub use clock::{Advance, ClockReading, Scale};
@@ -48,6 +48,9 @@ pub struct Apply {
     pub file: String,
     /// What stands in it.
     pub text: String,
+    /// Whether what is wrong with it is to be told in colour.
+    #[serde(default)]
+    pub colour: bool,
 }
 
 /// What a new topology changed.
@@ -55,6 +58,9 @@ pub struct Apply {
 pub struct Applied {
     /// Each thing that differs: `+`, `~` or `-`, its section and its name.
     pub changes: Vec<String>,
+    /// What is worth knowing about it, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub warnings: String,
 }
 
 /// A problem, as the API tells it.
@@ -62,6 +68,9 @@ pub struct Applied {
 pub struct Problem {
     /// One sentence.
     pub error: String,
+    /// What is wrong with a topology, fault by fault, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub faults: String,
 }
 
 /// Why the API did not start.
@@ -228,13 +237,19 @@ async fn flows(State(context): State<Context>, Query(Limit { limit }): Query<Lim
 }
 
 async fn apply(State(context): State<Context>, Json(new): Json<Apply>) -> Response {
-    let applied = tokio::task::spawn_blocking(move || {
-        let changes = context.emulator.apply(&new.text, &new.file).map_err(|it| it.to_string())?;
-        Ok::<_, String>(Applied { changes: changes.iter().map(ToString::to_string).collect() })
-    });
+    let Apply { file, text, colour } = new;
+    let applied = tokio::task::spawn_blocking(move || context.emulator.apply(&text, &file));
     match applied.await {
-        Ok(Ok(applied)) => Json(applied).into_response(),
-        Ok(Err(refused)) => problem(StatusCode::UNPROCESSABLE_ENTITY, &refused),
+        Ok(Ok(emulator::Applied { changes, warnings })) => Json(Applied {
+            changes: changes.iter().map(ToString::to_string).collect(),
+            warnings: warnings.render(colour),
+        })
+        .into_response(),
+        Ok(Err(emulator::Error::Wrong(report))) => {
+            let problem = Problem { error: report.summary(), faults: report.render(colour) };
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(problem)).into_response()
+        }
+        Ok(Err(refused)) => problem(StatusCode::UNPROCESSABLE_ENTITY, &refused.to_string()),
         Err(panicked) => problem(StatusCode::INTERNAL_SERVER_ERROR, &panicked.to_string()),
     }
 }
@@ -265,5 +280,5 @@ async fn respond(
 }
 
 fn problem(status: StatusCode, error: &str) -> Response {
-    (status, Json(Problem { error: error.to_owned() })).into_response()
+    (status, Json(Problem { error: error.to_owned(), faults: String::new() })).into_response()
 }

@@ -41,7 +41,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::diagnostic::{Fault, Faults, Place, Report};
-use crate::model;
+use crate::model::{self, Outline};
 use names::{Homes, Words};
 
 pub use born::Born;
@@ -67,6 +67,8 @@ pub struct Sound {
     pub warnings: Report,
     /// The text that it was read from.
     pub source: String,
+    /// What there is in it.
+    pub outline: Outline,
     /// Network interfaces that it has beside those of the text.
     pub born: Vec<Born>,
 }
@@ -106,6 +108,14 @@ pub enum LoadError {
 /// # Errors
 /// When it cannot be read, is no text, or is wrong.
 pub fn load(path: &Path) -> Result<Sound, LoadError> {
+    read(&text_of(path)?, &path.to_string_lossy()).map_err(LoadError::Wrong)
+}
+
+/// What stands in the file at `path`.
+///
+/// # Errors
+/// When it cannot be read, or is no text.
+pub fn text_of(path: &Path) -> Result<String, LoadError> {
     let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
@@ -113,11 +123,10 @@ pub fn load(path: &Path) -> Result<Sound, LoadError> {
     if bytes.len() as u64 > LARGEST_FILE {
         return Err(LoadError::TooLarge { path: path.to_owned() });
     }
-    let text = String::from_utf8(bytes).map_err(|error| LoadError::NotText {
+    String::from_utf8(bytes).map_err(|error| LoadError::NotText {
         path: path.to_owned(),
         offset: error.utf8_error().valid_up_to(),
-    })?;
-    read(&text, &path.to_string_lossy()).map_err(LoadError::Wrong)
+    })
 }
 
 /// Reads and checks `text`; `name` stands for the file in the report.
@@ -158,16 +167,15 @@ fn read_for(
         ));
         return Err(faults.report(name, ""));
     }
-    let mut model = model::read(text, &mut faults);
-    if let Some(model) = &mut model {
-        born::add(born, model, &mut faults);
-    }
-    let topology = model.and_then(|model| check(running, &model, &mut faults));
+    let checked = model::read(text, &mut faults).and_then(|(mut model, outline)| {
+        born::add(born, &mut model, &mut faults);
+        Some((check(running, &model, &mut faults)?, outline))
+    });
     let report = faults.report(name, text);
-    match topology {
-        Some(topology) => {
+    match checked {
+        Some((topology, outline)) => {
             let (source, born) = (text.to_owned(), born.to_vec());
-            Ok(Sound { topology, warnings: report, source, born })
+            Ok(Sound { topology, warnings: report, source, outline, born })
         }
         None => Err(report),
     }

@@ -1,12 +1,14 @@
 //! `hypertun apply`: another topology for a running instance.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::api::{Applied, Apply as Request};
-use crate::cli::say::say;
-use crate::cli::{OfInstance, Outcome, load, print_json};
+use crate::api::{Applied, Apply as Request, client};
+use crate::check;
+use crate::cli::say::{self, say};
+use crate::cli::{OfInstance, Outcome, print_json};
 
 /// Replace the topology of a running instance: wholly, or not at all
 #[derive(Debug, Args)]
@@ -22,18 +24,20 @@ pub struct Apply {
 }
 
 impl Apply {
-    /// Checks the file, hands it to the instance, and prints what differs.
+    /// Hands the file to the instance, which checks it, and prints what differs.
     ///
     /// # Errors
     ///
     /// When the file is wrong, or no instance answers; the old topology goes on.
     pub fn run(self) -> Outcome {
-        // Every fault is told here; the instance checks again what it gets.
-        let sound = load(&self.file)?;
-        let file = self.file.display().to_string();
-        let request = Request { file, text: sound.source };
-        let answer = self.instance.client().post("/v1/apply", &request)?;
-        let applied: Applied = serde_json::from_slice(&answer)?;
+        let (file, text) = (self.file.display().to_string(), check::text_of(&self.file)?);
+        let request = Request { file, text, colour: io::stderr().is_terminal() };
+        let answer = self.instance.client().post("/v1/apply", &request);
+        if let Err(client::Error::Refused(problem)) = &answer {
+            say::aside(format_args!("{}", problem.faults));
+        }
+        let applied: Applied = serde_json::from_slice(&answer?)?;
+        say::aside(format_args!("{}", applied.warnings));
         if self.json {
             print_json(&applied)?;
         } else if applied.changes.is_empty() {

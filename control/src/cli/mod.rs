@@ -33,6 +33,7 @@ use clap::Args;
 
 use crate::api::client::Client;
 use crate::check::{LoadError, Sound};
+use crate::diagnostic::Report;
 use crate::observe::Status;
 use crate::runtime::device::Kind;
 use crate::runtime::emulator::Options;
@@ -145,22 +146,25 @@ impl OfInstance {
 ///
 /// When the file cannot be read or is wrong.
 pub fn load(file: &Path) -> Result<Sound, Failure> {
-    let colour = std::io::stderr().is_terminal();
     match crate::check::load(file) {
         Ok(sound) => {
-            if !sound.warnings.is_empty() {
-                say::aside(format_args!("{}", sound.warnings.render(colour)));
-            }
+            tell(&sound.warnings);
             Ok(sound)
         }
-        Err(LoadError::Wrong(report)) => {
-            say::aside(format_args!("{}", report.render(colour)));
-            let (errors, file) = (report.errors(), file.display());
-            let plural = if errors == 1 { "fault" } else { "faults" };
-            Err(Failure::with_status(1, &format!("{file} has {errors} {plural}")))
-        }
+        Err(LoadError::Wrong(report)) => Err(wrong(&report)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Tells what was found in a file, on standard error.
+pub fn tell(report: &Report) {
+    say::aside(format_args!("{}", report.render(std::io::stderr().is_terminal())));
+}
+
+/// The same of a file that cannot be used.
+pub fn wrong(report: &Report) -> Failure {
+    tell(report);
+    Failure::with_status(1, &report.summary())
 }
 
 /// How to run, as the command line says it.

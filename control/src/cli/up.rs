@@ -13,9 +13,9 @@ use rustix::process::Signal;
 use crate::api::Server;
 use crate::check::{self, Sound};
 use crate::cli::say::{self, say};
-use crate::cli::{Failure, HowToRun, OfInstance, Outcome, load, worker_failed};
+use crate::cli::{Failure, HowToRun, OfInstance, Outcome, load, tell, worker_failed, wrong};
 use crate::docker::{Driver, Plugin, State};
-use crate::runtime::emulator::Emulator;
+use crate::runtime::emulator::{self, Applied, Emulator};
 use crate::runtime::instance::Instance;
 use crate::runtime::signals::{Signals, Woken};
 use crate::runtime::{rootless, service};
@@ -149,9 +149,15 @@ fn listen(at: SocketAddr) -> Result<TcpListener, Failure> {
 /// Replaces what runs by what the file says now; what is wrong with it is told, and changes nothing.
 fn reload(file: &Path, emulator: &Emulator) {
     let name = file.display().to_string();
-    let changed = load(file).and_then(|sound| Ok(emulator.apply(&sound.source, &name)?));
-    match changed {
-        Ok(changes) => {
+    let applied = check::text_of(file).map_err(Failure::from).and_then(|text| {
+        emulator.apply(&text, &name).map_err(|error| match error {
+            emulator::Error::Wrong(report) => wrong(&report),
+            other => other.into(),
+        })
+    });
+    match applied {
+        Ok(Applied { changes, warnings }) => {
+            tell(&warnings);
             say::aside(format_args!("hypertun: {name} applied: {} changed\n", changes.len()));
         }
         Err(failure) => failure.tell(),

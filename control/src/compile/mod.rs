@@ -49,6 +49,8 @@ pub struct Passing<'a> {
     pub draining: &'a [Draining],
     /// Hyperplane ENIs that are being made.
     pub creating: &'a [Creating],
+    /// Its tables. Rules that are the same there are taken from them.
+    pub tables: Option<&'a Tables>,
 }
 
 /// The epoch of an instance's first tables.
@@ -140,13 +142,14 @@ impl Compiler<'_> {
 
     fn enis(&self) -> Column<Eni> {
         let &Self { topology, ids, .. } = self;
-        let (mut rules, mut reach) = (GroupCompiler::new(topology, ids), Reach::default());
+        let before = self.passing.tables;
+        let (mut rules, mut reach) = (GroupCompiler::new(topology, ids, before), Reach::default());
         let interfaces = topology.network_interfaces.iter().zip(&ids.eni_links);
         let enis = interfaces.map(|(interface, &link)| {
             let groups = interface.security_groups.iter();
             let mut groups: Vec<GroupId> = groups.map(|it| ids.security_groups[it.0]).collect();
             groups.sort_unstable();
-            let (ingress, egress) = rules.of(&interface.security_groups);
+            let (ingress, egress) = rules.of(&interface.security_groups, &groups);
             Eni {
                 link,
                 subnet: ids.subnets[interface.subnet.0],
@@ -333,4 +336,57 @@ impl Compiler<'_> {
 /// Things by their ids.
 fn column<I: Copy + Into<usize>, T>(ids: &[I], things: impl Iterator<Item = T>) -> Column<T> {
     Column::by_id(ids.iter().map(|&id| id.into()).zip(things))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const TEXT: &str = "
+vpcs: {main: {cidr_block: 10.0.0.0/16}}
+subnets: {a: {vpc: main, cidr_block: 10.0.0.0/24}}
+security_groups:
+  one: {vpc: main, ingress: [{protocol: tcp, ports: 80, source: 10.0.0.0/8}]}
+  two: {vpc: main, ingress: [{protocol: tcp, ports: 443, source: one}]}
+network_interfaces:
+  first: {subnet: a, security_groups: [one]}
+  second: {subnet: a, security_groups: [two]}
+  both: {subnet: a, security_groups: [one, two]}
+";
+
+    /// What an interface has of its rules, towards it and from it, is the very same in both tables.
+    fn kept(text: &str) -> Vec<(bool, bool)> {
+        let mut names = Names::default();
+        let mut compile = |text: &str, tables: Option<&Tables>| {
+            let topology = check::read(text, "test.yaml").unwrap().topology;
+            let passing = Passing { tables, ..Passing::default() };
+            super::compile(&topology, passing, &mut names, FIRST_EPOCH).unwrap().tables
+        };
+        let old = compile(TEXT, None);
+        let new = compile(text, Some(&old));
+        let pairs = old.enis.iter().zip(new.enis.iter());
+        let kept = pairs.map(|((_, old), (_, new))| {
+            let same = |of: fn(&Eni) -> &Arc<_>| Arc::ptr_eq(of(old), of(new));
+            (same(|eni| &eni.ingress), same(|eni| &eni.egress))
+        });
+        kept.collect()
+    }
+
+    #[test]
+    fn only_rules_that_differ_are_compiled_anew() {
+        assert_eq!(kept(TEXT), [(true, true); 3]);
+        let changed = TEXT.replace("ports: 443", "ports: 444");
+        assert_eq!(kept(&changed), [(true, true), (false, true), (false, true)]);
+        let swapped = TEXT.replace("security_groups: [one]}", "security_groups: [two]}");
+        // A rule says whose it is.
+        assert_eq!(kept(&swapped), [(false, false), (true, true), (true, true)]);
+    }
+
+    #[test]
+    fn rules_are_the_same_if_they_name_the_same_groups() {
+        let named = TEXT.replace("source: one", "source: two");
+        assert_eq!(kept(&named), [(true, true), (false, true), (false, true)]);
+    }
 }

@@ -4,42 +4,63 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use dataplane::tables::{AclRule, Classifier, GroupRule, GroupRules, Peer, Selector, Terms};
+use dataplane::packet::GroupId;
+use dataplane::tables::{
+    AclRule, Classifier, Eni, GroupRule, GroupRules, Peer, Selector, Tables, Terms,
+};
 use dataplane::wire::protocol;
 
 use crate::check::{self, AclAction, Ports, SecurityGroupIndex, Topology, Traffic};
 use crate::compile::Ids;
 
-type Compiled = Arc<GroupRules>;
+type Rules = Arc<GroupRules>;
 
-/// Compiles the groups of interfaces; interfaces of the same groups share what comes out.
+/// The rules of interfaces; those of the same groups share them.
 pub(super) struct GroupCompiler<'a> {
     topology: &'a Topology,
     ids: &'a Ids,
-    compiled: HashMap<Vec<SecurityGroupIndex>, (Compiled, Compiled)>,
+    /// Interfaces of the tables in force, by their groups.
+    before: HashMap<&'a [GroupId], &'a Eni>,
+    known: HashMap<Vec<SecurityGroupIndex>, (Rules, Rules)>,
 }
 
 impl<'a> GroupCompiler<'a> {
-    pub(super) fn new(topology: &'a Topology, ids: &'a Ids) -> Self {
-        Self { topology, ids, compiled: HashMap::new() }
+    pub(super) fn new(topology: &'a Topology, ids: &'a Ids, before: Option<&'a Tables>) -> Self {
+        let enis = before.into_iter().flat_map(|tables| tables.enis.iter());
+        let before = enis.map(|(_, eni)| (&*eni.groups, eni)).collect();
+        Self { topology, ids, before, known: HashMap::new() }
     }
 
-    /// The ingress and egress rules of all `groups`.
-    pub(super) fn of(&mut self, groups: &[SecurityGroupIndex]) -> (Compiled, Compiled) {
-        if let Some(compiled) = self.compiled.get(groups) {
-            return compiled.clone();
+    /// The ingress and egress rules of all `groups`, whose sorted ids are `sorted`; those of the tables in force where
+    /// they are the same, which are compiled already.
+    pub(super) fn of(
+        &mut self,
+        groups: &[SecurityGroupIndex],
+        sorted: &[GroupId],
+    ) -> (Rules, Rules) {
+        if let Some(rules) = self.known.get(groups) {
+            return rules.clone();
         }
         let (topology, ids) = (self.topology, self.ids);
-        let side = |rules: fn(&check::SecurityGroup) -> &[check::GroupRule]| {
+        let side = |rules: fn(&check::SecurityGroup) -> &[check::GroupRule],
+                    before: Option<&Rules>| {
             let terms = groups.iter().flat_map(|&group| {
                 let placed = rules(&topology[group]).iter().enumerate();
                 placed.flat_map(move |(place, rule)| terms_of(topology, ids, group, place, *rule))
             });
-            Arc::new(GroupRules::compile(&terms.collect::<Vec<_>>()))
+            let terms: Vec<_> = terms.collect();
+            match before.filter(|it| it.terms() == terms) {
+                Some(same) => same.clone(),
+                None => Arc::new(GroupRules::new(terms)),
+            }
         };
-        let compiled = (side(|group| &group.ingress), side(|group| &group.egress));
-        self.compiled.insert(groups.to_vec(), compiled.clone());
-        compiled
+        let before = self.before.get(sorted);
+        let rules = (
+            side(|group| &group.ingress, before.map(|it| &it.ingress)),
+            side(|group| &group.egress, before.map(|it| &it.egress)),
+        );
+        self.known.insert(groups.to_vec(), rules.clone());
+        rules
     }
 }
 

@@ -31,7 +31,7 @@ pub use dns::{
     ZoneRecord,
 };
 pub use nat64::{Nat64, Nat64Mapping, Nat64Pool, Nat64Protocol, Nat64Rules, Nat64Static};
-pub use outline::{Change, difference};
+pub use outline::{Change, Outline};
 pub use read::{At, Entries};
 pub(crate) use read::{closest, shortened};
 pub use rules::{
@@ -47,9 +47,9 @@ pub use workloads::{
 };
 
 /// Reads `text` and notes what is wrong with its shape; none if there is nothing to look at.
-pub fn read(text: &str, faults: &mut Faults) -> Option<Topology> {
+pub fn read(text: &str, faults: &mut Faults) -> Option<(Topology, Outline)> {
     let root = tree::parse(text, faults)?;
-    Topology::read(&root, faults)
+    Some((Topology::read(&root, faults)?, Outline::of(&root)))
 }
 
 record! {

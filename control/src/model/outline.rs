@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::diagnostic::Faults;
-use crate::model::tree::{Body, Node, parse};
+use crate::model::tree::{Body, Node};
 
 /// One thing that two topologies do not have alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,48 +42,50 @@ impl fmt::Display for Change {
     }
 }
 
-/// The things that differ, by section and name; order, quotes and comments make no difference.
-#[must_use]
-pub fn difference(old: &str, new: &str) -> Vec<Change> {
-    let (mut old, new) = (outline(old), outline(new));
-    let mut changes = Vec::new();
-    for (thing, text) in new {
-        match old.remove(&thing) {
-            None => changes.push(Change::Added(thing)),
-            Some(before) if before != text => changes.push(Change::Changed(thing)),
-            Some(_) => {}
-        }
-    }
-    changes.extend(old.into_keys().map(Change::Removed));
-    changes
-}
+/// What there is in a text, by section and name, and a digest of what is said of each; order, quotes and comments make
+/// no difference to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline(BTreeMap<String, u64>);
 
-/// Each thing as `section name`, and what the file says of it.
-fn outline(text: &str) -> BTreeMap<String, String> {
-    let mut things = BTreeMap::new();
-    let root = parse(text, &mut Faults::default());
-    for (section, node) in root.iter().flat_map(entries) {
-        // The internet is one thing that holds things by name, as a section does.
-        let nested = entries(node).filter(|(name, _)| (section, *name) == ("internet", "hosts"));
-        let things_of = |section: &str, node: &Node<'_>, things: &mut BTreeMap<_, _>| {
-            for (name, thing) in entries(node) {
-                things.insert(format!("{section} {name}"), canonical(thing));
-            }
-        };
-        match &node.body {
-            Body::Map(_) if section == "internet" => {
-                for (_, hosts) in nested {
-                    things_of("internet.hosts", hosts, &mut things);
+impl Outline {
+    pub(super) fn of(root: &Node<'_>) -> Self {
+        let mut things = BTreeMap::new();
+        for (section, node) in entries(root) {
+            // The internet is one thing that holds things by name, as a section does.
+            let nested =
+                entries(node).filter(|(name, _)| (section, *name) == ("internet", "hosts"));
+            let things_of = |section: &str, node: &Node<'_>, things: &mut BTreeMap<_, _>| {
+                for (name, thing) in entries(node) {
+                    things.insert(format!("{section} {name}"), digest(thing));
                 }
-                for (name, other) in entries(node).filter(|(name, _)| *name != "hosts") {
-                    things.insert(format!("internet.{name}"), canonical(other));
+            };
+            match &node.body {
+                Body::Map(_) if section == "internet" => {
+                    for (_, hosts) in nested {
+                        things_of("internet.hosts", hosts, &mut things);
+                    }
+                    for (name, other) in entries(node).filter(|(name, _)| *name != "hosts") {
+                        things.insert(format!("internet.{name}"), digest(other));
+                    }
                 }
+                Body::Map(_) => things_of(section, node, &mut things),
+                _ => drop(things.insert(section.to_owned(), digest(node))),
             }
-            Body::Map(_) => things_of(section, node, &mut things),
-            _ => drop(things.insert(section.to_owned(), canonical(node))),
         }
+        Self(things)
     }
-    things
+
+    /// What differs in `new`: first what it has, then what it has not, each by section and name.
+    #[must_use]
+    pub fn difference(&self, new: &Self) -> Vec<Change> {
+        let changes = new.0.iter().filter_map(|(thing, said)| match self.0.get(thing) {
+            None => Some(Change::Added(thing.clone())),
+            Some(before) if before != said => Some(Change::Changed(thing.clone())),
+            Some(_) => None,
+        });
+        let gone = self.0.keys().filter(|thing| !new.0.contains_key(*thing));
+        changes.chain(gone.cloned().map(Change::Removed)).collect()
+    }
 }
 
 fn entries<'n>(node: &'n Node<'_>) -> impl Iterator<Item = (&'n str, &'n Node<'n>)> {
@@ -94,24 +96,41 @@ fn entries<'n>(node: &'n Node<'_>) -> impl Iterator<Item = (&'n str, &'n Node<'n
     entries.iter().map(|(key, value)| (&*key.text, value))
 }
 
-fn canonical(node: &Node<'_>) -> String {
+/// Equal for what is written alike, and hardly ever for anything else.
+fn digest(node: &Node<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    std::mem::discriminant(&node.body).hash(&mut hasher);
     match &node.body {
-        Body::Text { text, .. } => format!("{text:?}"),
+        Body::Text { text, .. } => text.hash(&mut hasher),
         Body::List(items) => {
-            let items: Vec<String> = items.iter().map(canonical).collect();
-            format!("[{}]", items.join(","))
+            hasher.write_usize(items.len());
+            items.iter().for_each(|item| hasher.write_u64(digest(item)));
         }
         Body::Map(_) => {
-            let sorted: BTreeMap<&str, String> =
-                entries(node).map(|(key, value)| (key, canonical(value))).collect();
-            format!("{sorted:?}")
+            // A sum, so that the order makes no difference; no key is there twice.
+            let all = entries(node).map(|(key, value)| {
+                let mut hasher = DefaultHasher::new();
+                key.hash(&mut hasher);
+                hasher.write_u64(digest(value));
+                hasher.finish()
+            });
+            hasher.write_u64(all.fold(0, u64::wrapping_add));
         }
     }
+    hasher.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostic::Faults;
+    use crate::model::tree::parse;
+
+    fn difference(old: &str, new: &str) -> Vec<Change> {
+        let [old, new] =
+            [old, new].map(|text| Outline::of(&parse(text, &mut Faults::default()).unwrap()));
+        old.difference(&new)
+    }
 
     #[test]
     fn tells_things_apart_and_not_how_they_are_written() {
@@ -132,5 +151,33 @@ mod tests {
             "- vpcs b",
         ];
         assert_eq!(changes, expected);
+    }
+
+    #[test]
+    fn what_is_said_of_a_thing_is_told_from_what_looks_like_it() {
+        let texts = [
+            "{x: {a: [b, c]}}",
+            "{x: {a: [c, b]}}",
+            "{x: {a: [bc]}}",
+            "{x: {a: [[b, c]]}}",
+            "{x: {a: 'b, c'}}",
+            "{x: {a: {b: c}}}",
+            "{x: {a: {c: b}}}",
+            "{x: {a: {b: c, c: b}}}",
+            "{x: {a: []}}",
+            "{x: {a: {}}}",
+            "{x: {a: ''}}",
+            "{x: {}}",
+            "{x: {a: {b: {}, c: ''}}}",
+            "{x: {a: {b: '', c: {}}}}",
+        ];
+        for (at, one) in texts.iter().enumerate() {
+            for (other_at, other) in texts.iter().enumerate() {
+                let told = difference(&format!("s: {one}"), &format!("s: {other}"));
+                let expected =
+                    if at == other_at { vec![] } else { vec![Change::Changed("s x".into())] };
+                assert_eq!(told, expected, "{one} and {other}");
+            }
+        }
     }
 }

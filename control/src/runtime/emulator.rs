@@ -24,7 +24,7 @@ use crate::check::{self, Born, Checked, Creating, Draining, Running, Sound};
 use crate::compile::{self, Compiled, FIRST_EPOCH, Names, Passing, TooMany};
 use crate::diagnostic::Report;
 use crate::endpoints::{Knowledge, Surroundings};
-use crate::model::{self, Change};
+use crate::model::{Change, Outline};
 use crate::runtime::device::{Kind, Workshop};
 use crate::runtime::instance::{self, Instance};
 use crate::runtime::interface;
@@ -93,6 +93,15 @@ pub enum Error {
     System(#[from] io::Error),
 }
 
+/// What a new topology has changed.
+#[derive(Debug)]
+pub struct Applied {
+    /// What differs from the old one.
+    pub changes: Vec<Change>,
+    /// What is worth knowing about the new one.
+    pub warnings: Report,
+}
+
 /// A running topology. Dropping it takes down all that it made.
 #[derive(Debug)]
 pub struct Emulator {
@@ -113,8 +122,9 @@ pub struct Emulator {
 #[derive(Debug)]
 struct State {
     topology: Arc<Checked>,
-    /// The text of it.
+    /// The text of it, and what there is in that.
     source: String,
+    outline: Outline,
     /// Network interfaces that it has beside those of the text.
     born: Vec<Born>,
     names: Arc<Names>,
@@ -135,7 +145,7 @@ impl Emulator {
     ///
     /// When the kernel refuses a device, a namespace or a right; what was made is taken down.
     pub fn start(instance: Instance, sound: Sound, options: Options) -> Result<Self, Error> {
-        let Sound { topology, source, born, .. } = sound;
+        let Sound { topology, source, outline, born, .. } = sound;
         raise_descriptor_limit();
         let mut names = Names::default();
         let Compiled { tables, ids } =
@@ -171,6 +181,7 @@ impl Emulator {
         let state = State {
             topology: Arc::new(topology),
             source,
+            outline,
             born,
             names: Arc::new(names),
             epoch: FIRST_EPOCH,
@@ -194,22 +205,22 @@ impl Emulator {
 
     /// Replaces the topology that runs by what `text` says; `file` is what faults call it. Packets
     /// see the old one or the new one, never half of it; live flows are judged again by the new one
-    /// when their next packet comes. Returns what differs.
+    /// when their next packet comes.
     ///
     /// # Errors
     ///
     /// When the text is wrong, or the kernel refuses what is new: the old one goes on.
     /// [`Error::Partly`] when the kernel refuses to change what there was: the new one runs, and
     /// the next call tries again what is left.
-    pub fn apply(&self, text: &str, file: &str) -> Result<Vec<Change>, Error> {
+    pub fn apply(&self, text: &str, file: &str) -> Result<Applied, Error> {
         let mut state = self.state();
         let sound = self.check(&mut state, None, text, file)?;
-        let mut changes = model::difference(&state.source, &sound.source);
+        let mut changes = state.outline.difference(&sound.outline);
         let moved = check::readdressed(&state.topology, &sound.topology).into_iter();
         let told = |thing: &String| changes.iter().any(|change| change.thing() == thing);
         let moved: Vec<_> = moved.filter(|it| !told(it)).map(Change::Readdressed).collect();
         changes.extend(moved);
-        self.replace(&mut state, sound).map(|()| changes)
+        self.replace(&mut state, sound).map(|warnings| Applied { changes, warnings })
     }
 
     /// What `text` says, with `born` or else the network interfaces that there are beside those of a text, where what
@@ -228,35 +239,37 @@ impl Emulator {
         check::read_over(Running { topology, draining, born }, text, file).map_err(Error::Wrong)
     }
 
-    /// Puts `sound` in the place of what runs.
-    fn replace(&self, state: &mut State, sound: Sound) -> Result<(), Error> {
-        let Sound { topology, source, born, .. } = sound;
+    /// Puts `sound` in the place of what runs, and returns its warnings.
+    fn replace(&self, state: &mut State, sound: Sound) -> Result<Report, Error> {
+        let Sound { topology, source, outline, born, warnings } = sound;
         let now = self.clock.elapsed();
         let mut names = (*state.names).clone();
         let epoch = state.epoch.checked_add(1).unwrap_or(FIRST_EPOCH);
         let draining = passing::drain(state, &topology, now);
         let creating = passing::create(state, &topology, now);
-        let passing = Passing { draining: &draining, creating: &creating };
+        let before = self.published.load();
+        let passing = Passing { draining: &draining, creating: &creating, tables: Some(&before) };
         let Compiled { tables, ids } = compile::compile(&topology, passing, &mut names, epoch)?;
         let plan = state.site.plan(&seats(&topology, &ids));
         state.site.prepare(&plan, &self.instance, &self.workers)?;
         state.site.know(Knowledge::of(&topology));
-        self.published.replace(tables);
+        let old = self.published.replace(tables);
         state.ledger.note(&topology, now);
         state.names = Arc::new(names);
         state.topology = Arc::new(topology);
         state.source = source;
+        state.outline = outline;
         state.born = born;
         state.epoch = epoch;
         state.draining = draining;
         state.creating = creating;
         let failed = state.site.finish(&plan, &self.instance, &self.workers);
         let vacated = plan.vacated();
-        if !vacated.is_empty() {
-            // What is remembered of them would be taken for another's who comes by their name.
-            self.workers.ask(move |shard, tables| shard.forget_links(&vacated, &tables.timers))?;
-        }
-        if failed.is_empty() { Ok(()) } else { Err(Error::Partly(failed)) }
+        // What is remembered of them would be taken for another's who comes by their name.
+        self.workers.ask(move |shard, tables| shard.forget_links(&vacated, &tables.timers))?;
+        // Whoever has answered reads the new ones. So it is not the workers who take the old ones down, but this thread.
+        drop(old);
+        if failed.is_empty() { Ok(warnings) } else { Err(Error::Partly(failed)) }
     }
 
     /// Gives the network interface `name` to something that runs already. Where another link holds the

@@ -34,7 +34,7 @@ pub enum Peer {
 }
 
 /// A rule: if `selector` and `peer` apply, `rule` does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms<R> {
     /// Which packets.
     pub selector: Selector,

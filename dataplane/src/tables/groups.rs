@@ -2,6 +2,11 @@
 //!
 //! Any rule allows, so their order is free: those for everywhere (0.0.0.0/0 or ::/0) come first, for
 //! what they allow may go untracked (AWS "Amazon EC2 security group connection tracking").
+//!
+//! They are compiled when they are first asked, or before ([`GroupRules::ready`]): who explains one packet
+//! asks few of many.
+
+use std::sync::OnceLock;
 
 use ipnet::IpNet;
 
@@ -26,9 +31,15 @@ pub struct Allowed {
     pub everywhere: bool,
 }
 
-/// Compiled rules of one direction.
+/// Rules of one direction.
 #[derive(Clone, Debug)]
 pub struct GroupRules {
+    terms: Vec<Terms<GroupRule>>,
+    compiled: OnceLock<Compiled>,
+}
+
+#[derive(Clone, Debug)]
+struct Compiled {
     rules: Classifier<Allowed>,
     /// The protocols of which a single rule allows all ports from or to everywhere: for IPv4, and
     /// for IPv6.
@@ -40,9 +51,56 @@ pub struct GroupRules {
 struct Protocols([u64; 4]);
 
 impl GroupRules {
-    /// Compiles rules, given in the order of their groups and places.
+    /// Rules, given in the order of their groups and places.
     #[must_use]
-    pub fn compile(terms: &[Terms<GroupRule>]) -> Self {
+    pub const fn new(terms: Vec<Terms<GroupRule>>) -> Self {
+        Self { terms, compiled: OnceLock::new() }
+    }
+
+    /// What they were made of.
+    #[must_use]
+    pub fn terms(&self) -> &[Terms<GroupRule>] {
+        &self.terms
+    }
+
+    /// Compiles them, so that no packet waits for it.
+    pub fn ready(&self) {
+        let _ = self.compiled();
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_ready(&self) -> bool {
+        self.compiled.get().is_some()
+    }
+
+    #[inline]
+    fn compiled(&self) -> &Compiled {
+        self.compiled.get_or_init(|| Compiled::of(&self.terms))
+    }
+
+    /// A rule that allows a packet of `protocol` to `port` (see [`super::Selector::ports`]) from or
+    /// to `peer`.
+    #[must_use]
+    #[inline]
+    pub fn allow(&self, protocol: u8, port: u16, peer: PeerOf<'_>) -> Option<Allowed> {
+        self.compiled().rules.first(protocol, port, peer)
+    }
+
+    /// Whether a rule names a group: else it does not matter which ones the peer has.
+    #[must_use]
+    pub fn names_groups(&self) -> bool {
+        self.compiled().rules.names_groups()
+    }
+
+    /// Whether one rule allows all ports of `protocol` from or to every address of `peer`'s family.
+    #[must_use]
+    pub fn is_whole(&self, protocol: u8, peer: Addr) -> bool {
+        self.compiled().whole[usize::from(!peer.is_v4())].has(protocol)
+    }
+}
+
+impl Compiled {
+    fn of(terms: &[Terms<GroupRule>]) -> Self {
         let everywhere = |peer: &Peer| match peer {
             Peer::Net(net) if net.prefix_len() == 0 => Some(*net),
             _ => None,
@@ -63,26 +121,6 @@ impl GroupRules {
             .collect();
         ordered.sort_by_key(|terms| !terms.rule.everywhere);
         Self { rules: Classifier::compile(&ordered), whole }
-    }
-
-    /// A rule that allows a packet of `protocol` to `port` (see [`super::Selector::ports`]) from or
-    /// to `peer`.
-    #[must_use]
-    #[inline]
-    pub fn allow(&self, protocol: u8, port: u16, peer: PeerOf<'_>) -> Option<Allowed> {
-        self.rules.first(protocol, port, peer)
-    }
-
-    /// Whether a rule names a group: else it does not matter which ones the peer has.
-    #[must_use]
-    pub fn names_groups(&self) -> bool {
-        self.rules.names_groups()
-    }
-
-    /// Whether one rule allows all ports of `protocol` from or to every address of `peer`'s family.
-    #[must_use]
-    pub fn is_whole(&self, protocol: u8, peer: Addr) -> bool {
-        self.whole[usize::from(!peer.is_v4())].has(protocol)
     }
 }
 
@@ -109,7 +147,7 @@ mod tests {
     use std::ops::RangeInclusive;
 
     fn rules(terms: &[(Option<u8>, RangeInclusive<u16>, &str)]) -> GroupRules {
-        let terms: Vec<_> = (0..)
+        let terms = (0..)
             .zip(terms)
             .map(|(place, (protocol, ports, net))| Terms {
                 selector: Selector { protocol: *protocol, ports: ports.clone() },
@@ -117,7 +155,7 @@ mod tests {
                 rule: GroupRule { group: GroupId(0), place },
             })
             .collect();
-        GroupRules::compile(&terms)
+        GroupRules::new(terms)
     }
 
     fn allowed(rules: &GroupRules, protocol: u8, port: u16) -> Option<(u16, bool)> {

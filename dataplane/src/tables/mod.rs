@@ -280,6 +280,14 @@ impl NatGateway {
 }
 
 impl Tables {
+    /// Compiles all rules, so that no packet waits for it.
+    pub fn ready(&self) {
+        for (_, eni) in self.enis.iter() {
+            eni.egress.ready();
+            eni.ingress.ready();
+        }
+    }
+
     /// Under which IPv4 hosts have addresses of IPv6.
     #[must_use]
     pub fn prefix(&self) -> Prefix {

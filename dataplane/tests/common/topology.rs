@@ -372,8 +372,8 @@ impl Topology {
 
     fn eni(&self, link: LinkId, group: u16, subnet: u16) -> Eni {
         let rules = &self.groups[usize::from(group)];
-        let compile = |rules: &[(Selector, Peer)]| {
-            let terms: Vec<_> = (0..)
+        let of = |rules: &[(Selector, Peer)]| {
+            let terms = (0..)
                 .zip(rules)
                 .map(|(place, (selector, peer))| Terms {
                     selector: selector.clone(),
@@ -381,7 +381,7 @@ impl Topology {
                     rule: GroupRule { group: GroupId(group), place },
                 })
                 .collect();
-            Arc::new(GroupRules::compile(&terms))
+            Arc::new(GroupRules::new(terms))
         };
         Eni {
             link,
@@ -389,8 +389,8 @@ impl Topology {
             addresses: addresses(link).iter().copied().collect(),
             source_dest_check: true,
             groups: vec![GroupId(group)],
-            egress: compile(&rules.egress),
-            ingress: compile(&rules.ingress),
+            egress: of(&rules.egress),
+            ingress: of(&rules.ingress),
             services: Arc::new(
                 resolver_addresses()
                     .map(|it| (it, (LinkService::Resolver, VpcId(0))))

@@ -6,6 +6,7 @@
 
 mod chart;
 mod contender;
+mod control;
 mod host;
 mod layout;
 mod measure;
@@ -22,6 +23,7 @@ use clap::Parser;
 use serde_json::json;
 
 use contender::{CONTENDERS, Contender};
+use control::Size;
 use layout::Layout;
 use report::Findings;
 use samples::{Experiment, Samples};
@@ -44,6 +46,12 @@ struct Arguments {
     /// How often `hypertun bench` measures the path in memory.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
     memory: u32,
+    /// How often the commands are timed with a VPC as large as an account may have it.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
+    control: u32,
+    /// One part of so many of that VPC, to try that out.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..), hide = true)]
+    control_part: u16,
     /// Only contenders whose names contain this; more than once for more.
     #[arg(long, value_name = "WORDS")]
     only: Vec<String>,
@@ -77,6 +85,11 @@ fn run(arguments: &Arguments) -> Result<()> {
         let said = host::output(Command::new(programs.join("hypertun")).args(["bench", "--json"]))?;
         memory.push(serde_json::from_str::<Outcome>(&said)?);
     }
+    let mut control = Vec::new();
+    for run in 1..=arguments.control {
+        eprintln!("the control side, run {run}");
+        control.push(control::measure(programs, Size::part(arguments.control_part.into()))?);
+    }
     let mut samples = Samples::of(&contenders);
     for round in 0..arguments.rounds {
         // Nobody is always the first, or always after the same load.
@@ -90,7 +103,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             samples.add(contender, sample);
         }
     }
-    let findings = Findings { experiment, samples, memory };
+    let findings = Findings { experiment, samples, memory, control };
     if arguments.json {
         println!("{:#}", json(&findings));
         return Ok(());
@@ -120,7 +133,7 @@ fn write(findings: &Findings, folder: &Path) -> Result<()> {
 
 /// Every sample.
 fn json(findings: &Findings) -> serde_json::Value {
-    let Findings { experiment, samples, memory } = findings;
+    let Findings { experiment, samples, memory, control } = findings;
     json!({
         "machine": experiment.machine,
         "commit": experiment.commit,
@@ -129,5 +142,6 @@ fn json(findings: &Findings) -> serde_json::Value {
         "seconds": experiment.seconds,
         "contenders": samples.json(),
         "memory": memory,
+        "control": control::json(control),
     })
 }

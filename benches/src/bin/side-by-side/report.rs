@@ -6,6 +6,7 @@ use benches::outcome::Outcome;
 
 use crate::chart::{Chart, short};
 use crate::contender::{Contender, FLOOR, KERNEL, NAT64_FLOOR, SPINNING};
+use crate::control;
 use crate::measure::{MEASURES, Measure};
 use crate::samples::{Experiment, Samples};
 use crate::statistics::median;
@@ -18,6 +19,8 @@ pub(crate) struct Findings {
     pub(crate) samples: Samples,
     /// Runs of `hypertun bench`.
     pub(crate) memory: Vec<Outcome>,
+    /// Runs of the commands with a large VPC.
+    pub(crate) control: Vec<control::Run>,
 }
 
 /// Charts, with the names of their files.
@@ -66,7 +69,7 @@ pub(crate) fn charts(findings: &Findings) -> Vec<(&'static str, Chart)> {
 
 /// The report.
 pub(crate) fn markdown(findings: &Findings) -> String {
-    let Findings { experiment: it, samples, memory } = findings;
+    let Findings { experiment: it, samples, memory, control } = findings;
     let machine = &it.machine;
     let mut text = format!(
         "# Report\n\n\
@@ -83,9 +86,10 @@ pub(crate) fn markdown(findings: &Findings) -> String {
     );
     let through = targets::through_devices(samples);
     let in_memory = targets::in_memory(memory);
-    if !through.is_empty() || !in_memory.is_empty() {
+    let control_side = targets::control_side(control);
+    if !through.is_empty() || !in_memory.is_empty() || !control_side.is_empty() {
         text += "\n## Targets\n\n";
-        let rows = through.iter().chain(&in_memory).map(target);
+        let rows = through.iter().chain(&in_memory).chain(&control_side).map(target);
         text += &table(&["what", "in", "target", "median", "reached in"], rows);
     }
     if samples.contenders().next().is_some() {
@@ -93,6 +97,16 @@ pub(crate) fn markdown(findings: &Findings) -> String {
     }
     if !memory.is_empty() {
         in_memory_tables(&mut text, memory);
+    }
+    if !control.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n## Control side\n\nMedians of {} runs, with a VPC as large as an account may have it.\n",
+            control.len()
+        );
+        let rows = control::rows(control)
+            .map(|(it, value)| vec![it.name.to_owned(), it.unit.to_owned(), short(value)]);
+        text += &table(&["what", "in", "median"], rows);
     }
     text
 }
@@ -296,7 +310,12 @@ mod tests {
             sample.set(TCP_OUT.name, if contender == NAT_GATEWAY { 21.5 } else { 25.0 });
             samples.add(contender, sample);
         }
-        Findings { experiment: Experiment::here(1, 1), samples, memory: Vec::new() }
+        Findings {
+            experiment: Experiment::here(1, 1),
+            samples,
+            memory: Vec::new(),
+            control: Vec::new(),
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use benches::outcome::{Expiry, Outcome};
 use crate::contender::{
     Contender, FLOOR, KERNEL, NAT_GATEWAY, NAT64, NAT64_FLOOR, SLIRP4NETNS, SPINNING, TAYGA,
 };
+use crate::control::{self, FIGURES, Figure};
 use crate::measure::{IDLE, MEASURES, Measure, TCP_OUT, UDP};
 use crate::samples::Samples;
 use crate::statistics::median;
@@ -137,6 +138,22 @@ pub(crate) fn in_memory(runs: &[Outcome]) -> Vec<Reached> {
         });
     }
     reached
+}
+
+/// Targets of the control side, over several runs.
+pub(crate) fn control_side(runs: &[control::Run]) -> Vec<Reached> {
+    if runs.is_empty() {
+        return Vec::new();
+    }
+    let reached = |(at, it): (usize, &Figure)| {
+        Some(Reached {
+            what: it.name.to_owned(),
+            unit: it.unit.to_owned(),
+            bound: it.bound?,
+            values: runs.iter().map(|run| run[at]).collect(),
+        })
+    };
+    FIGURES.iter().enumerate().filter_map(reached).collect()
 }
 
 #[cfg(test)]

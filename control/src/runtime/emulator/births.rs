@@ -43,7 +43,7 @@ impl Emulator {
                 tracing::warn!("{error}");
                 Ok(())
             }
-            replaced => replaced,
+            replaced => replaced.map(drop),
         }
     }
 
