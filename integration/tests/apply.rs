@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use integration::{File, Host, Talker, Up, output, peer, signal, wait_until};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const PARTNER: &str = "203.0.113.90";
 
@@ -108,6 +108,27 @@ fn what_is_wrong_changes_nothing() {
     // By signal too: the instance says so, and goes on.
     signal(up.pid, Signal::HUP);
     assert_eq!(says().trim(), "198.51.100.10");
+}
+
+#[test]
+fn what_is_worth_knowing_is_told_beside_what_has_changed() {
+    let host = Host::start();
+    let file = File::copy("nat-gateway.yaml", "worth");
+    let up = Up::start(&host, file.path(), "worth", &[]);
+    let rule = "      - {protocol: icmp, type: 8, source: bastion}\n";
+    let many: String = (1..=61)
+        .map(|port| rule.replace("icmp, type: 8", &format!("tcp, ports: {port}")))
+        .collect();
+    let quota = "the default quota is 60";
+
+    file.write(&[(rule, &many)]);
+    let said = file.apply(&up);
+    assert!(said.status == 0 && said.err.contains(quota), "{said:?}");
+    assert_eq!(said.out, "~ security_groups app\n");
+
+    let said = output(up.hypertun(&["apply", "--json"]).arg(file.path()));
+    assert!(said.status == 0 && said.err.contains(quota), "{said:?}");
+    assert_eq!(serde_json::from_str::<Value>(&said.out).unwrap(), json!({ "changes": [] }));
 }
 
 #[test]

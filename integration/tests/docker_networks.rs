@@ -30,7 +30,7 @@ fn containers_have_the_interface_that_is_named_or_addressed_or_a_new_one() {
     wait_until("it is settled", 5, || docker.addresses("named") == "10.0.1.10/24");
     assert_eq!(docker.seen_as("named"), "198.51.100.10");
     let network = docker.inside("named", "ip link show eth0; ip route");
-    assert!(network.contains("mtu 9001"), "{network}");
+    assert!(network.contains("mtu 9001") && network.contains(" qdisc noqueue "), "{network}");
     assert!(network.contains("default via 10.0.1.1 dev eth0"), "{network}");
     let links = docker.inside("named", "ip -o link | wc -l");
     assert_eq!(links, "2", "lo and eth0");

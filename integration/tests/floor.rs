@@ -1,5 +1,5 @@
 //! How fast is TCP through the NAT gateway, measured against the copy floor beside it? At least 0.8
-//! of what one thread does that only copies and rewrites (`benches/src/bin/copy-floor.rs`).
+//! of what one thread does that only copies and rewrites (`benches/src/bin/copy-floor/`).
 
 use std::process::{Command, Stdio};
 

@@ -29,7 +29,7 @@ use crate::check;
 use crate::docker::{Driver, Plugin};
 use crate::observe;
 use crate::observe::metrics::{Metrics, OPENMETRICS};
-use crate::runtime::emulator::{self, Emulator};
+use crate::runtime::emulator::Emulator;
 
 pub use attach::{Attach, Detach, Detached};
 pub use clock::{Advance, ClockReading, Scale};
@@ -68,7 +68,7 @@ pub struct Applied {
 pub struct Problem {
     /// One sentence.
     pub error: String,
-    /// What is wrong with a topology, fault by fault, for people.
+    /// What was found in a topology, fault by fault, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub faults: String,
 }
@@ -238,18 +238,19 @@ async fn flows(State(context): State<Context>, Query(Limit { limit }): Query<Lim
 
 async fn apply(State(context): State<Context>, Json(new): Json<Apply>) -> Response {
     let Apply { file, text, colour } = new;
-    let applied = tokio::task::spawn_blocking(move || context.emulator.apply(&text, &file));
-    match applied.await {
-        Ok(Ok(emulator::Applied { changes, warnings })) => Json(Applied {
-            changes: changes.iter().map(ToString::to_string).collect(),
-            warnings: warnings.render(colour),
+    let applied = tokio::task::spawn_blocking(move || {
+        let applied = context.emulator.apply(&text, &file).map_err(|error| Problem {
+            error: error.to_string(),
+            faults: error.found().map(|report| report.render(colour)).unwrap_or_default(),
+        })?;
+        Ok::<_, Problem>(Applied {
+            changes: applied.changes.iter().map(ToString::to_string).collect(),
+            warnings: applied.warnings.render(colour),
         })
-        .into_response(),
-        Ok(Err(emulator::Error::Wrong(report))) => {
-            let problem = Problem { error: report.summary(), faults: report.render(colour) };
-            (StatusCode::UNPROCESSABLE_ENTITY, Json(problem)).into_response()
-        }
-        Ok(Err(refused)) => problem(StatusCode::UNPROCESSABLE_ENTITY, &refused.to_string()),
+    });
+    match applied.await {
+        Ok(Ok(applied)) => Json(applied).into_response(),
+        Ok(Err(problem)) => (StatusCode::UNPROCESSABLE_ENTITY, Json(problem)).into_response(),
         Err(panicked) => problem(StatusCode::INTERNAL_SERVER_ERROR, &panicked.to_string()),
     }
 }

@@ -87,6 +87,7 @@ impl Attachment {
             return Ok(false);
         }
         let Some(placed) = guest::placed(&namespace, &link)? else { return Ok(false) };
+        interface::spare_queues(&namespace, &link)?;
         guest::correct(&namespace, &link, placed, interface)?;
         Ok(true)
     }

@@ -36,8 +36,8 @@ impl Apply {
         if let Err(client::Error::Refused(problem)) = &answer {
             say::aside(format_args!("{}", problem.faults));
         }
-        let applied: Applied = serde_json::from_slice(&answer?)?;
-        say::aside(format_args!("{}", applied.warnings));
+        let mut applied: Applied = serde_json::from_slice(&answer?)?;
+        say::aside(format_args!("{}", std::mem::take(&mut applied.warnings)));
         if self.json {
             print_json(&applied)?;
         } else if applied.changes.is_empty() {

@@ -151,7 +151,10 @@ pub fn load(file: &Path) -> Result<Sound, Failure> {
             tell(&sound.warnings);
             Ok(sound)
         }
-        Err(LoadError::Wrong(report)) => Err(wrong(&report)),
+        Err(LoadError::Wrong(report)) => {
+            tell(&report);
+            Err(Failure::with_status(1, &report.summary()))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -159,12 +162,6 @@ pub fn load(file: &Path) -> Result<Sound, Failure> {
 /// Tells what was found in a file, on standard error.
 pub fn tell(report: &Report) {
     say::aside(format_args!("{}", report.render(std::io::stderr().is_terminal())));
-}
-
-/// The same of a file that cannot be used.
-pub fn wrong(report: &Report) -> Failure {
-    tell(report);
-    Failure::with_status(1, &report.summary())
 }
 
 /// How to run, as the command line says it.

@@ -13,9 +13,9 @@ use rustix::process::Signal;
 use crate::api::Server;
 use crate::check::{self, Sound};
 use crate::cli::say::{self, say};
-use crate::cli::{Failure, HowToRun, OfInstance, Outcome, load, tell, worker_failed, wrong};
+use crate::cli::{Failure, HowToRun, OfInstance, Outcome, load, tell, worker_failed};
 use crate::docker::{Driver, Plugin, State};
-use crate::runtime::emulator::{self, Applied, Emulator};
+use crate::runtime::emulator::{Applied, Emulator};
 use crate::runtime::instance::Instance;
 use crate::runtime::signals::{Signals, Woken};
 use crate::runtime::{rootless, service};
@@ -150,9 +150,9 @@ fn listen(at: SocketAddr) -> Result<TcpListener, Failure> {
 fn reload(file: &Path, emulator: &Emulator) {
     let name = file.display().to_string();
     let applied = check::text_of(file).map_err(Failure::from).and_then(|text| {
-        emulator.apply(&text, &name).map_err(|error| match error {
-            emulator::Error::Wrong(report) => wrong(&report),
-            other => other.into(),
+        emulator.apply(&text, &name).map_err(|error| {
+            error.found().iter().for_each(|report| tell(report));
+            error.into()
         })
     });
     match applied {

@@ -42,14 +42,14 @@ pub struct Compiled {
 /// The most connections of a Hyperplane ENI (AWS "Giving Lambda functions access to resources in an Amazon VPC").
 const HYPERPLANE_CONNECTIONS: u32 = 65_000;
 
-/// What a running instance has beside its topology, for a time.
+/// What a running instance has beside its topology.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Passing<'a> {
     /// Addresses of NAT gateways that were taken away.
     pub draining: &'a [Draining],
     /// Hyperplane ENIs that are being made.
     pub creating: &'a [Creating],
-    /// Its tables. Rules that are the same there are taken from them.
+    /// The tables in force. Rules that are the same there are taken from them.
     pub tables: Option<&'a Tables>,
 }
 
@@ -385,7 +385,7 @@ network_interfaces:
     }
 
     #[test]
-    fn rules_are_the_same_if_they_name_the_same_groups() {
+    fn rules_that_name_another_group_are_others() {
         let named = TEXT.replace("source: one", "source: two");
         assert_eq!(kept(&named), [(true, true), (false, true), (false, true)]);
     }

@@ -80,17 +80,29 @@ pub enum Error {
     #[error(transparent)]
     Worker(#[from] Gone),
     /// The text is no topology.
-    #[error("{0}")]
+    #[error("{}", .0.summary())]
     Wrong(Report),
-    /// The new topology holds, but the host does not have all of it.
+    /// The new topology holds, but the host does not have all of it; with what is worth knowing about it.
     #[error(
         "the new topology holds, but not all of it could be set up ({}); apply it again to try again",
         .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     )]
-    Partly(Vec<Self>),
+    Partly(Vec<Self>, Report),
     /// Descriptors or threads.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
+}
+
+impl Error {
+    /// What was found in the text, if that is to be told: what is wrong with it, or what is worth knowing about one that
+    /// holds.
+    #[must_use]
+    pub const fn found(&self) -> Option<&Report> {
+        match self {
+            Self::Wrong(report) | Self::Partly(_, report) => Some(report),
+            _ => None,
+        }
+    }
 }
 
 /// What a new topology has changed.
@@ -247,13 +259,15 @@ impl Emulator {
         let epoch = state.epoch.checked_add(1).unwrap_or(FIRST_EPOCH);
         let draining = passing::drain(state, &topology, now);
         let creating = passing::create(state, &topology, now);
-        let before = self.published.load();
-        let passing = Passing { draining: &draining, creating: &creating, tables: Some(&before) };
+        let old = self.published.load();
+        let passing = Passing { draining: &draining, creating: &creating, tables: Some(&old) };
         let Compiled { tables, ids } = compile::compile(&topology, passing, &mut names, epoch)?;
+        // Before anybody knows of it, so that all know of it at once.
+        tables.ready();
         let plan = state.site.plan(&seats(&topology, &ids));
         state.site.prepare(&plan, &self.instance, &self.workers)?;
         state.site.know(Knowledge::of(&topology));
-        let old = self.published.replace(tables);
+        self.published.replace(tables);
         state.ledger.note(&topology, now);
         state.names = Arc::new(names);
         state.topology = Arc::new(topology);
@@ -269,7 +283,7 @@ impl Emulator {
         self.workers.ask(move |shard, tables| shard.forget_links(&vacated, &tables.timers))?;
         // Whoever has answered reads the new ones. So it is not the workers who take the old ones down, but this thread.
         drop(old);
-        if failed.is_empty() { Ok(warnings) } else { Err(Error::Partly(failed)) }
+        if failed.is_empty() { Ok(warnings) } else { Err(Error::Partly(failed, warnings)) }
     }
 
     /// Gives the network interface `name` to something that runs already. Where another link holds the

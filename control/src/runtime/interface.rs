@@ -164,7 +164,7 @@ pub fn adopt(source: &Namespace, link: &str, target: &Namespace, name: &str) -> 
     })?
 }
 
-/// Gives a link its MTU, addresses and default routes, and brings it up.
+/// Gives a link its MTU, addresses and default routes, and brings it up without queues before the device's own.
 ///
 /// # Errors
 ///
@@ -190,11 +190,7 @@ pub fn configure<'a>(place: impl Into<Place<'a>>, interface: &Interface) -> Resu
                 .add(new_address(index, *address))
                 .map_err(|e| Error::new(format!("give {link} the address {address}"), e))?;
         }
-        match netlink.replace(no_queue(index)) {
-            // A kernel without traffic control.
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
-            result => result.map_err(failed)?,
-        }
+        take_default_queues(&mut netlink, index, link);
         let attributes = vec![LinkAttribute::Mtu(interface.mtu), LinkAttribute::TxQueueLen(QUEUE)];
         netlink.change(set(index, attributes, LinkFlags::Up)).map_err(failed)?;
         for (family, gateway) in interface.default_routes().filter(|_| leads) {
@@ -338,16 +334,42 @@ fn set(index: u32, attributes: Vec<LinkAttribute>, flags: LinkFlags) -> RouteNet
     RouteNetlinkMessage::SetLink(link)
 }
 
-/// No queue before the device's own. The kernel would make one for each worker that a device may ever have, 256, and
-/// each with room for three times [`QUEUE`] packets (Linux `pfifo_fast_init`): 24 MiB a link and ten milliseconds, for
-/// nothing, since a TUN device takes or drops all that it is given.
-fn no_queue(index: u32) -> RouteNetlinkMessage {
+/// Takes away the queues that the kernel puts before a device's own, unless somebody has put others there. It makes one
+/// for each worker that a TUN device may ever have, 256, and each with room for three times [`QUEUE`] packets (Linux
+/// `pfifo_fast_init`): 24 MiB a link, and ten milliseconds if it was not up yet. A TUN device takes or drops all that it
+/// is given, so nothing ever waits there.
+fn take_default_queues(netlink: &mut Netlink, index: u32, link: &str) {
     let mut message = TcMessage::default();
     message.header.index = index.cast_signed();
     message.header.parent = TcHandle::ROOT;
+    // With a number of its own it takes the place of the kernel's, which have none, and of nobody else's.
+    message.header.handle = TcHandle { major: NO_QUEUE, minor: 0 };
     message.attributes.push(TcAttribute::Kind("noqueue".to_owned()));
-    RouteNetlinkMessage::NewQueueDiscipline(message)
+    match netlink.add(RouteNetlinkMessage::NewQueueDiscipline(message)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            tracing::warn!("{link} keeps queues that take some 24 MiB: {error}");
+        }
+        _ => {}
+    }
 }
+
+/// The same of a link that somebody else has brought up.
+///
+/// # Errors
+///
+/// [`Error::NoLink`] when there is none.
+pub(crate) fn spare_queues(namespace: &Namespace, link: &str) -> Result<(), Error> {
+    namespace.enter(|| {
+        let failed = |e| Error::new(format!("configure {link}"), e);
+        let mut netlink = Netlink::open().map_err(failed)?;
+        let index = index(&mut netlink, link)?;
+        take_default_queues(&mut netlink, index, link);
+        Ok(())
+    })?
+}
+
+/// What the absence of queues is numbered: 16 bits, any that nobody else is likely to take.
+const NO_QUEUE: u16 = 0xff00;
 
 fn new_address(index: u32, address: IpNet) -> RouteNetlinkMessage {
     let mut message = AddressMessage::default();

@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use dataplane::io::tun::{Tun, TunOptions};
 use tun_tap::{Iface, Mode};
 
 use super::*;
@@ -57,7 +58,6 @@ fn an_eni_has_lo_and_eth0_with_its_address_mtu_and_gateway() {
         let eth0 = ip(&target, &["-o", "link", "show", "eth0"]);
         assert!(eth0.contains("mtu 9001") && eth0.contains(",UP,LOWER_UP"), "{eth0}");
         assert!(eth0.contains(" qlen 4096"), "{eth0}");
-        assert!(eth0.contains(" qdisc noqueue "), "{eth0}");
         let lo = ip(&target, &["-o", "address", "show", "lo"]);
         assert!(lo.contains("127.0.0.1/8") && !lo.contains("inet6"), "{lo}");
         let address = ip(&target, &["-br", "address", "show", "eth0"]);
@@ -75,6 +75,47 @@ fn an_eni_has_lo_and_eth0_with_its_address_mtu_and_gateway() {
         drop((tun, target, staging));
         assert_eq!(snapshot(), before);
     });
+}
+
+/// What `tc` prints of the queues before the device of `namespace`, a line each.
+fn queues(namespace: &Namespace) -> Vec<String> {
+    let said = namespace.enter(|| output("tc", &["qdisc", "show", "dev", NAME])).unwrap();
+    said.lines().map(str::to_owned).collect()
+}
+
+fn set_queues(namespace: &Namespace, words: &[&str]) {
+    let before = ["qdisc", words[0], "dev", NAME, "root"];
+    let _ = namespace.enter(|| output("tc", &[&before, &words[1..]].concat())).unwrap();
+}
+
+#[test]
+fn nothing_waits_before_the_device_unless_somebody_wants_it() {
+    let (staging, target) = (Namespace::anonymous().unwrap(), Namespace::anonymous().unwrap());
+    prepare(&target).unwrap();
+    // With as many queues as workers may ever want, as hypertun's own have.
+    let open =
+        || Tun::open("tun0", &TunOptions { gso: true }).expect("this test needs /dev/net/tun");
+    let _tun = staging.enter(open).unwrap();
+    adopt(&staging, "tun0", &target, NAME).unwrap();
+    configure(&target, &eni()).unwrap();
+    let none = |queues: &[String]| queues.len() == 1 && queues[0].starts_with("qdisc noqueue ");
+    assert!(none(&queues(&target)), "{:?}", queues(&target));
+    // Under `apply` they stay away, and what somebody has put there stays.
+    reconfigure(&target, &eni(), &dual_stack()).unwrap();
+    assert!(none(&queues(&target)), "{:?}", queues(&target));
+    set_queues(&target, &["replace", "pfifo", "limit", "77"]);
+    reconfigure(&target, &dual_stack(), &eni()).unwrap();
+    spare_queues(&target, NAME).unwrap();
+    let kept = queues(&target);
+    assert!(
+        kept.len() == 1 && kept[0].contains("qdisc pfifo ") && kept[0].contains(" 77p"),
+        "{kept:?}"
+    );
+    // What an engine brings up has the kernel's.
+    set_queues(&target, &["delete"]);
+    assert!(queues(&target)[0].starts_with("qdisc mq "), "{:?}", queues(&target));
+    spare_queues(&target, NAME).unwrap();
+    assert!(none(&queues(&target)), "{:?}", queues(&target));
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! What does the kernel answer to one request about links, addresses or routes? rtnetlink(7).
+//! What does the kernel answer to one request about links, addresses, routes or queues? rtnetlink(7).
 
 use std::io;
 use std::net::Ipv6Addr;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
@@ -35,11 +35,6 @@ impl Netlink {
     /// Adds something that must not be there yet, and waits until it is.
     pub(crate) fn add(&mut self, message: RouteNetlinkMessage) -> io::Result<()> {
         self.ask(message, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL).map(drop)
-    }
-
-    /// Puts something in the place of what is there, and waits until it is.
-    pub(crate) fn replace(&mut self, message: RouteNetlinkMessage) -> io::Result<()> {
-        self.ask(message, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE).map(drop)
     }
 
     /// The index of the link `name`; `NotFound` when there is none.

@@ -1,7 +1,7 @@
 //! What every worker reads and none changes: interfaces, routes, groups, ACLs, gateways.
 //!
-//! Tables are built whole by the control side, published whole ([`Published`]), and read through
-//! one cached load a batch. Names never get here: things are called by their place ([`EniId`] and
+//! Tables are built whole by the control side, made ready and published whole ([`Published`]), and read
+//! through one cached load a batch. Names never get here: things are called by their place ([`EniId`] and
 //! its like), which stays theirs for the instance's life.
 
 mod classifier;

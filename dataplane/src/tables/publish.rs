@@ -19,12 +19,11 @@ impl Published {
         Self(Arc::new(ArcSwap::from_pointee(tables)))
     }
 
-    /// Replaces the tables. Workers see the new ones from their next batch on. Returns the old ones, which are
-    /// to be kept until then: who lets go of tables last takes them down, and packets wait for a worker that does.
-    #[must_use]
-    pub fn replace(&self, tables: Tables) -> Arc<Tables> {
+    /// Replaces the tables. Workers see the new ones from their next batch on. Until then somebody is to keep the old
+    /// ones: who lets go of tables last takes them down, and packets wait for a worker that does.
+    pub fn replace(&self, tables: Tables) {
         tables.ready();
-        self.0.swap(Arc::new(tables))
+        self.0.store(Arc::new(tables));
     }
 
     /// The tables in force now.
@@ -82,7 +81,7 @@ mod tests {
         assert_eq!(is_ready(&tables(1)), [false; 2], "who explains asks few of them");
         let published = Published::new(tables(1));
         assert_eq!(is_ready(&published.load()), [true; 2]);
-        let _ = published.replace(tables(2));
+        published.replace(tables(2));
         assert_eq!(is_ready(&published.load()), [true; 2]);
     }
 
@@ -91,7 +90,8 @@ mod tests {
         let published = Published::new(tables(1));
         let mut reader = published.reader();
         assert_eq!(reader.load().epoch, 1);
-        let old = published.replace(tables(2));
+        let old = published.load();
+        published.replace(tables(2));
         assert_eq!((old.epoch, Arc::strong_count(&old)), (1, 2));
         assert_eq!((reader.load().epoch, Arc::strong_count(&old)), (2, 1));
     }

@@ -39,7 +39,7 @@ impl Emulator {
         let sound = self.check(&mut state, Some(&all), &text, RUNNING)?;
         match self.replace(&mut state, sound) {
             // What is new stands all the same.
-            Err(error @ Error::Partly(_)) => {
+            Err(error @ Error::Partly(..)) => {
                 tracing::warn!("{error}");
                 Ok(())
             }
