@@ -110,24 +110,28 @@ fn what_is_wrong_changes_nothing() {
     assert_eq!(says().trim(), "198.51.100.10");
 }
 
+/// A rule of the example, and what is worth a warning in its place.
+const RULE: &str = "      - {protocol: icmp, type: 8, source: bastion}\n";
+
+fn too_many_rules() -> String {
+    (1..=61).map(|port| RULE.replace("icmp, type: 8", &format!("tcp, ports: {port}"))).collect()
+}
+
+const WARNING: &str = "the default quota is 60";
+
 #[test]
 fn what_is_worth_knowing_is_told_beside_what_has_changed() {
     let host = Host::start();
     let file = File::copy("nat-gateway.yaml", "worth");
     let up = Up::start(&host, file.path(), "worth", &[]);
-    let rule = "      - {protocol: icmp, type: 8, source: bastion}\n";
-    let many: String = (1..=61)
-        .map(|port| rule.replace("icmp, type: 8", &format!("tcp, ports: {port}")))
-        .collect();
-    let quota = "the default quota is 60";
-
-    file.write(&[(rule, &many)]);
+    let many = too_many_rules();
+    file.write(&[(RULE, &many)]);
     let said = file.apply(&up);
-    assert!(said.status == 0 && said.err.contains(quota), "{said:?}");
+    assert!(said.status == 0 && said.err.contains(WARNING), "{said:?}");
     assert_eq!(said.out, "~ security_groups app\n");
 
     let said = output(up.hypertun(&["apply", "--json"]).arg(file.path()));
-    assert!(said.status == 0 && said.err.contains(quota), "{said:?}");
+    assert!(said.status == 0 && said.err.contains(WARNING), "{said:?}");
     assert_eq!(serde_json::from_str::<Value>(&said.out).unwrap(), json!({ "changes": [] }));
 }
 
@@ -205,10 +209,12 @@ fn what_the_host_refuses_is_told_and_done_by_the_next_apply() {
     file.write(&[
         ("private_ip: 10.0.1.10", "private_ip: 10.0.1.77"),
         ("private_ip: 10.0.0.10", "private_ip: 10.0.0.11"),
+        (RULE, &too_many_rules()),
     ]);
     let said = file.apply(&up);
     assert_eq!(said.status, 1, "{said:?}");
     assert!(said.err.contains("the new topology holds") && said.err.contains("eth0"), "{said:?}");
+    assert!(said.err.contains(WARNING), "{said:?}");
     let address = |member| up.says(member, &["ip", "-br", "address", "show", "eth0"]);
     assert!(address("bastion").contains("10.0.0.11/24"), "the rest was done");
 

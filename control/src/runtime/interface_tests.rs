@@ -88,15 +88,19 @@ fn set_queues(namespace: &Namespace, words: &[&str]) {
     let _ = namespace.enter(|| output("tc", &[&before, &words[1..]].concat())).unwrap();
 }
 
+/// As [`tun`], with room for as many queues as workers may ever want, as hypertun's own devices have.
+fn rich_tun(staging: &Namespace, link: &str, target: &Namespace) -> Tun {
+    let open = || Tun::open(link, &TunOptions { gso: true }).expect("this test needs /dev/net/tun");
+    let tun = staging.enter(open).unwrap();
+    adopt(staging, link, target, NAME).unwrap();
+    tun
+}
+
 #[test]
 fn nothing_waits_before_the_device_unless_somebody_wants_it() {
     let (staging, target) = (Namespace::anonymous().unwrap(), Namespace::anonymous().unwrap());
     prepare(&target).unwrap();
-    // With as many queues as workers may ever want, as hypertun's own have.
-    let open =
-        || Tun::open("tun0", &TunOptions { gso: true }).expect("this test needs /dev/net/tun");
-    let _tun = staging.enter(open).unwrap();
-    adopt(&staging, "tun0", &target, NAME).unwrap();
+    let _tun = rich_tun(&staging, "tun0", &target);
     configure(&target, &eni()).unwrap();
     let none = |queues: &[String]| queues.len() == 1 && queues[0].starts_with("qdisc noqueue ");
     assert!(none(&queues(&target)), "{:?}", queues(&target));
@@ -282,7 +286,7 @@ fn twenty_namespaces_with_a_link_each_are_made_and_removed_in_time() {
             .map(|i| {
                 let target = Namespace::named(&format!("many:{i}")).unwrap();
                 prepare(&target).unwrap();
-                let tun = tun(&staging, &format!("tun{i}"), &target);
+                let tun = rich_tun(&staging, &format!("tun{i}"), &target);
                 configure(&target, &eni()).unwrap();
                 (target, tun)
             })
