@@ -153,7 +153,10 @@ impl Play {
     /// As an instance does once the new tables are published.
     fn forget(&mut self, member: usize) {
         if let Some(link) = MEMBERS[member].filter(|_| self.gone[member]) {
-            self.net.shard.forget_links(&[link], &self.net.tables.timers);
+            let mut next = Some(0);
+            while let Some(from) = next {
+                next = self.net.shard.forget_links(&[link], from, &self.net.tables.timers);
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use std::hash::BuildHasher;
 use dataplane::io::Offloads;
 use dataplane::packet::{Component, Direction, Reason};
 use dataplane::shared::Lender;
-use dataplane::state::{Device, Facet, Flows, Shard, gateway_metrics};
+use dataplane::state::{Device, Facet, Flows, gateway_metrics};
 use dataplane::tables::Tables;
 use dataplane::time::Tick;
 use dataplane::worker::Gone;
@@ -330,9 +330,6 @@ fn sorted(
     drops
 }
 
-/// The most flow slots that a worker looks through between two of its turns.
-const PAGE: usize = 4096;
-
 /// Live flows, at most `limit`.
 ///
 /// # Errors
@@ -340,27 +337,20 @@ const PAGE: usize = 4096;
 /// When a worker has ended.
 pub fn flows(emulator: &Emulator, limit: usize) -> Result<Vec<Flow>, Gone> {
     let mut flows = Vec::new();
-    let mut from = 0;
-    while flows.len() < limit {
-        let names = emulator.names();
-        let pages = emulator.ask(move |shard, tables| page(shard, tables, &names, from))?;
-        let ended = pages.iter().all(|(_, end)| *end);
-        flows.extend(pages.into_iter().flat_map(|(page, _)| page));
-        if ended {
+    let names = emulator.names();
+    let pages = emulator.go_through(move |shard, tables, from| {
+        let (page, next) = shard.flows.page(from);
+        let page = page.filter_map(|id| flow(&shard.flows, id, tables, &names, shard.now()));
+        (page.collect::<Vec<_>>(), next)
+    })?;
+    for page in pages {
+        flows.extend(page?.into_iter().flatten());
+        if flows.len() >= limit {
             break;
         }
-        from += PAGE;
     }
     flows.truncate(limit);
     Ok(flows)
-}
-
-/// The flows in the slots from `from` on, and whether these were the last.
-fn page(shard: &Shard, tables: &Tables, names: &Names, from: usize) -> (Vec<Flow>, bool) {
-    let flows: &Flows = &shard.flows;
-    let slots = flows.live_from(from).take_while(|&(slot, _)| slot < from + PAGE);
-    let page = slots.filter_map(|(_, id)| flow(flows, id, tables, names, shard.now())).collect();
-    (page, flows.live_from(from + PAGE).next().is_none())
 }
 
 fn flow(

@@ -1,6 +1,7 @@
 //! A topology that runs: workers, tables, clock, and the seats around them.
 
 mod births;
+mod change;
 mod passing;
 
 use std::collections::BTreeMap;
@@ -20,11 +21,11 @@ use dataplane::worker::{Gone, Setup, Workers};
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
 use crate::attach::{self, Attached, Endpoint, Target};
-use crate::check::{self, Born, Checked, Creating, Draining, Running, Sound};
+use crate::check::{Born, Checked, Creating, Draining, Sound};
 use crate::compile::{self, Compiled, FIRST_EPOCH, Names, Passing, TooMany};
 use crate::diagnostic::Report;
 use crate::endpoints::{Knowledge, Surroundings};
-use crate::model::{Change, Outline};
+use crate::model::Outline;
 use crate::runtime::device::{Kind, Workshop};
 use crate::runtime::instance::{self, Instance};
 use crate::runtime::interface;
@@ -33,6 +34,7 @@ use crate::runtime::namespace;
 use crate::runtime::seats::seats;
 use crate::runtime::site::Site;
 
+pub use crate::runtime::emulator::change::Applied;
 pub use crate::runtime::site::DeviceStatus;
 
 /// How to run.
@@ -103,15 +105,6 @@ impl Error {
             _ => None,
         }
     }
-}
-
-/// What a new topology has changed.
-#[derive(Debug)]
-pub struct Applied {
-    /// What differs from the old one.
-    pub changes: Vec<Change>,
-    /// What is worth knowing about the new one.
-    pub warnings: Report,
 }
 
 /// A running topology. Dropping it takes down all that it made.
@@ -213,77 +206,6 @@ impl Emulator {
             started: Instant::now(),
             panicked,
         })
-    }
-
-    /// Replaces the topology that runs by what `text` says; `file` is what faults call it. Packets
-    /// see the old one or the new one, never half of it; live flows are judged again by the new one
-    /// when their next packet comes.
-    ///
-    /// # Errors
-    ///
-    /// When the text is wrong, or the kernel refuses what is new: the old one goes on.
-    /// [`Error::Partly`] when the kernel refuses to change what there was: the new one runs, and
-    /// the next call tries again what is left.
-    pub fn apply(&self, text: &str, file: &str) -> Result<Applied, Error> {
-        let mut state = self.state();
-        let sound = self.check(&mut state, None, text, file)?;
-        let mut changes = state.outline.difference(&sound.outline);
-        let moved = check::readdressed(&state.topology, &sound.topology).into_iter();
-        let told = |thing: &String| changes.iter().any(|change| change.thing() == thing);
-        let moved: Vec<_> = moved.filter(|it| !told(it)).map(Change::Readdressed).collect();
-        changes.extend(moved);
-        self.replace(&mut state, sound).map(|warnings| Applied { changes, warnings })
-    }
-
-    /// What `text` says, with `born` or else the network interfaces that there are beside those of a text, where what
-    /// runs keeps its addresses.
-    fn check(
-        &self,
-        state: &mut State,
-        born: Option<&[Born]>,
-        text: &str,
-        file: &str,
-    ) -> Result<Sound, Error> {
-        let now = self.clock.elapsed();
-        state.draining.retain(|it| it.until > now);
-        let State { topology, draining, .. } = &*state;
-        let born = born.unwrap_or(&state.born);
-        check::read_over(Running { topology, draining, born }, text, file).map_err(Error::Wrong)
-    }
-
-    /// Puts `sound` in the place of what runs, and returns its warnings.
-    fn replace(&self, state: &mut State, sound: Sound) -> Result<Report, Error> {
-        let Sound { topology, source, outline, born, warnings } = sound;
-        let now = self.clock.elapsed();
-        let mut names = (*state.names).clone();
-        let epoch = state.epoch.checked_add(1).unwrap_or(FIRST_EPOCH);
-        let draining = passing::drain(state, &topology, now);
-        let creating = passing::create(state, &topology, now);
-        let old = self.published.load();
-        let passing = Passing { draining: &draining, creating: &creating, tables: Some(&old) };
-        let Compiled { tables, ids } = compile::compile(&topology, passing, &mut names, epoch)?;
-        // Before anybody knows of it, so that all know of it at once.
-        tables.ready();
-        let plan = state.site.plan(&seats(&topology, &ids));
-        state.site.prepare(&plan, &self.instance, &self.workers)?;
-        state.site.know(Knowledge::of(&topology));
-        self.published.replace(tables);
-        state.ledger.note(&topology, now);
-        state.names = Arc::new(names);
-        state.topology = Arc::new(topology);
-        state.source = source;
-        state.outline = outline;
-        state.born = born;
-        state.epoch = epoch;
-        state.draining = draining;
-        state.creating = creating;
-        let failed = state.site.finish(&plan, &self.instance, &self.workers);
-        let vacated = plan.vacated();
-        // What is remembered of them would be taken for another's who comes by their name.
-        self.workers.ask(move |shard, tables| shard.forget_links(&vacated, &tables.timers))?;
-        // Whoever has answered reads the new ones. So it is not the workers who take the old ones down, but this thread.
-        drop(old);
-        if failed.is_empty() { Ok(warnings) } else { Err(Error::Partly(failed, warnings)) }
     }
 
     /// Gives the network interface `name` to something that runs already. Where another link holds the
@@ -445,6 +367,19 @@ impl Emulator {
         // A worker that sleeps may not have noticed what time it is.
         self.workers.catch_up(self.clock.elapsed())?;
         self.workers.ask(question)
+    }
+
+    /// [Goes through](Workers::go_through) the flows of all workers, once they have retired all that is due.
+    ///
+    /// # Errors
+    ///
+    /// When a worker has ended; also in the place of answers.
+    pub fn go_through<R: Send + 'static>(
+        &self,
+        question: impl Fn(&mut Shard, &Tables, usize) -> (R, Option<usize>) + Clone + Send + 'static,
+    ) -> Result<impl Iterator<Item = Result<Vec<R>, Gone>>, Gone> {
+        self.workers.catch_up(self.clock.elapsed())?;
+        Ok(self.workers.go_through(question))
     }
 
     /// What all workers have counted, and what devices dropped before a worker saw it.

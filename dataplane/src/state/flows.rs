@@ -16,9 +16,10 @@ use crate::state::chunks::{CHUNK, Chunks};
 use crate::state::flow::{Cold, Facets};
 use crate::state::hot::{Hot, Line, Translation, Wide};
 use crate::state::index::Index;
+use crate::state::live::Live;
 use crate::state::slots::Slots;
 use crate::state::wheel::{Node, Nodes, Wheel};
-use crate::state::{Phase, prefetch};
+use crate::state::{Phase, Shard, prefetch};
 use crate::tables::Timers;
 use crate::time::Tick;
 
@@ -27,7 +28,11 @@ use crate::time::Tick;
 pub struct FlowId(u32);
 
 impl FlowId {
-    const fn index(self) -> usize {
+    fn of(slot: usize) -> Self {
+        Self(u32::try_from(slot).expect("slots are numbered below 2^31"))
+    }
+
+    pub(super) const fn index(self) -> usize {
         self.0 as usize
     }
 }
@@ -76,8 +81,8 @@ pub struct Flows {
     wheel: Wheel,
     /// Slots that hold a flow, or held one during this batch.
     taken: Slots,
-    /// A bit for each slot that holds a flow, up to the highest that ever did.
-    live: Vec<u64>,
+    /// Slots that hold a flow.
+    live: Live,
     /// Slots that were given up during this batch.
     given_up: Vec<u32>,
     /// Chunks of slots that became unused, and whose memory is yet to be given back.
@@ -106,6 +111,9 @@ impl Flows {
     /// batch: each packet may take the place of the flows that hold its two keys.
     const SPARE: usize = 2 * Batch::PACKETS;
 
+    /// Slots of a [`page`](Self::page): as many flows as are looked at for expiry in a turn.
+    pub const PAGE: usize = Shard::EXPIRY_BUDGET;
+
     /// Room for `limit` flows, at most [`Flows::MAX`]. Memory is reserved for all, and used as flows
     /// come.
     #[must_use]
@@ -120,7 +128,7 @@ impl Flows {
             cold: Chunks::begun(),
             wheel: Wheel::new(now),
             taken: Slots::new(slots),
-            live: Vec::new(),
+            live: Live::default(),
             given_up: Vec::new(),
             unused: BTreeSet::new(),
             unused_block: None,
@@ -284,8 +292,7 @@ impl Flows {
 
     /// A slot, to be [filled](Self::fill); `None` where all are taken.
     pub(crate) fn slot(&mut self) -> Option<FlowId> {
-        let slot = self.taken.take()?;
-        Some(FlowId(u32::try_from(slot).expect("slots are numbered below 2^31")))
+        self.taken.take().map(FlowId::of)
     }
 
     /// Puts a flow down in a [`slot`](Self::slot), and starts its clock. Nobody finds it until it is
@@ -317,10 +324,7 @@ impl Flows {
     /// Has what was [filled](Self::fill) found by both its keys, which no other flow has.
     pub(crate) fn enter(&mut self, flow: FlowId, hashes: Hashes) -> (&mut Hot, &mut Cold) {
         let slot = flow.index();
-        if slot / 64 >= self.live.len() {
-            self.live.resize(slot / 64 + 1, 0);
-        }
-        self.live[slot / 64] |= 1 << (slot % 64);
+        self.live.insert(slot);
         self.index.insert(hashes[0], FlowRef::new(flow, Direction::Original));
         self.index.insert(hashes[1], FlowRef::new(flow, Direction::Reply));
         let hot = &mut self.hot[slot];
@@ -334,11 +338,9 @@ impl Flows {
     /// already.
     pub(crate) fn remove(&mut self, flow: FlowId) -> Option<(Cold, Hashes)> {
         let slot = flow.index();
-        let live = self.live.get_mut(slot / 64)?;
-        if *live & 1 << (slot % 64) == 0 {
+        if !self.live.remove(slot) {
             return None;
         }
-        *live &= !(1 << (slot % 64));
         let hashes = [Direction::Original, Direction::Reply].map(|it| self.unindex(flow, it));
         self.wheel.cancel(&mut self.cold, flow.0);
         self.given_up.push(flow.0);
@@ -449,15 +451,17 @@ impl Flows {
         }
     }
 
-    /// The slots from `from` on that hold a live flow.
-    pub fn live_from(&self, from: usize) -> impl Iterator<Item = (usize, FlowId)> {
-        let words = self.live.iter().enumerate().skip(from / 64).filter(|(_, bits)| **bits != 0);
-        let slots = words.flat_map(|(word, &bits)| {
-            (0..64).filter(move |bit| bits & 1 << bit != 0).map(move |bit| word * 64 + bit)
-        });
-        slots
-            .skip_while(move |&slot| slot < from)
-            .map(|slot| (slot, FlowId(u32::try_from(slot).expect("slots are numbered below 2^31"))))
+    /// The live flows in the next slots from `from` on, no more than a worker looks at between two turns; and where
+    /// those behind begin, if there are any.
+    pub fn page(&self, from: usize) -> (impl Iterator<Item = FlowId>, Option<usize>) {
+        let end = from.saturating_add(Self::PAGE);
+        let flows = self.live.from(from).take_while(move |&slot| slot < end).map(FlowId::of);
+        (flows, self.live.from(end).next())
+    }
+
+    /// The live flows, in the order of their slots.
+    pub fn live(&self) -> impl Iterator<Item = FlowId> {
+        self.live.from(0).map(FlowId::of)
     }
 
     /// Takes a key of a live flow out of the index, and gives its hash.

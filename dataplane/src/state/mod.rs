@@ -13,6 +13,7 @@ mod fragments;
 mod homes;
 mod hot;
 mod index;
+mod live;
 mod meters;
 mod minute;
 mod phase;
@@ -27,6 +28,8 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use arrayvec::ArrayVec;
 
 use crate::packet::{Component, Direction, Key, LinkId, NatGatewayId, Packet, Reason};
 use crate::shared::{Lease, Lessee, Shared, WorkerId};
@@ -96,6 +99,9 @@ impl Shard {
     /// What the end of a flow, or of something in it, takes of the budget: some ten cache misses instead
     /// of one or two.
     const END: usize = 8;
+
+    /// The most flows [forgotten with their links](Self::forget_links) between two turns: less than 100 µs of work.
+    pub const FORGOTTEN: usize = 64;
 
     /// An empty shard for `worker`, with room for `limit` flows. Shards that share something have
     /// the same `seed`: they hash alike, and choose ports each in its own way.
@@ -313,22 +319,34 @@ impl Shard {
         self.shared.directory.release(hash, self.worker);
     }
 
-    /// Forgets every flow from or to these links.
-    pub fn forget_links(&mut self, links: &[LinkId], timers: &Timers) {
+    /// Forgets flows from or to these links, no more than there is time for between two turns, among those of the
+    /// [page](Flows::page) from slot `from` on; where to go on, if there are more behind.
+    pub fn forget_links(
+        &mut self,
+        links: &[LinkId],
+        from: usize,
+        timers: &Timers,
+    ) -> Option<usize> {
         // Else all flows would be looked at for nothing.
         if links.is_empty() {
-            return;
+            return None;
         }
         let concerns = |key: &Key| links.contains(&key.link);
-        let flows: Vec<FlowId> = self
-            .flows
-            .live_from(0)
-            .map(|(_, flow)| flow)
-            .filter(|&flow| self.flows.keys_of(flow).is_some_and(|keys| keys.iter().any(concerns)))
-            .collect();
+        let is_gone =
+            |&flow: &_| self.flows.keys_of(flow).into_iter().flatten().any(|key| concerns(&key));
+        let (flows, next): (ArrayVec<FlowId, { Self::FORGOTTEN }>, _) = {
+            let (page, next) = self.flows.page(from);
+            let mut gone = page.filter(is_gone);
+            let flows = gone.by_ref().take(Self::FORGOTTEN).collect();
+            (flows, gone.next().map(FlowId::index).or(next))
+        };
+        for &flow in &flows {
+            self.prefetch_owners(flow);
+        }
         for flow in flows {
             self.close(flow, timers);
         }
+        next
     }
 
     /// Removes a flow. The port of a conversation that is over goes on resting.

@@ -147,6 +147,25 @@ impl Workers {
         asked.into_iter().map(|answer| answer.recv().map_err(|_| Gone)).collect()
     }
 
+    /// Goes through the flows of all shards, a [page](crate::state::Flows::page) of slots between two turns: `question`
+    /// answers for the page that begins at a slot, and says where the next does. Each item is the answers of all
+    /// workers, or that one is gone; then it was the last.
+    pub fn go_through<R: Send + 'static>(
+        &self,
+        question: impl Fn(&mut Shard, &Tables, usize) -> (R, Option<usize>) + Clone + Send + 'static,
+    ) -> impl Iterator<Item = Result<Vec<R>, Gone>> {
+        let mut from = Some(0);
+        std::iter::from_fn(move || {
+            let (at, question) = (from.take()?, question.clone());
+            let pages = self.ask(move |shard, tables| question(shard, tables, at));
+            Some(pages.map(|pages| {
+                let (answers, next): (_, Vec<_>) = pages.into_iter().unzip();
+                from = next.into_iter().flatten().min();
+                answers
+            }))
+        })
+    }
+
     /// Returns when each worker has reached `until` on the emulated clock and has retired all that
     /// was due by then.
     ///

@@ -186,7 +186,7 @@ impl Net {
         let flows = &self.shard.flows;
         let mut keys = HashSet::new();
         let (mut live, mut leases, mut tracked) = (0, 0, 0);
-        for (_, flow) in flows.live_from(0) {
+        for flow in flows.live() {
             let (_, cold) = flows.parts(flow).unwrap();
             live += 1;
             keys.extend(flows.keys_of(flow).unwrap());

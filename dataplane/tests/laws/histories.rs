@@ -114,7 +114,7 @@ impl Play {
     /// What other histories are to agree with.
     fn state(&self) -> impl PartialEq + std::fmt::Debug + use<> {
         let flows = &self.net.shard.flows;
-        let keys = flows.live_from(0).map(|(_, flow)| format!("{:?}", flows.keys_of(flow)));
+        let keys = flows.live().map(|flow| format!("{:?}", flows.keys_of(flow)));
         let keys: std::collections::BTreeSet<String> = keys.collect();
         let gateways = [NAT_A, NAT_B]
             .map(|gateway| (self.net.metrics(gateway).total, self.net.most_active(gateway)));
