@@ -1,4 +1,4 @@
-//! What does a worker do with a link that has much for it, and with one that has no room?
+//! What does a worker do with a link that has much for it, with one that has no room, and with one that is gone?
 
 #![allow(
     unreachable_pub,
@@ -11,7 +11,8 @@ mod common;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use dataplane::io::coalesce::LONGEST;
@@ -189,4 +190,70 @@ fn many_datagrams_that_are_alike_leave_as_few() {
         assert_eq!((counters.forwarded, counters.dropped()), (sent as u64 - lost, lost));
         assert!(counters.drops.keys().all(|(reason, _)| *reason == Reason::LinkFull));
     }
+}
+
+/// A link that is gone, and whose closing takes long.
+struct Gone {
+    ready: OwnedFd,
+    /// How often it was read since.
+    read: Arc<AtomicUsize>,
+    /// Who closes it.
+    closed: mpsc::Sender<ThreadId>,
+}
+
+impl Link for Gone {
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.ready.as_fd()
+    }
+
+    fn receive(&mut self, _: &mut [u8]) -> io::Result<Option<Frame>> {
+        self.read.fetch_add(1, Ordering::Relaxed);
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn send(&mut self, _: &mut [u8], _: Frame) -> io::Result<()> {
+        Err(io::ErrorKind::NotConnected.into())
+    }
+
+    fn takes(&self) -> Offloads {
+        Offloads::default()
+    }
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.closed.send(thread::current().id()).unwrap();
+    }
+}
+
+/// The kernel closes a device when it gets to it. Packets of other links do not wait for that: a link is closed by who
+/// takes it away, or puts another in its place, also if it was gone before; until then what is sent to it is lost.
+#[test]
+fn no_worker_closes_a_link() {
+    let workers = worker();
+    let (closed, closes) = mpsc::channel();
+    let read = Arc::new(AtomicUsize::new(0));
+    let attach = |link: Box<dyn Link>| workers.attach(DB, [link]).unwrap().unwrap();
+    let gone = || {
+        let ready = eventfd(1, EventfdFlags::CLOEXEC).unwrap();
+        attach(Box::new(Gone { ready, read: read.clone(), closed: closed.clone() }));
+    };
+    let (app, peer) = memory::pair(8).unwrap();
+    workers.attach(APP, [Box::new(app) as Box<dyn Link>]).unwrap().unwrap();
+    let datagram = udp((address(APP), 40_000), (address(DB), 80), b"data").bytes();
+    let counters = || workers.ask(|shard, _| shard.counters.clone()).unwrap().remove(0);
+    let lost = || counters().drops.iter().map(|((why, _), n)| (*why, *n)).collect::<Vec<_>>();
+
+    gone();
+    wait_until(|| read.load(Ordering::Relaxed) == 1);
+    peer.send(datagram.clone()).unwrap();
+    wait_until(|| lost() == [(Reason::LinkDown, 1)]);
+    assert_eq!(closes.try_iter().count(), 0, "nobody has closed it");
+    gone();
+    wait_until(|| read.load(Ordering::Relaxed) == 2);
+    workers.detach(DB).unwrap();
+    assert_eq!(closes.try_iter().collect::<Vec<_>>(), [thread::current().id(); 2]);
+    peer.send(datagram).unwrap();
+    wait_until(|| lost() == [(Reason::LinkDown, 2)]);
+    assert_eq!(read.load(Ordering::Relaxed), 2, "it was read again");
 }

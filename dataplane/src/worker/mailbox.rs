@@ -20,10 +20,14 @@ use crate::wire::virtio::VirtioNetHdr;
 
 pub(super) type Question = Box<dyn FnOnce(&mut Shard, &Tables) + Send>;
 
+/// Whether a queue was taken; and one that is not needed any more. It goes back to who asked: closing a device can take
+/// the kernel tens of milliseconds, which packets would wait for.
+pub(super) type Attached = (io::Result<()>, Option<Box<dyn Link>>);
+
 /// A message.
 pub(super) enum Mail {
     /// Take this queue of a link, or give it up.
-    Link(LinkId, Option<Box<dyn Link>>, Sender<io::Result<()>>),
+    Link(LinkId, Option<Box<dyn Link>>, Sender<Attached>),
     /// Answer.
     Ask(Question),
     /// Tell when this time is reached.

@@ -87,7 +87,7 @@ impl Workers {
         self.mailboxes.len()
     }
 
-    /// Gives each worker its queue of a link.
+    /// Gives each worker its queue of a link. What it had before is closed here, not by the worker.
     ///
     /// # Errors
     ///
@@ -100,14 +100,15 @@ impl Workers {
         for (mailbox, queue) in self.mailboxes.iter().zip(queues) {
             let (done, attached) = bounded(1);
             mailbox.send(Mail::Link(id, Some(queue), done));
-            if let Err(error) = attached.recv().map_err(|_| Gone)? {
+            let (added, _old) = attached.recv().map_err(|_| Gone)?;
+            if let Err(error) = added {
                 return Ok(Err(error));
             }
         }
         Ok(Ok(()))
     }
 
-    /// Takes a link away from every worker.
+    /// Takes a link away from every worker, and closes it.
     ///
     /// # Errors
     ///

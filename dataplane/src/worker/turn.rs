@@ -18,7 +18,7 @@ use crate::time::{Clock, MAX_STEP};
 use crate::worker::Setup;
 use crate::worker::courtesy::Courtesy;
 use crate::worker::emit::{emit, is_crowded};
-use crate::worker::mailbox::{Handed, Mail, Mailbox};
+use crate::worker::mailbox::{Attached, Handed, Mail, Mailbox};
 use crate::worker::patience::Patience;
 
 /// A worker on its own thread.
@@ -234,20 +234,22 @@ impl Turner {
         mailbox.wake();
     }
 
-    fn attach(&mut self, id: LinkId, link: Option<Box<dyn Link>>) -> io::Result<()> {
+    fn attach(&mut self, id: LinkId, mut link: Option<Box<dyn Link>>) -> Attached {
         if self.links.len() <= id.index() {
             self.links.resize_with(id.index() + 1, || None);
         }
-        if let Some(old) = self.links[id.index()].take() {
-            // Its descriptor may be shared, and then outlives it.
-            let _ = epoll::delete(&self.epoll, old.descriptor());
+        let data = epoll::EventData::new_u64(u64::from(id.0));
+        let added = link.as_ref().map_or(Ok(()), |link| {
+            epoll::add(&self.epoll, link.descriptor(), data, epoll::EventFlags::IN)
+        });
+        if added.is_ok() {
+            std::mem::swap(&mut self.links[id.index()], &mut link);
+            if let Some(old) = &link {
+                // Its descriptor may be shared, and then outlives it; or it is gone already.
+                let _ = epoll::delete(&self.epoll, old.descriptor());
+            }
         }
-        if let Some(link) = link {
-            let data = epoll::EventData::new_u64(u64::from(id.0));
-            epoll::add(&self.epoll, link.descriptor(), data, epoll::EventFlags::IN)?;
-            self.links[id.index()] = Some(link);
-        }
-        Ok(())
+        (added.map_err(Into::into), link)
     }
 
     /// Reads what waits at a link, as far as the batch has room. What fills it goes on at once, while it is in
@@ -263,9 +265,8 @@ impl Turner {
                 Some((id, received.ok()??))
             });
             if is_gone {
-                // The device is gone, with its namespace; it will not come back.
+                // The device is gone, with its namespace; it will not come back. It is closed by who takes it away.
                 let _ = epoll::delete(&self.epoll, port.descriptor());
-                self.links[id.index()] = None;
             }
             if !self.batch.is_full() {
                 return;
