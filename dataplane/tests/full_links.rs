@@ -192,7 +192,7 @@ fn many_datagrams_that_are_alike_leave_as_few() {
     }
 }
 
-/// A link that is gone, and whose closing takes long.
+/// A link that is gone, and says who closes it.
 struct Gone {
     ready: OwnedFd,
     /// How often it was read since.

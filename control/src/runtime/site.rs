@@ -149,16 +149,20 @@ impl Site {
         made
     }
 
-    /// Sees to the rest, now that the new tables hold, and returns what failed of it.
+    /// Takes away what is gone, now that the new tables hold.
+    pub(super) fn clear(&mut self, plan: &Plan, instance: &Instance, workers: &Workers) {
+        for seat in &plan.gone {
+            self.remove(seat, instance, workers);
+        }
+    }
+
+    /// Sees to the rest, once nobody remembers who was there before, and returns what failed of it.
     pub(super) fn finish(
         &mut self,
         plan: &Plan,
         instance: &Instance,
         workers: &Workers,
     ) -> Vec<Error> {
-        for seat in &plan.gone {
-            self.remove(seat, instance, workers);
-        }
         let mut failed = Vec::new();
         for seat in &plan.new {
             if !self.seats.contains_key(&seat.name) {

@@ -70,7 +70,7 @@ pub trait Link: Send {
     ///
     /// # Errors
     ///
-    /// When the device is gone; it will not come back.
+    /// When the device is gone; it will not come back, but may be sent to all the same.
     fn receive(&mut self, slot: &mut [u8]) -> io::Result<Option<Frame>>;
 
     /// Sends the packet that `frame` describes in `slot`. As many bytes before it as a device header has are the

@@ -19,7 +19,7 @@ use crate::state::index::Index;
 use crate::state::live::Live;
 use crate::state::slots::Slots;
 use crate::state::wheel::{Node, Nodes, Wheel};
-use crate::state::{Phase, Shard, prefetch};
+use crate::state::{Phase, prefetch};
 use crate::tables::Timers;
 use crate::time::Tick;
 
@@ -111,8 +111,8 @@ impl Flows {
     /// batch: each packet may take the place of the flows that hold its two keys.
     const SPARE: usize = 2 * Batch::PACKETS;
 
-    /// Slots of a [`page`](Self::page): as many flows as are looked at for expiry in a turn.
-    pub const PAGE: usize = Shard::EXPIRY_BUDGET;
+    /// Slots of a [`page`](Self::page): what their flows are takes microseconds to look at.
+    pub const PAGE: usize = 256;
 
     /// Room for `limit` flows, at most [`Flows::MAX`]. Memory is reserved for all, and used as flows
     /// come.

@@ -95,7 +95,7 @@ impl Mailbox {
     }
 
     fn discard(&self) {
-        while self.next().is_some() {}
+        self.receive.try_iter().for_each(drop);
     }
 
     /// Puts a packet into the ring, to be seen after [`wake`](Self::wake). Gives back the oldest
@@ -114,8 +114,9 @@ impl Mailbox {
         let _ = rustix::io::read(&self.wake, &mut [0_u8; 8]);
     }
 
-    pub(super) fn next(&self) -> Option<Mail> {
-        self.receive.try_recv().ok()
+    /// The messages that wait now; what comes meanwhile is for the next turn.
+    pub(super) fn mail(&self) -> impl Iterator<Item = Mail> {
+        self.receive.try_iter().take(self.receive.len())
     }
 
     pub(super) fn next_handed(&self) -> Option<Handed> {
@@ -126,5 +127,19 @@ impl Mailbox {
 impl std::fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Mailbox").field("handed", &self.handed.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_while_mail_is_read_is_for_the_next_turn() {
+        let mailbox = Mailbox::new().unwrap();
+        mailbox.send(Mail::Stop);
+        assert_eq!(mailbox.mail().inspect(|_| mailbox.send(Mail::Stop)).count(), 1);
+        assert_eq!(mailbox.mail().count(), 1);
+        assert_eq!(mailbox.mail().count(), 0);
     }
 }

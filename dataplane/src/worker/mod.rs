@@ -91,7 +91,7 @@ impl Workers {
     ///
     /// # Errors
     ///
-    /// When a worker is gone, or a queue cannot be polled.
+    /// When a worker is gone, or a queue cannot be polled: that one and those behind it are not given.
     pub fn attach(
         &self,
         id: LinkId,
@@ -149,8 +149,9 @@ impl Workers {
     }
 
     /// Goes through the flows of all shards, a [page](crate::state::Flows::page) of slots between two turns: `question`
-    /// answers for the page that begins at a slot, and says where the next does. Each item is the answers of all
-    /// workers, or that one is gone; then it was the last.
+    /// answers for the page that begins at a slot, and says where it is to go on. All workers go on at the lowest of these
+    /// slots, so one is asked again about slots behind it. Each item is the answers of all workers, or that one is gone;
+    /// then it was the last.
     pub fn go_through<R: Send + 'static>(
         &self,
         question: impl Fn(&mut Shard, &Tables, usize) -> (R, Option<usize>) + Clone + Send + 'static,

@@ -28,7 +28,7 @@ pub(super) struct Turner {
     clock: Arc<Clock>,
     /// Emulated time of the present turn.
     elapsed: Duration,
-    /// By [`LinkId`].
+    /// By [`LinkId`]. One that is gone stays until it is taken away.
     links: Vec<Option<Box<dyn Link>>>,
     batch: Batch,
     /// What has been carried in the present turn.
@@ -211,7 +211,7 @@ impl Turner {
     fn read_mail(&mut self) {
         let mailbox = self.mailbox();
         mailbox.quiet();
-        while let Some(mail) = mailbox.next() {
+        for mail in mailbox.mail() {
             match mail {
                 Mail::Link(id, link, done) => {
                     let _ = done.send(self.attach(id, link));

@@ -85,16 +85,17 @@ impl Emulator {
         state.epoch = epoch;
         state.draining = draining;
         state.creating = creating;
+        state.site.clear(&plan, &self.instance, &self.workers);
+        // Before anybody comes by their name, for whose it would be taken.
+        self.forget(plan.vacated())?;
         let failed = state.site.finish(&plan, &self.instance, &self.workers);
-        let vacated = plan.vacated();
-        // What is remembered of them would be taken for another's who comes by their name.
-        self.forget(vacated)?;
         // Whoever has answered reads the new ones. So it is not the workers who take the old ones down, but this thread.
         drop(old);
         if failed.is_empty() { Ok(warnings) } else { Err(Error::Partly(failed, warnings)) }
     }
 
-    /// Forgets the flows from and to these links, a few between two turns of each worker.
+    /// Forgets the flows from and to these links, a few between two turns of each worker. All workers are asked, also
+    /// where there are no links.
     fn forget(&self, links: Vec<LinkId>) -> Result<(), Gone> {
         let links: Arc<[_]> = links.into();
         self.workers
