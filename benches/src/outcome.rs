@@ -11,6 +11,7 @@ use crate::contest::{nanoseconds, quantile, take_turns};
 use crate::decisions::{ROUND, Routes, Rules};
 use crate::expiry::Burst;
 use crate::machine::{self, Machine};
+use crate::pages;
 use crate::profile::{Order, Profile, Size};
 use crate::trials::{self, Cost, Effort, Filled};
 
@@ -145,6 +146,9 @@ pub struct Expiry {
     pub most: f64,
     /// What that is to be, at most.
     pub target: Option<f64>,
+    /// What the machine makes of the first write to a huge page after two seconds, in microseconds: the first flows that end
+    /// come to several, in a turn that is not shorter the next time.
+    pub cold_page: f64,
     /// Memory that the flows occupied, in MiB.
     pub occupied: f64,
     /// What of it was kept when they were gone, in MiB.
@@ -361,6 +365,7 @@ impl Expiry {
             p99: quantile(0.99),
             most: quantile(1.0),
             target: Some(EXPIRY),
+            cold_page: pages::cold(COLD) / 1e3,
             occupied: mib(burst.occupied),
             kept: mib(burst.kept),
             kept_target: Some(KEPT),
@@ -371,6 +376,9 @@ impl Expiry {
 /// The same flows end in the same turns so many times, and of each turn the least counts: what else the
 /// machine did meanwhile, it did not do each time.
 const RUNS: usize = 3;
+
+/// About how long what is told when flows end lies untouched before.
+const COLD: Duration = Duration::from_secs(2);
 
 /// Rounds of decisions in a slice: a millisecond or so.
 const SLICE: u32 = 16;

@@ -22,4 +22,5 @@ fn a_million_flows_end_without_pauses_and_leave_nothing() {
         expiry.occupied * f64::from(1 << 20) / f64::from(u32::try_from(expiry.flows).unwrap());
     assert!((200.0..=BYTES_A_FLOW).contains(&bytes_a_flow), "{bytes_a_flow} bytes a flow");
     assert!(expiry.kept <= KEPT, "{expiry:?}");
+    assert!(expiry.cold_page > 0.0, "{expiry:?}");
 }

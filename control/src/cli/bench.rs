@@ -164,13 +164,21 @@ fn print(outcome: &Outcome) -> Result<(), Failure> {
                     it.looked_at.to_string(),
                     format!("{:.0}/{:.0}/{:.0}", it.median, it.p99, it.most),
                     target("<=", it.target),
+                    format!("{:.1}", it.cold_page),
                     format!("{:.0} of {:.0}", it.kept, it.occupied),
                     target("<=", it.kept_target),
                 ]
             })
             .collect();
-        let heads =
-            ["EXPIRY", "LOOKED AT", "µs A TURN: MEDIAN/P99/MOST", "TARGET", "MIB KEPT", "TARGET"];
+        let heads = [
+            "EXPIRY",
+            "LOOKED AT",
+            "µs A TURN: MEDIAN/P99/MOST",
+            "TARGET",
+            "µs A COLD PAGE",
+            "MIB KEPT",
+            "TARGET",
+        ];
         table::print(heads, &rows)?;
     }
     if !outcome.decisions.is_empty() {
