@@ -3,6 +3,7 @@
 //! The answer goes by the hash of a key alone; the owner compares keys. A worker that has no others
 //! keeps no directory.
 
+use crate::shared::MANY;
 use crate::shared::claims::Claims;
 
 /// A worker, by its place among the instance's workers.
@@ -74,7 +75,7 @@ impl Directory {
 impl Default for Directory {
     /// For any number of workers that have sixteen million flows together.
     fn default() -> Self {
-        Self::for_workers(16, 1 << 20)
+        Self::for_workers(MANY, 1 << 20)
     }
 }
 

@@ -5,15 +5,18 @@
 
 use std::sync::Arc;
 
-use crate::shared::ports::{Lease, Pool, PortPools, PortRange, Remote};
+use crate::shared::WorkerId;
+use crate::shared::ports::{Access, Lease, PortPools, PortRange, Remote};
 
-/// One worker, as it leases ports.
+/// One worker, as it takes of what all share.
 #[derive(Debug)]
 pub(crate) struct Lessee {
+    /// Which it is.
+    pub(crate) worker: WorkerId,
     /// Chooses among what is free.
     pub(crate) random: fastrand::Rng,
     /// By what a remote hashes to, the last pool that was leased from.
-    recent: Box<[Option<Arc<Pool>>; RECENT]>,
+    recent: Box<[Option<Arc<Access>>; RECENT]>,
     /// The place there of the pool that is expected to be leased from next.
     expected: usize,
 }
@@ -23,8 +26,8 @@ const RECENT: usize = 256;
 
 impl Lessee {
     /// Who has leased nothing yet.
-    pub(crate) fn new(random: fastrand::Rng) -> Self {
-        Self { random, recent: Box::new([const { None }; RECENT]), expected: 0 }
+    pub(crate) fn new(worker: WorkerId, random: fastrand::Rng) -> Self {
+        Self { worker, random, recent: Box::new([const { None }; RECENT]), expected: 0 }
     }
 
     /// Brings what the next port towards `remote` is chosen by into cache.
@@ -42,9 +45,9 @@ impl Lessee {
         remote: Remote,
         range: PortRange,
     ) -> Option<Lease> {
-        let Self { random, recent, expected } = self;
+        let Self { random, recent, expected, .. } = self;
         let mut leased = |place: usize| {
-            let pool = recent[place].as_ref().filter(|pool| pool.remote == remote)?;
+            let pool = recent[place].as_ref().filter(|pool| *pool.remote() == remote)?;
             pool.lease(range, random)
         };
         if let Some(leased) = leased(*expected) {
@@ -56,7 +59,7 @@ impl Lessee {
             return leased;
         }
         let lease = pools.lease_by_hash(hash, remote, range, random)?;
-        recent[place] = Some(lease.pool().clone());
+        recent[place] = Some(lease.access().clone());
         Some(lease)
     }
 }
@@ -88,7 +91,7 @@ mod tests {
     #[test]
     fn ports_are_those_that_all_pools_give() {
         let (pools, others) = (PortPools::default(), PortPools::default());
-        let mut lessee = Lessee::new(fastrand::Rng::with_seed(5));
+        let mut lessee = Lessee::new(WorkerId(0), fastrand::Rng::with_seed(5));
         let mut random = fastrand::Rng::with_seed(5);
         // More remotes than are remembered, each of them again and again.
         let mut held = Vec::new();
@@ -109,7 +112,8 @@ mod tests {
     #[test]
     fn a_pool_that_was_removed_is_leased_from_no_more() {
         let pools = PortPools::default();
-        let mut lessees = [1, 2].map(|seed| Lessee::new(fastrand::Rng::with_seed(seed)));
+        let mut lessees =
+            [1, 2].map(|it| Lessee::new(WorkerId(it), fastrand::Rng::with_seed(it.into())));
         for _ in 0..3 {
             let leases = lessees.each_mut().map(|it| it.lease(&pools, remote(1), RANGE));
             assert!(leases.iter().all(Option::is_some));

@@ -23,6 +23,9 @@ pub use ports::{Lease, Lender, PortPools, PortRange, Remote};
 pub use tracking::{Entry, Tracked};
 pub use uses::{Presence, Reclaim, Uses};
 
+/// So many workers have [`Default`] places for, each of its own; more share them.
+const MANY: usize = 16;
+
 /// What all shards of one instance share.
 #[derive(Debug, Default)]
 pub struct Shared {
@@ -50,7 +53,7 @@ impl Shared {
             directory: Directory::for_workers(count, flows),
             ports: Arc::default(),
             bindings: Bindings::default(),
-            tracked: Tracked::default(),
+            tracked: Tracked::for_workers(count),
             allowances: Allowances::default(),
             uses: Uses::default(),
             connections: Arc::default(),

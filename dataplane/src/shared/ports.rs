@@ -7,20 +7,19 @@
 //! and from there the next free one.
 
 mod bits;
+mod pool;
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use smallvec::SmallVec;
 
 use crate::packet::{Addr, EniId, NatGatewayId};
-use crate::state::prefetch;
-use bits::Bits;
+pub(super) use pool::Access;
+use pool::Pool;
 
 /// A device that lends ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,11 +113,10 @@ impl PortPools {
         let pool = match pools.entry(hash, |pool| pool.remote == remote, |it| it.remote.hash()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let (ports, bits) = (Mutex::new(Ports::default()), AtomicUsize::new(0));
-                place.insert(Arc::new(Pool { remote, home: shard.clone(), ports, bits })).into_mut()
+                place.insert(Arc::new(Pool::new(remote, shard.clone()))).into_mut()
             }
         };
-        pool.lease(range, random).flatten()
+        Access::to(pool).lease(range, random).flatten()
     }
 
     /// Ports leased towards `remote`.
@@ -177,7 +175,7 @@ impl Remote {
 /// A port that is held until this is dropped.
 #[derive(Debug)]
 pub struct Lease {
-    pool: Arc<Pool>,
+    access: Arc<Access>,
     port: u16,
     /// What the gateway counts it as.
     pub(crate) standing: Standing,
@@ -198,11 +196,12 @@ impl Lease {
     /// Who has lent it.
     #[must_use]
     pub fn lender(&self) -> Lender {
-        self.pool.remote.lender
+        self.access.remote().lender
     }
 
-    pub(super) const fn pool(&self) -> &Arc<Pool> {
-        &self.pool
+    /// By which it was leased.
+    pub(super) const fn access(&self) -> &Arc<Access> {
+        &self.access
     }
 
     /// The port.
@@ -214,178 +213,18 @@ impl Lease {
     /// The address that the port belongs to.
     #[must_use]
     pub fn address(&self) -> Addr {
-        self.pool.remote.address
+        self.access.remote().address
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let is_last = {
-            let mut ports = lock(&self.pool.ports);
-            ports.give_back(self.port);
-            ports.leased() == 0
-        };
-        if is_last {
-            self.pool.leave();
-        }
-    }
-}
-
-/// The ports towards one remote.
-#[derive(Debug)]
-pub(super) struct Pool {
-    pub(super) remote: Remote,
-    home: Arc<Shard>,
-    ports: Mutex<Ports>,
-    /// The address of the bits, if there were any when a port was last leased: a hint, which nobody follows but to fetch.
-    bits: AtomicUsize,
-}
-
-impl Pool {
-    /// Leases a random free port, if one is left; `None` where the pool was removed.
-    pub(super) fn lease(
-        self: &Arc<Self>,
-        range: PortRange,
-        random: &mut fastrand::Rng,
-    ) -> Option<Option<Lease>> {
-        let mut ports = lock(&self.ports);
-        if let Ports::Removed = *ports {
-            return None;
-        }
-        let port = ports.take(range, random);
-        self.bits.store(ports.address(), Ordering::Relaxed);
-        Some(port.map(|port| Lease { pool: self.clone(), port, standing: Standing::New }))
-    }
-
-    /// Brings what the next port of `range` is chosen by into cache, if `random` is drawn from for nothing else before.
-    #[inline]
-    pub(super) fn prefetch(&self, range: PortRange, random: &fastrand::Rng) {
-        let start = random.clone().u16(range.ports());
-        let bits = self.bits.load(Ordering::Relaxed);
-        prefetch::line(Bits::place(bits, start));
-    }
-
-    fn leased(&self) -> u32 {
-        lock(&self.ports).leased()
-    }
-
-    /// Says that it is removed, if it holds nothing.
-    fn end(&self) -> bool {
-        let mut ports = lock(&self.ports);
-        let is_empty = ports.leased() == 0;
-        if is_empty {
-            *ports = Ports::Removed;
-        }
-        is_empty
-    }
-
-    /// Removes the pool of `remote` if it holds nothing: somebody may have leased in between.
-    #[cold]
-    fn leave(&self) {
-        let mut pools = lock(&self.home);
-        let is_empty = |pool: &Arc<Self>| pool.remote == self.remote && pool.end();
-        if let Ok(empty) = pools.find_entry(self.remote.hash(), is_empty) {
-            empty.remove();
-        }
-        // What many pools needed is given back when they are gone.
-        if pools.is_empty() {
-            *pools = Pools::new();
-        } else if pools.len() < pools.capacity() / 8 {
-            let room = pools.len() * 2;
-            pools.shrink_to(room, |pool| pool.remote.hash());
-        }
+        self.access.give_back(self.port);
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The ports in use.
-#[derive(Debug)]
-enum Ports {
-    /// In order.
-    Few(SmallVec<[u16; 8]>),
-    /// A bit each.
-    Many(Box<Bits>),
-    /// None any more, of a pool that is among those of all workers no more.
-    Removed,
-}
-
-/// So many ports are a list, and more are bits: these take 8 KiB, which is then no more than 32
-/// bytes a port.
-const FEW: usize = 256;
-
-impl Ports {
-    fn leased(&self) -> u32 {
-        match self {
-            Self::Few(ports) => ports.len().try_into().unwrap_or(u32::MAX),
-            Self::Many(bits) => bits.leased(),
-            Self::Removed => 0,
-        }
-    }
-
-    /// Where the bits lie, if there are any.
-    fn address(&self) -> usize {
-        match self {
-            Self::Many(bits) => bits.address(),
-            Self::Few(_) | Self::Removed => 0,
-        }
-    }
-
-    fn take(&mut self, range: PortRange, random: &mut fastrand::Rng) -> Option<u16> {
-        let span = u32::from(range.last - range.first) + 1;
-        if self.leased() >= range.limit.min(span) {
-            return None;
-        }
-        let start = random.u16(range.ports());
-        match self {
-            Self::Few(ports) if ports.len() < FEW => {
-                let free = |port| Some((port, ports.binary_search(&port).err()?));
-                let (port, place) = cyclic(range, start).find_map(free)?;
-                ports.insert(place, port);
-                Some(port)
-            }
-            Self::Few(ports) => {
-                *self = Self::Many(Bits::of(ports));
-                self.take(range, random)
-            }
-            Self::Many(bits) => {
-                let port = bits.first_free(range, start)?;
-                bits.set(port);
-                Some(port)
-            }
-            Self::Removed => None,
-        }
-    }
-
-    fn give_back(&mut self, port: u16) {
-        match self {
-            Self::Few(ports) => {
-                if let Ok(place) = ports.binary_search(&port) {
-                    ports.remove(place);
-                }
-            }
-            Self::Many(bits) => {
-                bits.clear(port);
-                if bits.leased() as usize == FEW / 4 {
-                    *self = Self::Few(bits.ports().collect());
-                }
-            }
-            Self::Removed => {}
-        }
-    }
-}
-
-impl Default for Ports {
-    fn default() -> Self {
-        Self::Few(SmallVec::new())
-    }
-}
-
-/// All ports of the range, from `start` on and round.
-fn cyclic(range: PortRange, start: u16) -> impl Iterator<Item = u16> {
-    (start..=range.last).chain(range.first..start)
 }
 
 #[cfg(test)]

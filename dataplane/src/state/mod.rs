@@ -68,7 +68,6 @@ pub struct Shard {
     /// Of the next packet of IPv4 that is made of one of IPv6.
     pub(crate) identification: u16,
     pub(crate) shared: Arc<Shared>,
-    worker: WorkerId,
     /// Ports of mappings that were replaced while they had to rest; the next to be free on top.
     resting: BinaryHeap<Resting>,
     visited: u64,
@@ -97,10 +96,9 @@ impl Shard {
             fragments: Fragments::default(),
             counters: Counters::default(),
             meters: Meters::new(shared.connections.clone()),
-            lessee: Lessee::new(fastrand::Rng::with_seed(own)),
+            lessee: Lessee::new(worker, fastrand::Rng::with_seed(own)),
             identification: fastrand::Rng::with_seed(own).u16(..),
             shared,
-            worker,
             resting: BinaryHeap::new(),
             visited: 0,
         }
@@ -164,7 +162,7 @@ impl Shard {
     /// Which worker's this is.
     #[must_use]
     pub const fn worker(&self) -> WorkerId {
-        self.worker
+        self.lessee.worker
     }
 
     /// Brings what [`owner_elsewhere`](Self::owner_elsewhere) reads into cache.
@@ -175,7 +173,7 @@ impl Shard {
     /// The other worker that has a flow under `hash`, if one says so.
     #[inline]
     pub(crate) fn owner_elsewhere(&self, hash: u64) -> Option<WorkerId> {
-        self.shared.directory.owner(hash).filter(|&owner| owner != self.worker)
+        self.shared.directory.owner(hash).filter(|&owner| owner != self.worker())
     }
 
     /// Puts a flow down that nobody finds before it is [committed](Self::commit), and starts its clock; `None` where
@@ -232,11 +230,11 @@ impl Shard {
 
     /// Makes what is under `hash` ours, if it is no other worker's.
     fn claim(&self, hash: u64) -> Result<(), WorkerId> {
-        self.shared.directory.claim(hash, self.worker)
+        self.shared.directory.claim(hash, self.worker())
     }
 
     fn release(&self, hash: u64) {
-        self.shared.directory.release(hash, self.worker);
+        self.shared.directory.release(hash, self.worker());
     }
 
     /// Counts a packet of a flow; a super-packet as the packets that it stands for.

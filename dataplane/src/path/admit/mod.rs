@@ -92,9 +92,9 @@ fn foresee(packets: &[Packet], shard: &Shard, tables: &Tables) {
     }
     for id in enis() {
         tables.enis.prefetch(id);
-        shard.shared.tracked.approach(id);
+        shard.shared.tracked.approach(shard.worker(), id);
     }
-    enis().for_each(|id| shard.shared.tracked.prefetch(id));
+    enis().for_each(|id| shard.shared.tracked.prefetch(shard.worker(), id));
 }
 
 /// Commits what was drafted of an earlier packet, by its place in the batch, and concludes about that.

@@ -98,7 +98,8 @@ impl<'a, R: Recorder> Walk<'a, R> {
         if is_mid_flow && !choices.tracking_tcp_pickup {
             return self.deny(at(), Reason::NotPickedUp);
         }
-        let Some(entry) = self.shared.tracked.enter(id, self.allowance(id)) else {
+        let Some(entry) = self.shared.tracked.enter(self.lessee.worker, id, self.allowance(id))
+        else {
             return self.deny(at(), Reason::AllowanceExceeded);
         };
         Ok(self.opened(Device::Eni(id), Holds::Entry(entry)))
