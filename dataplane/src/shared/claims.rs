@@ -42,6 +42,8 @@ pub(super) struct Claims {
     buckets: Pages<SharedLine>,
     /// As many as there will ever be: a power of two.
     rows: usize,
+    /// How many homes the first part has, and so, about, each of them: what is to be fetched is told by it.
+    homes: CachePadded<AtomicU32>,
     /// By the low bits of a hash.
     parts: Box<[CachePadded<Part>]>,
     /// How many parts reach into each [`BLOCK`] of rows; locked when one of them comes to it or leaves it.
@@ -82,6 +84,7 @@ impl Claims {
         Self {
             buckets: Pages::zeroed(rows * PARTS).taken(BLOCK * PARTS),
             rows,
+            homes: CachePadded::new(AtomicU32::new(narrow(LEAST))),
             parts: (0..PARTS).map(|_| CachePadded::new(Part::new())).collect(),
             blocks: Mutex::new(blocks),
         }
@@ -91,11 +94,13 @@ impl Claims {
         self.parts.iter().map(|part| part.len.load(Ordering::Relaxed) as usize).sum()
     }
 
-    /// Brings what is asked about `hash` soon into cache.
+    /// Brings what is asked and changed about `hash` soon into cache, for this processor alone.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
-        let homes = self.parts[place(hash)].homes();
-        prefetch::read(self.bucket(homes.of(half(hash)), place(hash)).0);
+        // To ask the part itself would be to wait for it.
+        let homes = Homes::new(self.homes.load(Ordering::Relaxed) as usize);
+        prefetch::own_line(std::ptr::from_ref(&self.parts[place(hash)]).addr());
+        prefetch::own(self.bucket(homes.of(half(hash)), place(hash)).0);
     }
 
     /// Who claims `hash`.
@@ -386,7 +391,11 @@ impl<'a> Change<'a> {
 
 impl Drop for Change<'_> {
     fn drop(&mut self) {
-        self.part.homes.store(narrow(self.homes.count()), Ordering::Relaxed);
+        let homes = narrow(self.homes.count());
+        if self.place == 0 && homes != self.part.homes.load(Ordering::Relaxed) {
+            self.claims.homes.store(homes, Ordering::Relaxed);
+        }
+        self.part.homes.store(homes, Ordering::Relaxed);
         self.part.len.store(narrow(self.len), Ordering::Relaxed);
         let version = self.part.version.load(Ordering::Relaxed);
         self.part.version.store(version.wrapping_add(1), Ordering::Release);

@@ -51,7 +51,7 @@ impl Directory {
         self.claims.as_ref()?.owner(hash)
     }
 
-    /// Brings what is asked about `hash` soon into cache.
+    /// Brings what is asked and changed about `hash` soon into cache.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
         if let Some(claims) = &self.claims {

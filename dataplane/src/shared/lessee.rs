@@ -34,7 +34,7 @@ impl Lessee {
     pub(crate) fn expect(&mut self, remote: Remote, range: PortRange) {
         self.expected = place(remote.hash());
         if let Some(pool) = &self.recent[self.expected] {
-            pool.prefetch(range, &self.random);
+            pool.expect(range, &self.random);
         }
     }
 

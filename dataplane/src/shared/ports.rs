@@ -177,6 +177,7 @@ impl Remote {
 pub struct Lease {
     access: Arc<Access>,
     port: u16,
+    lender: Lender,
     /// What the gateway counts it as.
     pub(crate) standing: Standing,
 }
@@ -195,8 +196,8 @@ pub(crate) enum Standing {
 impl Lease {
     /// Who has lent it.
     #[must_use]
-    pub fn lender(&self) -> Lender {
-        self.access.remote().lender
+    pub const fn lender(&self) -> Lender {
+        self.lender
     }
 
     /// By which it was leased.
@@ -208,6 +209,11 @@ impl Lease {
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Brings what changes when it is given back into cache.
+    pub(crate) fn prefetch(&self) {
+        self.access.prefetch(self.port);
     }
 
     /// The address that the port belongs to.

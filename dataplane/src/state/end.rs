@@ -44,7 +44,7 @@ impl Shard {
             let Some(due) = due else { break };
             budget = budget.saturating_sub(due.len() * (Self::END - 1));
             for &flow in &due {
-                self.prefetch_owners(flow);
+                self.foresee_end(flow);
             }
             for flow in due {
                 self.retire(flow, timers);
@@ -108,7 +108,7 @@ impl Shard {
             (flows, gone.next().map(FlowId::index).or(next))
         };
         for &flow in &flows {
-            self.prefetch_owners(flow);
+            self.foresee_end(flow);
         }
         for flow in flows {
             self.close(flow, timers);
@@ -181,10 +181,13 @@ impl Shard {
         self.flows.reschedule(flow);
     }
 
-    /// Brings what is told when a flow ends into cache.
-    fn prefetch_owners(&self, flow: FlowId) {
+    /// Brings what others are told when a flow ends into cache.
+    fn foresee_end(&self, flow: FlowId) {
         for key in self.flows.keys_of(flow).into_iter().flatten() {
-            self.shared.directory.prefetch(self.flows.hash(&key));
+            self.prefetch_owner(self.flows.hash(&key));
+        }
+        if let Some((_, cold)) = self.flows.parts(flow) {
+            cold.facets.iter().filter_map(Facet::lease).for_each(Lease::prefetch);
         }
     }
 

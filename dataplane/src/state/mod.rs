@@ -165,7 +165,7 @@ impl Shard {
         self.lessee.worker
     }
 
-    /// Brings what [`owner_elsewhere`](Self::owner_elsewhere) reads into cache.
+    /// Brings what says whose a flow under `hash` is into cache, for it to be asked and changed.
     pub(crate) fn prefetch_owner(&self, hash: u64) {
         self.shared.directory.prefetch(hash);
     }

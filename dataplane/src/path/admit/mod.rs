@@ -45,6 +45,10 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         let Some(packet) = packets.get(at).filter(|packet| packet.is_pending()) else { continue };
         if let Some(next) = packets.get(at + 1) {
             prefetch::line(slots.as_ptr().addr() + next.range().start);
+            // Not sooner: another worker would have it again.
+            if next.is_pending() && may_be_elsewhere(next) {
+                shard.prefetch_owner(next.hash);
+            }
         }
         shard.flows.prefetch_slot(1);
         let (hash, key) = (packet.hash, packet.key);
@@ -86,9 +90,6 @@ fn foresee(packets: &[Packet], shard: &Shard, tables: &Tables) {
     };
     for packet in pending() {
         tables.links.prefetch(packet.key.link);
-        if may_be_elsewhere(packet) {
-            shard.prefetch_owner(packet.hash);
-        }
     }
     for id in enis() {
         tables.enis.prefetch(id);

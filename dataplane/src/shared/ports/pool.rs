@@ -43,7 +43,11 @@ impl Access {
             self.bits.store(ports.address(), Ordering::Relaxed);
             port
         };
-        Some(port.map(|port| Lease { access: self.clone(), port, standing: Standing::New }))
+        let lease = |port| {
+            let (access, lender) = (self.clone(), self.remote().lender);
+            Lease { access, port, lender, standing: Standing::New }
+        };
+        Some(port.map(lease))
     }
 
     pub(super) fn give_back(&self, port: u16) {
@@ -59,10 +63,15 @@ impl Access {
 
     /// Brings what the next port of `range` is chosen by into cache, if `random` is drawn from for nothing else before.
     #[inline]
-    pub(in crate::shared) fn prefetch(&self, range: PortRange, random: &fastrand::Rng) {
-        let start = random.clone().u16(range.ports());
-        let bits = self.bits.load(Ordering::Relaxed);
-        prefetch::line(Bits::place(bits, start));
+    pub(in crate::shared) fn expect(&self, range: PortRange, random: &fastrand::Rng) {
+        self.prefetch(random.clone().u16(range.ports()));
+    }
+
+    /// Brings what changes when a port is leased or given back into cache.
+    #[inline]
+    pub(super) fn prefetch(&self, port: u16) {
+        prefetch::own(&self.pool.ports);
+        prefetch::own_line(Bits::place(self.bits.load(Ordering::Relaxed), port));
     }
 }
 
