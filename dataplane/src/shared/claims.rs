@@ -100,7 +100,8 @@ impl Claims {
         // To ask the part itself would be to wait for it.
         let homes = Homes::new(self.homes.load(Ordering::Relaxed) as usize);
         prefetch::own_line(std::ptr::from_ref(&self.parts[place(hash)]).addr());
-        prefetch::own(self.bucket(homes.of(half(hash)), place(hash)).0);
+        let bucket = homes.of(half(hash)) * PARTS + place(hash);
+        prefetch::own_line(self.buckets.as_ptr().wrapping_add(bucket).addr());
     }
 
     /// Who claims `hash`.

@@ -74,9 +74,9 @@ impl Tracked {
         }
     }
 
-    /// Where a worker counts: more of them than were foreseen share places.
+    /// Where a worker counts: more of them than were foreseen share the last place.
     fn of(&self, WorkerId(worker): WorkerId) -> &ByEni<Count> {
-        &self.workers[usize::from(worker) % self.workers.len()]
+        &self.workers[usize::from(worker).min(self.workers.len() - 1)]
     }
 }
 
