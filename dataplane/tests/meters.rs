@@ -9,6 +9,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use dataplane::packet::{LinkId, NatGatewayId, Reason};
 use dataplane::state::Count::{
     self, BytesInFromDestination, BytesInFromSource, BytesOutToDestination, BytesOutToSource,
@@ -17,6 +19,7 @@ use dataplane::state::Count::{
 };
 use dataplane::state::Tally;
 use dataplane::tables::{AclRule, Target};
+use dataplane::time::Period;
 use dataplane::wire::virtio::VirtioNetHdr;
 
 use common::datagram::{ACK, Datagram, Part, Payload, RST, SYN, tcp, udp};
@@ -279,4 +282,31 @@ fn connections_of_one_batch_are_active_at_once_if_they_were() {
     let outcomes = world.turn(&packets);
     assert!(outcomes.iter().all(|outcome| outcome.emitted.is_some()), "{outcomes:?}");
     assert_eq!(world.most_active(NAT_A), 2);
+}
+
+#[test]
+fn connections_that_end_are_told_the_others_in_the_same_turn() {
+    let opened = || {
+        let mut world = Net::new(&Topology::open());
+        for port in 5000..5003 {
+            let syn = tcp((address(APP), port), (address(INTERNET), 443), SYN, b"");
+            world.send_datagram(APP, &syn).at(INTERNET);
+        }
+        assert_eq!(world.most_active(NAT_A), 3);
+        world
+    };
+    // Nobody stamps a time any more, as where a worker sleeps.
+    let active_later = |world: &Net| {
+        let later = Period::of(world.shard.elapsed() + Duration::from_mins(2));
+        world.shared.connections.of(NAT_A).most(later)
+    };
+    let mut world = opened();
+    world.shard.forget_links(&[APP], 0, &world.tables.timers);
+    assert_eq!(active_later(&world), 0);
+
+    let mut world = opened();
+    world.jump(400);
+    assert_eq!(active_later(&world), 3, "nobody has looked yet");
+    while !world.shard.expire(&world.tables.timers) {}
+    assert_eq!((world.shard.flows.len(), active_later(&world)), (0, 0));
 }

@@ -49,13 +49,13 @@ impl Active {
         });
     }
 
-    /// One less after `at`, which may lie behind: what became due is retired when somebody looks.
-    pub fn close(&self, at: Period) {
+    /// `count` less after `at`, which may lie behind: what became due is retired when somebody looks.
+    pub fn close(&self, at: Period, count: u64) {
         self.change(at, |ring| {
-            ring.now = ring.now.saturating_sub(1);
+            ring.now = ring.now.saturating_sub(count);
             for period in at.next().until(ring.period.next()) {
                 let most = &mut ring.most[period.place()];
-                *most = most.saturating_sub(1);
+                *most = most.saturating_sub(count);
             }
         });
     }
@@ -92,11 +92,11 @@ mod tests {
         let active = Active::default();
         active.open(at(5), 1);
         active.open(at(6), 1);
-        active.close(at(7));
+        active.close(at(7), 1);
         assert_eq!(active.most(at(8)), 2);
         assert_eq!(active.most(at(59)), 2, "the period of the two is the first of six");
         assert_eq!(active.most(at(60)), 1, "one goes on");
-        active.close(at(95));
+        active.close(at(95), 1);
         assert_eq!(active.most(at(149)), 1);
         assert_eq!(active.most(at(150)), 0);
         assert_eq!(active.most(at(1_000_000)), 0);
@@ -107,13 +107,13 @@ mod tests {
         let active = Active::default();
         active.open(at(0), 1);
         active.open(at(0), 1);
-        active.close(at(0));
+        active.close(at(0), 1);
         // Noticed at 700 s, when another opens: it was active until 655 s.
         assert_eq!(active.most(at(700)), 1);
-        active.close(at(655));
+        active.close(at(655), 1);
         active.open(at(700), 1);
         assert_eq!(active.most(at(700)), 1);
-        active.close(at(701));
+        active.close(at(701), 1);
         assert_eq!(active.most(at(715)), 1);
         assert_eq!(active.most(at(760)), 0);
     }
@@ -123,7 +123,7 @@ mod tests {
         let active = Active::default();
         active.open(at(0), 1);
         assert_eq!(active.most(at(10_000)), 1);
-        active.close(at(350));
+        active.close(at(350), 1);
         assert_eq!(active.most(at(10_000)), 0);
     }
 }

@@ -69,6 +69,7 @@ impl Shard {
             budget = budget.saturating_sub(Self::END);
             self.visited += 1;
         }
+        self.meters.tell();
         self.flows.reuse();
         // A turn that has much else to do leaves it to another.
         budget > Self::EXPIRY_BUDGET / 2 && self.flows.give_back()
@@ -113,6 +114,7 @@ impl Shard {
         for flow in flows {
             self.close(flow, timers);
         }
+        self.meters.tell();
         next
     }
 

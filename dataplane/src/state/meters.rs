@@ -46,12 +46,20 @@ pub(crate) struct Meters {
     /// By [`NatGatewayId`].
     gateways: Vec<Gateway>,
     connections: Arc<Connections>,
-    /// Connections that a gateway has opened, neither counted nor told the other workers yet: no more than of a
-    /// batch, and told before one is closed.
-    opened: (NatGatewayId, u64),
+    /// Connections of a gateway, neither counted nor told the other workers yet: no more than of a turn.
+    untold: (NatGatewayId, Event, u64),
     elapsed: Duration,
     /// That of `elapsed`.
     period: Period,
+}
+
+/// What becomes of connections at a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// They were opened in this period.
+    Opened,
+    /// They were active until this period.
+    Closed(Period),
 }
 
 /// What got through on one way, by [`Direction`].
@@ -98,7 +106,7 @@ impl Meters {
             recent: (Way::default(), MeterId::NONE),
             gateways: Vec::new(),
             connections,
-            opened: (NatGatewayId::default(), 0),
+            untold: (NatGatewayId::default(), Event::Opened, 0),
             elapsed: Duration::ZERO,
             period: Period::default(),
         }
@@ -212,23 +220,34 @@ impl Meters {
         for lease in leases(facets, Standing::New) {
             let Lender::NatGateway(id) = lease.lender() else { continue };
             lease.standing = Standing::Active;
-            if self.opened.0 != id {
-                self.tell();
-                self.opened.0 = id;
-            }
-            self.opened.1 += 1;
+            self.note(id, Event::Opened);
         }
     }
 
-    /// Counts the connections that were opened, and tells the other workers.
+    /// One more connection: told with those before it if the same became of them.
+    fn note(&mut self, id: NatGatewayId, event: Event) {
+        if (self.untold.0, self.untold.1) != (id, event) {
+            self.tell();
+            (self.untold.0, self.untold.1) = (id, event);
+        }
+        self.untold.2 += 1;
+    }
+
+    /// Counts what became of connections, and tells the other workers.
     pub(crate) fn tell(&mut self) {
-        let (id, count) = self.opened;
-        if count > 0 {
-            let period = self.period;
-            let gateway = self.gateway(id);
-            gateway.counted[Count::ConnectionAttempts] += count;
-            gateway.active.open(period, count);
-            self.opened.1 = 0;
+        let (id, event, count) = self.untold;
+        if count == 0 {
+            return;
+        }
+        self.untold.2 = 0;
+        let period = self.period;
+        let gateway = self.gateway(id);
+        match event {
+            Event::Opened => {
+                gateway.counted[Count::ConnectionAttempts] += count;
+                gateway.active.open(period, count);
+            }
+            Event::Closed(at) => gateway.active.close(at, count),
         }
     }
 
@@ -240,14 +259,11 @@ impl Meters {
         }
         for lease in leases(facets, Standing::Active) {
             let Lender::NatGateway(id) = lease.lender() else { continue };
-            self.tell();
-            let period = self.period;
-            let gateway = self.gateway(id);
             if established {
-                gateway.counted[Count::ConnectionsEstablished] += 1;
+                self.gateway(id).counted[Count::ConnectionsEstablished] += 1;
             } else {
                 lease.standing = Standing::Over;
-                gateway.active.close(period);
+                self.note(id, Event::Closed(self.period));
             }
         }
     }
@@ -262,10 +278,9 @@ impl Meters {
         }
         let due = facet.last.after(idle);
         let at = Period::of(self.elapsed.saturating_sub(due.ago(now)));
-        self.tell();
+        self.note(id, Event::Closed(at));
         let present = self.period;
         let gateway = self.gateway(id);
-        gateway.active.close(at);
         if due.is_due(now) {
             gateway.counted[Count::IdleTimeouts] += 1;
             for period in at.until(present) {
