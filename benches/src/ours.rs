@@ -25,6 +25,9 @@ pub const BATCH: usize = packet::Batch::PACKETS;
 /// Sessions whose SYNs come one after the other, before they are answered.
 pub(crate) const CHUNK: usize = 1 << 15;
 
+/// More than what a gateway remembers a flow for that falls silent.
+const SILENT: Duration = Duration::from_secs(400);
+
 /// A worker without devices.
 #[derive(Debug)]
 pub struct Ours {
@@ -112,6 +115,15 @@ impl Ours {
     #[inline(always)]
     pub(crate) fn expire(&mut self) -> bool {
         self.shard.expire(&self.tables.timers)
+    }
+
+    /// Has time pass until all flows have ended.
+    pub(crate) fn end(&mut self) {
+        while self.flows() > 0 {
+            self.elapsed += SILENT;
+            self.shard.stamp(self.elapsed);
+            while !self.expire() {}
+        }
     }
 
     /// How much [`expire`](Self::expire) has looked at, flows above all.

@@ -314,6 +314,7 @@ impl Outcome {
             let mut scalings = vec![("64 B", trials::two_workers(profile, effort)?)];
             if typical {
                 scalings.push(("first packets", trials::two_workers_opening(profile, effort)?));
+                scalings.push(("flows that end", trials::two_workers_ending(profile, effort)?));
             }
             for (traffic, trials::Scaling { one, two, ratio, floor }) in scalings {
                 self.two_workers.push(TwoWorkers {

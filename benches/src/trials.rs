@@ -224,6 +224,24 @@ pub fn two_workers(profile: &Profile, effort: Effort) -> Result<Scaling, Cheated
 ///
 /// When one did not do the work.
 pub fn two_workers_opening(profile: &Profile, effort: Effort) -> Result<Scaling, Cheated> {
+    two_workers_from_nothing(profile, effort, |opening, _| opening)
+}
+
+/// The same with flows that end, all at once.
+///
+/// # Errors
+///
+/// When one did not do the work.
+pub fn two_workers_ending(profile: &Profile, effort: Effort) -> Result<Scaling, Cheated> {
+    two_workers_from_nothing(profile, effort, |_, ending| ending)
+}
+
+/// Has both open flows and end them; what that took is told by `measured` of the time of the one and the other.
+fn two_workers_from_nothing(
+    profile: &Profile,
+    effort: Effort,
+    measured: fn(f64, f64) -> f64,
+) -> Result<Scaling, Cheated> {
     let instance = Instance::of(profile);
     let sessions = profile.sessions();
     let rings = [0, sessions].map(|first| Ring::opening(profile, &shuffled(first, sessions)));
@@ -233,7 +251,7 @@ pub fn two_workers_opening(profile: &Profile, effort: Effort) -> Result<Scaling,
             .zip(&rings)
             .map(|(number, ring)| (instance.worker(number, room(profile)), ring))
             .collect();
-        let time = race(
+        let opening = race(
             members(&mut crew, who).map(|(place, (ours, ring))| (place, move || ours.run(ring))),
         );
         let mut opened = 0;
@@ -241,7 +259,9 @@ pub fn two_workers_opening(profile: &Profile, effort: Effort) -> Result<Scaling,
             opened += sessions;
             ours.check(sessions as usize)
         })?;
-        Ok(time / f64::from(opened))
+        let ending =
+            race(members(&mut crew, who).map(|(place, (ours, _))| (place, move || ours.end())));
+        Ok(measured(opening, ending) / f64::from(opened))
     })?;
     Ok(scaling(&samples))
 }
@@ -348,7 +368,7 @@ mod tests {
         is_sound(&filled.hits(&mut floors, &profile, EFFORT).unwrap());
         is_sound(&mixed(&mut floors, &profile, EFFORT).unwrap());
         assert!(openings(&profile.without_nat(), EFFORT).unwrap() > 0.0);
-        for scaling in [two_workers, two_workers_opening] {
+        for scaling in [two_workers, two_workers_opening, two_workers_ending] {
             let Scaling { one, two, ratio, floor } = scaling(&profile, EFFORT).unwrap();
             assert!(one > 0.0 && two > 0.0 && ratio > 0.0, "{one} {two} {ratio}");
             assert!(floor.is_none_or(|floor| floor > 0.0), "{floor:?}");
