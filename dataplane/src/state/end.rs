@@ -43,12 +43,7 @@ impl Shard {
             self.visited += (left - budget) as u64;
             let Some(due) = due else { break };
             budget = budget.saturating_sub(due.len() * (Self::END - 1));
-            for &flow in &due {
-                self.foresee_end(flow);
-            }
-            for flow in due {
-                self.retire(flow, timers);
-            }
+            self.each(&due, |shard, flow| shard.retire(flow, timers));
         }
         while budget > 0 && self.resting.peek().is_some_and(|port| port.free.is_due(self.now)) {
             self.resting.pop();
@@ -108,12 +103,7 @@ impl Shard {
             let flows = gone.by_ref().take(Self::FORGOTTEN).collect();
             (flows, gone.next().map(FlowId::index).or(next))
         };
-        for &flow in &flows {
-            self.foresee_end(flow);
-        }
-        for flow in flows {
-            self.close(flow, timers);
-        }
+        self.each(&flows, |shard, flow| shard.close(flow, timers));
         self.meters.tell();
         next
     }
@@ -181,6 +171,19 @@ impl Shard {
             self.park(flow);
         }
         self.flows.reschedule(flow);
+    }
+
+    /// Has each of these flows end, while what others are told of the next ones is on its way into cache: not of more of
+    /// them, which other workers would have again before.
+    fn each(&mut self, flows: &[FlowId], end: impl Fn(&mut Self, FlowId)) {
+        const AHEAD: usize = 4;
+        flows.iter().take(AHEAD).for_each(|&flow| self.foresee_end(flow));
+        for (at, &flow) in flows.iter().enumerate() {
+            if let Some(&next) = flows.get(at + AHEAD) {
+                self.foresee_end(next);
+            }
+            end(self, flow);
+        }
     }
 
     /// Brings what others are told when a flow ends into cache.
