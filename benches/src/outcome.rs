@@ -101,7 +101,7 @@ pub struct FirstPackets {
 pub struct TwoWorkers {
     /// Name of the profile.
     pub profile: String,
-    /// Packets of known flows, or first packets.
+    /// Packets of known flows, first packets, or flows that end.
     pub traffic: String,
     /// Millions of packets a second that one of them carries alone.
     pub one_mpps: f64,
