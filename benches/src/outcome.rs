@@ -103,9 +103,9 @@ pub struct TwoWorkers {
     pub profile: String,
     /// Packets of known flows, first packets, or flows that end.
     pub traffic: String,
-    /// Millions of packets a second that one of them carries alone.
+    /// Millions of packets, or of flows that end, a second that one of them carries alone.
     pub one_mpps: f64,
-    /// Millions of packets a second that both carry.
+    /// The same of both together.
     pub two_mpps: f64,
     /// How many times as fast both are.
     pub ratio: f64,

@@ -224,7 +224,7 @@ pub fn two_workers(profile: &Profile, effort: Effort) -> Result<Scaling, Cheated
 ///
 /// When one did not do the work.
 pub fn two_workers_opening(profile: &Profile, effort: Effort) -> Result<Scaling, Cheated> {
-    two_workers_from_nothing(profile, effort, |opening, _| opening)
+    two_workers_from_nothing(profile, effort, false)
 }
 
 /// The same with flows that end, all at once.
@@ -233,14 +233,14 @@ pub fn two_workers_opening(profile: &Profile, effort: Effort) -> Result<Scaling,
 ///
 /// When one did not do the work.
 pub fn two_workers_ending(profile: &Profile, effort: Effort) -> Result<Scaling, Cheated> {
-    two_workers_from_nothing(profile, effort, |_, ending| ending)
+    two_workers_from_nothing(profile, effort, true)
 }
 
-/// Has both open flows and end them; what that took is told by `measured` of the time of the one and the other.
+/// What it takes both to open flows, or to have them end, with all that is given back then.
 fn two_workers_from_nothing(
     profile: &Profile,
     effort: Effort,
-    measured: fn(f64, f64) -> f64,
+    ends: bool,
 ) -> Result<Scaling, Cheated> {
     let instance = Instance::of(profile);
     let sessions = profile.sessions();
@@ -259,9 +259,11 @@ fn two_workers_from_nothing(
             opened += sessions;
             ours.check(sessions as usize)
         })?;
-        let ending =
-            race(members(&mut crew, who).map(|(place, (ours, _))| (place, move || ours.end())));
-        Ok(measured(opening, ending) / f64::from(opened))
+        if !ends {
+            return Ok(opening / f64::from(opened));
+        }
+        let ends = members(&mut crew, who).map(|(place, (ours, _))| (place, move || ours.end()));
+        Ok(race(ends) / f64::from(opened))
     })?;
     Ok(scaling(&samples))
 }

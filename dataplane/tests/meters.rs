@@ -284,6 +284,12 @@ fn connections_of_one_batch_are_active_at_once_if_they_were() {
     assert_eq!(world.most_active(NAT_A), 2);
 }
 
+/// Connections that are active at the gateway two minutes later, if nobody does anything any more, as where workers sleep.
+fn active_later(world: &Net) -> u64 {
+    let later = Period::of(world.shard.elapsed() + Duration::from_mins(2));
+    world.shared.connections.of(NAT_A).most(later)
+}
+
 #[test]
 fn connections_that_end_are_told_the_others_in_the_same_turn() {
     let opened = || {
@@ -295,11 +301,6 @@ fn connections_that_end_are_told_the_others_in_the_same_turn() {
         assert_eq!(world.most_active(NAT_A), 3);
         world
     };
-    // Nobody stamps a time any more, as where a worker sleeps.
-    let active_later = |world: &Net| {
-        let later = Period::of(world.shard.elapsed() + Duration::from_mins(2));
-        world.shared.connections.of(NAT_A).most(later)
-    };
     let mut world = opened();
     world.shard.forget_links(&[APP], 0, &world.tables.timers);
     assert_eq!(active_later(&world), 0);
@@ -309,4 +310,34 @@ fn connections_that_end_are_told_the_others_in_the_same_turn() {
     assert_eq!(active_later(&world), 3, "nobody has looked yet");
     while !world.shard.expire(&world.tables.timers) {}
     assert_eq!((world.shard.flows.len(), active_later(&world)), (0, 0));
+}
+
+#[test]
+fn connections_that_end_in_one_turn_were_active_until_each_was_due() {
+    let mut world = Net::new(&Topology::open());
+    for port in 5000..5003 {
+        let syn = tcp((address(APP), port), (address(INTERNET), 443), SYN, b"");
+        world.send_datagram(APP, &syn).at(INTERNET);
+        world.jump(20);
+    }
+    // Due at 350, 370 and 390 s.
+    world.jump(340);
+    while !world.shard.expire(&world.tables.timers) {}
+    assert_eq!(world.shard.flows.len(), 0);
+    // Of the minutes that end then.
+    let most = |seconds| {
+        let active = world.shared.connections.of(NAT_A);
+        active.most(Period::of(Duration::from_secs(seconds)))
+    };
+    assert_eq!([400, 415, 435, 455].map(most), [3, 2, 1, 0]);
+}
+
+#[test]
+fn a_connection_that_is_reset_is_told_the_others_in_the_same_turn() {
+    let mut world = Net::new(&Topology::open());
+    for (flags, active) in [(SYN, 1), (RST, 0)] {
+        let segment = tcp((address(APP), 5000), (address(INTERNET), 443), flags, b"");
+        world.send_datagram(APP, &segment).at(INTERNET);
+        assert_eq!(active_later(&world), active);
+    }
 }

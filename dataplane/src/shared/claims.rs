@@ -256,6 +256,13 @@ impl<'a> Change<'a> {
         self.claims.bucket(row, self.place)
     }
 
+    fn set_homes(&mut self, homes: Homes) {
+        self.homes = homes;
+        if self.place == 0 {
+            self.claims.homes.store(narrow(homes.count()), Ordering::Relaxed);
+        }
+    }
+
     /// One home more: some of the claims of an older one get it.
     #[inline(never)]
     fn grow(&mut self) {
@@ -263,7 +270,7 @@ impl<'a> Change<'a> {
         let (old, last) = (self.bucket(split), more.last());
         if old.is_full() {
             let moving = self.take(split, |claim| last.is_home_to(half(claim.0)));
-            self.homes = more;
+            self.set_homes(more);
             return moving.into_iter().for_each(|claim| self.put(new, claim));
         }
         // As it is with most: nothing was displaced from there. Whether a claim moves is by chance, too.
@@ -276,7 +283,7 @@ impl<'a> Change<'a> {
             (stay, go) = (stay + usize::from(!moves), go + usize::from(moves));
         }
         old.fill(kept);
-        self.homes = more;
+        self.set_homes(more);
         if self.bucket(new).claim(0).is_nobody() {
             self.reach(new);
             self.bucket(new).fill(moved);
@@ -296,7 +303,7 @@ impl<'a> Change<'a> {
     fn shrink(&mut self) {
         let (last, fewer) = (self.homes.last(), self.homes.fewer());
         let moving = self.take(fewer.count(), |claim| last.is_home_to(half(claim.0)));
-        self.homes = fewer;
+        self.set_homes(fewer);
         moving.into_iter().for_each(|claim| self.put(fewer.split(), claim));
         self.retreat();
     }
@@ -392,11 +399,7 @@ impl<'a> Change<'a> {
 
 impl Drop for Change<'_> {
     fn drop(&mut self) {
-        let homes = narrow(self.homes.count());
-        if self.place == 0 && homes != self.part.homes.load(Ordering::Relaxed) {
-            self.claims.homes.store(homes, Ordering::Relaxed);
-        }
-        self.part.homes.store(homes, Ordering::Relaxed);
+        self.part.homes.store(narrow(self.homes.count()), Ordering::Relaxed);
         self.part.len.store(narrow(self.len), Ordering::Relaxed);
         let version = self.part.version.load(Ordering::Relaxed);
         self.part.version.store(version.wrapping_add(1), Ordering::Release);

@@ -23,7 +23,7 @@ pub use ports::{Lease, Lender, PortPools, PortRange, Remote};
 pub use tracking::{Entry, Tracked};
 pub use uses::{Presence, Reclaim, Uses};
 
-/// So many workers have [`Default`] places for, each of its own; more share the last.
+/// So many workers [`Default`] has room for.
 const MANY: usize = 16;
 
 /// What all shards of one instance share.

@@ -116,7 +116,7 @@ impl PortPools {
                 place.insert(Arc::new(Pool::new(remote, shard.clone()))).into_mut()
             }
         };
-        Access::to(pool).lease(range, random).flatten()
+        pool.lease(range, random).flatten()
     }
 
     /// Ports leased towards `remote`.
@@ -194,6 +194,11 @@ pub(crate) enum Standing {
 }
 
 impl Lease {
+    fn of(access: Arc<Access>, port: u16) -> Self {
+        let lender = access.remote().lender;
+        Self { access, port, lender, standing: Standing::New }
+    }
+
     /// Who has lent it.
     #[must_use]
     pub const fn lender(&self) -> Lender {

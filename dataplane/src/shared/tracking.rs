@@ -6,7 +6,10 @@
 //! dropped. Each worker counts by itself, and looks at what others have counted only where there is a
 //! limit: what one writes and another reads goes from processor to processor each time.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam::utils::CachePadded;
 
 use crate::packet::EniId;
 use crate::shared::by_eni::ByEni;
@@ -18,8 +21,9 @@ use crate::state::prefetch;
 pub struct Tracked {
     /// Of each worker.
     workers: Box<[ByEni<Count>]>,
-    /// Locked by whoever adds one to what has a limit.
-    limited: ByEni<Mutex<()>>,
+    /// Locked by whoever adds one to what has a limit, or reads how many there are: else those of one worker might end,
+    /// and others begin, while it reads. Workers do so for different ENIs at once.
+    limited: ByEni<Box<CachePadded<Mutex<()>>>>,
 }
 
 /// As many share it besides the ENI itself: so an entry costs one addition, and cannot be forgotten.
@@ -44,7 +48,7 @@ impl Tracked {
         let count = self.of(worker).of(eni);
         let Some(limit) = limit else { return Some(Entry(count.clone())) };
         let _alone = self.limited.of(eni).lock().unwrap_or_else(PoisonError::into_inner);
-        (self.count(eni) < limit).then(|| Entry(count.clone()))
+        (self.sum(eni) < limit).then(|| Entry(count.clone()))
     }
 
     /// Brings what leads there into cache that [`prefetch`](Self::prefetch) brings.
@@ -59,19 +63,23 @@ impl Tracked {
         }
     }
 
-    /// Connections that `eni` tracks.
+    /// Connections that `eni` tracks: never more than its limit.
     #[must_use]
     pub fn count(&self, eni: EniId) -> u32 {
+        let limited = self.limited.get(eni);
+        let _alone = limited.map(|it| it.lock().unwrap_or_else(PoisonError::into_inner));
+        self.sum(eni)
+    }
+
+    fn sum(&self, eni: EniId) -> u32 {
         self.workers.iter().filter_map(|counts| counts.get(eni)).map(entries).sum()
     }
 
     /// Each ENI that has tracked connections, and how many it tracks.
     pub fn for_each(&self, mut visit: impl FnMut(EniId, u32)) {
-        for (place, counts) in self.workers.iter().enumerate() {
-            let is_new = |eni| self.workers[..place].iter().all(|it| it.get(eni).is_none());
-            let enis = counts.iter().map(|(eni, _)| eni).filter(|&eni| is_new(eni));
-            enis.for_each(|eni| visit(eni, self.count(eni)));
-        }
+        let enis = self.workers.iter().flat_map(|counts| counts.iter().map(|(eni, _)| eni));
+        let enis: HashSet<EniId> = enis.collect();
+        enis.into_iter().for_each(|eni| visit(eni, self.count(eni)));
     }
 
     /// Where a worker counts: more of them than were foreseen share the last place.
@@ -107,6 +115,7 @@ mod tests {
         assert_eq!((tracked.count(one), tracked.count(other)), (2, 0));
         let mut counts = Vec::new();
         tracked.for_each(|eni, count| counts.push((eni, count)));
+        counts.sort_unstable_by_key(|(eni, _)| eni.0);
         assert_eq!(counts, [(one, 2), (other, 0)], "each ENI once");
 
         drop(first);

@@ -43,7 +43,7 @@ impl Shard {
             self.visited += (left - budget) as u64;
             let Some(due) = due else { break };
             budget = budget.saturating_sub(due.len() * (Self::END - 1));
-            self.each(&due, |shard, flow| shard.retire(flow, timers));
+            self.end_each(&due, |shard, flow| shard.retire(flow, timers));
         }
         while budget > 0 && self.resting.peek().is_some_and(|port| port.free.is_due(self.now)) {
             self.resting.pop();
@@ -103,7 +103,7 @@ impl Shard {
             let flows = gone.by_ref().take(Self::FORGOTTEN).collect();
             (flows, gone.next().map(FlowId::index).or(next))
         };
-        self.each(&flows, |shard, flow| shard.close(flow, timers));
+        self.end_each(&flows, |shard, flow| shard.close(flow, timers));
         self.meters.tell();
         next
     }
@@ -175,7 +175,7 @@ impl Shard {
 
     /// Has each of these flows end, while what others are told of the next ones is on its way into cache: not of more of
     /// them, which other workers would have again before.
-    fn each(&mut self, flows: &[FlowId], end: impl Fn(&mut Self, FlowId)) {
+    fn end_each(&mut self, flows: &[FlowId], end: impl Fn(&mut Self, FlowId)) {
         const AHEAD: usize = 4;
         flows.iter().take(AHEAD).for_each(|&flow| self.foresee_end(flow));
         for (at, &flow) in flows.iter().enumerate() {

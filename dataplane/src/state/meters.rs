@@ -46,7 +46,8 @@ pub(crate) struct Meters {
     /// By [`NatGatewayId`].
     gateways: Vec<Gateway>,
     connections: Arc<Connections>,
-    /// Connections of a gateway, neither counted nor told the other workers yet: no more than of a turn.
+    /// Connections of a gateway, neither counted nor told the other workers yet: those that a batch opens or a look at
+    /// what is due ends, until it is [over](Self::tell).
     untold: (NatGatewayId, Event, u64),
     elapsed: Duration,
     /// That of `elapsed`.
@@ -114,7 +115,7 @@ impl Meters {
 
     /// It is later now.
     pub(crate) fn stamp(&mut self, elapsed: Duration) {
-        self.tell();
+        debug_assert_eq!(self.untold.2, 0, "a turn tells what it has done");
         let (before, now) = (self.period, Period::of(elapsed));
         if before != now {
             for at in 0..self.gateways.len() {

@@ -41,15 +41,10 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     let (packets, slots) = batch.parts_mut();
     foresee(packets, shard, tables);
     let mut drafted: Option<(usize, Draft)> = None;
-    for at in 0..packets.len() {
-        let Some(packet) = packets.get(at).filter(|packet| packet.is_pending()) else { continue };
-        if let Some(next) = packets.get(at + 1) {
-            prefetch::line(slots.as_ptr().addr() + next.range().start);
-            // Not sooner: another worker would have it again.
-            if next.is_pending() && may_be_elsewhere(next) {
-                shard.prefetch_owner(next.hash);
-            }
-        }
+    let mut next = expect(packets, 0, slots, shard);
+    while let Some(at) = next {
+        next = expect(packets, at + 1, slots, shard);
+        let Some(packet) = packets.get(at) else { break };
         shard.flows.prefetch_slot(1);
         let (hash, key) = (packet.hash, packet.key);
         let mut found = shard.flows.find(hash, &key);
@@ -96,6 +91,19 @@ fn foresee(packets: &[Packet], shard: &Shard, tables: &Tables) {
         shard.shared.tracked.approach(shard.worker(), id);
     }
     enis().for_each(|id| shard.shared.tracked.prefetch(shard.worker(), id));
+}
+
+/// The first packet from a place on that is to be judged. Brings into cache what is asked about it then, and not sooner:
+/// another worker would have it again.
+#[inline(always)]
+fn expect(packets: &[Packet], from: usize, slots: &Slots, shard: &Shard) -> Option<usize> {
+    let (at, packet) =
+        packets.iter().enumerate().skip(from).find(|(_, packet)| packet.is_pending())?;
+    prefetch::line(slots.as_ptr().addr() + packet.range().start);
+    if may_be_elsewhere(packet) {
+        shard.prefetch_owner(packet.hash);
+    }
+    Some(at)
 }
 
 /// Commits what was drafted of an earlier packet, by its place in the batch, and concludes about that.

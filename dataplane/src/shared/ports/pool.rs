@@ -1,4 +1,4 @@
-//! The ports towards one remote, and how workers come to them.
+//! The ports towards one remote, and ways to them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use smallvec::SmallVec;
 
 use crate::shared::ports::bits::Bits;
-use crate::shared::ports::{Lease, Pools, PortRange, Remote, Shard, Standing, lock};
+use crate::shared::ports::{Lease, Pools, PortRange, Remote, Shard, lock};
 use crate::state::prefetch;
 
-/// A worker's way to a pool. What it leases holds this instead of the pool, so that workers do not count at one place
-/// what each of them holds.
+/// A way to a pool. What is leased by it holds it, instead of the pool: workers, which go by their own again and again,
+/// do not count at one place what each of them holds.
 #[derive(Debug)]
 pub(in crate::shared) struct Access {
     pool: Arc<Pool>,
@@ -19,10 +19,6 @@ pub(in crate::shared) struct Access {
 }
 
 impl Access {
-    pub(super) fn to(pool: &Arc<Pool>) -> Arc<Self> {
-        Arc::new(Self { pool: pool.clone(), bits: AtomicUsize::new(0) })
-    }
-
     /// Whose ports they are, and towards whom.
     pub(in crate::shared) fn remote(&self) -> &Remote {
         &self.pool.remote
@@ -34,20 +30,9 @@ impl Access {
         range: PortRange,
         random: &mut fastrand::Rng,
     ) -> Option<Option<Lease>> {
-        let port = {
-            let mut ports = lock(&self.pool.ports);
-            if let Ports::Removed = *ports {
-                return None;
-            }
-            let port = ports.take(range, random);
-            self.bits.store(ports.address(), Ordering::Relaxed);
-            port
-        };
-        let lease = |port| {
-            let (access, lender) = (self.clone(), self.remote().lender);
-            Lease { access, port, lender, standing: Standing::New }
-        };
-        Some(port.map(lease))
+        let (port, bits) = self.pool.take(range, random)?;
+        self.bits.store(bits, Ordering::Relaxed);
+        Some(port.map(|port| Lease::of(self.clone(), port)))
     }
 
     pub(super) fn give_back(&self, port: u16) {
@@ -71,7 +56,10 @@ impl Access {
     #[inline]
     pub(super) fn prefetch(&self, port: u16) {
         prefetch::own(&self.pool.ports);
-        prefetch::own_line(Bits::place(self.bits.load(Ordering::Relaxed), port));
+        let bits = self.bits.load(Ordering::Relaxed);
+        if bits != 0 {
+            prefetch::own_line(Bits::place(bits, port));
+        }
     }
 }
 
@@ -87,6 +75,26 @@ impl Pool {
     /// One that holds nothing yet, among the pools of `home`.
     pub(super) fn new(remote: Remote, home: Arc<Shard>) -> Self {
         Self { remote, home, ports: Mutex::default() }
+    }
+
+    /// As [`Access::lease`], by a way of its own.
+    pub(super) fn lease(
+        self: &Arc<Self>,
+        range: PortRange,
+        random: &mut fastrand::Rng,
+    ) -> Option<Option<Lease>> {
+        let (port, bits) = self.take(range, random)?;
+        let access = || Arc::new(Access { pool: self.clone(), bits: AtomicUsize::new(bits) });
+        Some(port.map(|port| Lease::of(access(), port)))
+    }
+
+    /// A random free port, if one is left, and where the bits lie; `None` where the pool was removed.
+    fn take(&self, range: PortRange, random: &mut fastrand::Rng) -> Option<(Option<u16>, usize)> {
+        let mut ports = lock(&self.ports);
+        if let Ports::Removed = *ports {
+            return None;
+        }
+        Some((ports.take(range, random), ports.address()))
     }
 
     pub(super) fn leased(&self) -> u32 {
