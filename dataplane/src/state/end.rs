@@ -83,7 +83,7 @@ impl Shard {
     }
 
     /// Forgets flows from or to these links, no more than there is time for between two turns, among those of the
-    /// [page](Flows::page) from slot `from` on; where to go on, if there are more behind.
+    /// [page](crate::state::Flows::page) from slot `from` on; where to go on, if there are more behind.
     pub fn forget_links(
         &mut self,
         links: &[LinkId],
