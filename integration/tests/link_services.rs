@@ -250,8 +250,12 @@ fn noise_and_silence_keep_nobody_from_being_answered() {
     let answers = |when: &str| {
         for way in ["+notcp", "+tcp"] {
             let dig = ["dig", way, "+tries=5", "+time=2", "+short", "web.corp.internal"];
-            assert_eq!(up.says("both", &dig), "10.0.0.10\n", "{way} {when}");
-            assert_eq!(up.says("app", &dig), "10.0.0.10\n", "{way} {when}");
+            for member in ["both", "app"] {
+                // A try may be lost; dig remarks on it before the answer to the next.
+                let said = up.says(member, &dig);
+                let answer = said.lines().filter(|line| !line.starts_with(";;"));
+                assert_eq!(answer.collect::<Vec<_>>(), ["10.0.0.10"], "{member} {way} {when}");
+            }
         }
     };
     let resident = || -> u64 {

@@ -306,8 +306,9 @@ fn can_change(old: &SeatKind, new: &SeatKind) -> bool {
     matches!((old, new), (SeatKind::Namespace { .. }, SeatKind::Namespace { .. }))
 }
 
-/// Packets that wait for a built-in host, or from it, at most.
-const RING: usize = 1024;
+/// Packets that wait for a built-in host, or from it, at most: one interface may send 1024 to the services at its link at
+/// once, and as many again when the next second begins, and keeps nobody else's from them.
+const RING: usize = 4096;
 
 /// A link without a device. One worker gets what the host sends; each can send to it.
 fn ring(link: LinkId, workers: &Workers) -> Result<Peer, Error> {

@@ -59,7 +59,8 @@ impl Tracked {
     /// Brings what [`enter`](Self::enter) counts on into cache.
     pub(crate) fn prefetch(&self, worker: WorkerId, eni: EniId) {
         if let Some(count) = self.of(worker).get(eni) {
-            prefetch::line(Arc::as_ptr(count).addr());
+            // What an `Arc` counts by stands right before what it holds.
+            prefetch::line(Arc::as_ptr(count).addr() - 1);
         }
     }
 

@@ -46,8 +46,8 @@ pub(crate) struct Meters {
     /// By [`NatGatewayId`].
     gateways: Vec<Gateway>,
     connections: Arc<Connections>,
-    /// Connections of a gateway, neither counted nor told the other workers yet: those that a batch opens or a look at
-    /// what is due ends, until it is [over](Self::tell).
+    /// Connections of a gateway, neither counted nor told the other workers yet: those that a batch opens, or a look
+    /// at what is due ends, are [told](Self::tell) when it is over.
     untold: (NatGatewayId, Event, u64),
     elapsed: Duration,
     /// That of `elapsed`.
