@@ -118,9 +118,13 @@ impl Ring {
 
     fn push(&self, packet: Vec<u8>) -> Result<(), Vec<u8>> {
         self.packets.push(packet)?;
+        self.signal();
+        Ok(())
+    }
+
+    fn signal(&self) {
         // A counter at its limit still polls readable, which is all that this is for.
         let _ = rustix::io::write(&self.ready, &1_u64.to_ne_bytes());
-        Ok(())
     }
 
     fn pop(&self) -> Option<Vec<u8>> {
@@ -129,14 +133,50 @@ impl Ring {
         }
         // Seen empty: take the signal back, then look again for what came in between.
         let _ = rustix::io::read(&self.ready, &mut [0_u8; 8]);
-        self.packets.pop()
+        let packet = self.packets.pop()?;
+        // With more behind it, perhaps: whoever takes so many at a time is to be woken for them.
+        self.signal();
+        Some(packet)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
     use super::*;
     use crate::io::SLOT;
+
+    /// Packets come in twos whenever both of the last two were taken, that is while the ring is seen empty.
+    #[test]
+    fn who_takes_one_packet_at_a_time_is_woken_for_each() {
+        const PAIRS: usize = 30_000;
+        let (link, peer) = pair(2).unwrap();
+        let taken = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for pairs in 0..PAIRS {
+                    while taken.load(Ordering::Acquire) < 2 * pairs {
+                        std::hint::spin_loop();
+                    }
+                    (0..2).for_each(|_| peer.send(vec![0]).unwrap());
+                }
+            });
+            while taken.load(Ordering::Relaxed) < 2 * PAIRS {
+                let mut ready = [PollFd::new(&link.0.inbound.ready, PollFlags::IN)];
+                let soon = Timespec { tv_sec: 10, tv_nsec: 0 };
+                let woken = poll(&mut ready, Some(&soon)).unwrap();
+                if woken == 0 {
+                    // For the other thread to end as well.
+                    taken.store(usize::MAX, Ordering::Release);
+                    panic!("a packet waits, and nobody is told");
+                }
+                taken.fetch_add(link.0.inbound.pop().into_iter().count(), Ordering::Release);
+            }
+        });
+    }
 
     #[test]
     fn carries_packets_both_ways_and_drops_what_does_not_fit() {

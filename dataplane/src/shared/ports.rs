@@ -177,6 +177,7 @@ impl Remote {
 pub struct Lease {
     access: Arc<Access>,
     port: u16,
+    /// As the pool says, whose line other workers write to.
     lender: Lender,
     /// What the gateway counts it as.
     pub(crate) standing: Standing,
