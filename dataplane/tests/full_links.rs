@@ -24,6 +24,7 @@ use dataplane::time::Clock;
 use dataplane::wire::virtio::VirtioNetHdr;
 use dataplane::worker::{Setup, Workers};
 use rustix::event::{EventfdFlags, eventfd};
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 use common::datagram::udp;
 use common::topology::{APP, DB, RESOLVER, RESOLVER_ADDRESSES, Topology, address, address6};
@@ -73,6 +74,42 @@ fn a_service_at_the_link_gets_what_there_is_room_for_and_the_rest_is_counted_as_
     assert_eq!((counters.received, counters.forwarded), (SENT, room));
     assert_eq!(counters.drops.get(&(Reason::LinkFull, resolver_of)), Some(&(SENT - room)));
     assert_eq!(std::iter::from_fn(|| resolver.receive()).count(), ROOM);
+}
+
+#[test]
+fn who_sends_and_receives_does_not_wait_until_a_worker_sleeps_on_their_processor() {
+    // It looks for twice as long, once it has learned.
+    const SOON: Duration = Duration::from_micros(100);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut here = CpuSet::new();
+            here.set(sched_getcpu());
+            sched_setaffinity(None, &here).unwrap();
+            // Its thread begins where this one is.
+            let workers = worker();
+            let attach = |id: LinkId| {
+                let (link, peer) = memory::pair(64).unwrap();
+                workers.attach(id, [Box::new(link) as Box<dyn Link>]).unwrap().unwrap();
+                peer
+            };
+            let (app, db) = (attach(APP), attach(DB));
+            let sent = udp((address(APP), 40_000), (address(DB), 4000), b"round");
+            let is_soon = || {
+                let start = Instant::now();
+                app.send(sent.bytes()).unwrap();
+                while db.receive().is_none() {
+                    thread::yield_now();
+                }
+                start.elapsed() < SOON
+            };
+            let end = Instant::now() + Duration::from_secs(10);
+            let mut soon = 0;
+            while soon < 100 && Instant::now() < end {
+                soon = (0..200).filter(|_| is_soon()).count();
+            }
+            assert!(soon >= 100, "{soon} of 200 soon");
+        });
+    });
 }
 
 /// A link that has some packets of one kind and takes any, and writes down what it sees.

@@ -144,10 +144,12 @@ impl Turner {
                     _ => {}
                 }
             }
-            looks = if self.batch.is_empty() && self.carried == Load::default() {
-                self.patience.goes_on(Instant::now())
+            let now = Instant::now();
+            let none_came = self.batch.is_empty() && self.carried == Load::default();
+            looks = if none_came {
+                self.patience.goes_on(now)
             } else {
-                self.patience.reward(Instant::now());
+                self.patience.reward(now);
                 true
             };
             self.carry();
@@ -155,6 +157,8 @@ impl Turner {
             self.tell_the_waiting();
             if self.carried.is_many() {
                 courtesy.rest_if_wanted();
+            } else if looks && none_came && self.caught_up && !self.behind {
+                courtesy.yield_to_senders();
             }
         }
     }
