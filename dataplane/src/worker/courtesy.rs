@@ -2,8 +2,8 @@
 //!
 //! While it only looks for packets: whoever waits for the processor may be about to send the next one, and Linux seldom
 //! interrupts a thread that has just begun. So it yields. Linux then takes the rest of its turn from it, which is nothing
-//! to one who has no packets, unless the other one goes on computing: then packets wait for that. Threads of another
-//! control group that processors are shared out to get none by this.
+//! to one who has no packets, unless the other one goes on computing: then packets wait for that. Where processors are
+//! shared out to control groups, only the worker's own group and those within it go first.
 //!
 //! And where it always has more to do: whoever waits to receive what a worker has just sent may have no other processor
 //! to do it on, and a socket holds some 270 small datagrams. So a worker rests for a moment after a turn that carried as
