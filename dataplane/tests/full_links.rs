@@ -98,6 +98,7 @@ fn who_sends_and_receives_does_not_wait_until_a_worker_sleeps_on_their_processor
                 let start = Instant::now();
                 app.send(sent.bytes()).unwrap();
                 while db.receive().is_none() {
+                    assert!(start.elapsed() < Duration::from_secs(10), "it does not arrive");
                     thread::yield_now();
                 }
                 start.elapsed() < SOON
