@@ -18,7 +18,7 @@ pub use bindings::{Binding, Bindings};
 pub use connections::{Active, Connections};
 pub use directory::{Directory, WorkerId};
 pub(crate) use lessee::Lessee;
-pub(crate) use ports::Standing;
+pub(crate) use ports::{Destination, Standing};
 pub use ports::{Lease, Lender, PortPools, PortRange, Remote};
 pub use tracking::{Entry, Tracked};
 pub use uses::{Presence, Reclaim, Uses};

@@ -18,6 +18,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use crate::packet::{Addr, EniId, NatGatewayId};
+use crate::wire::protocol;
 pub(super) use pool::Access;
 use pool::Pool;
 
@@ -48,6 +49,14 @@ pub struct Remote {
     pub protocol: u8,
 }
 
+/// Of a [`Remote`], whom packets are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Destination {
+    pub(crate) address: Addr,
+    pub(crate) port: u16,
+    pub(crate) protocol: u8,
+}
+
 /// Which ports may be leased, and how many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortRange {
@@ -68,6 +77,12 @@ impl PortRange {
 
     fn ports(self) -> RangeInclusive<u16> {
         self.first..=self.last
+    }
+
+    /// A port to begin with: it is leased, or the next that is free.
+    #[inline]
+    pub(super) fn start(self, random: &mut fastrand::Rng) -> u16 {
+        random.u16(self.ports())
     }
 }
 
@@ -156,6 +171,17 @@ impl Default for PortPools {
 }
 
 impl Remote {
+    /// Ports of `address` towards a destination.
+    pub(crate) const fn new(lender: Lender, address: Addr, destination: Destination) -> Self {
+        let Destination { address: remote, port: remote_port, protocol } = destination;
+        Self { lender, address, remote, remote_port, protocol }
+    }
+
+    pub(super) const fn destination(&self) -> Destination {
+        let &Self { remote: address, remote_port: port, protocol, .. } = self;
+        Destination { address, port, protocol }
+    }
+
     pub(super) fn hash(&self) -> u64 {
         let &Self { lender, address, remote, remote_port, protocol } = self;
         let lender = match lender {
@@ -168,6 +194,21 @@ impl Remote {
         remote.hash(&mut hasher);
         let ends = lender << 32 | u64::from(remote_port) << 16 | u64::from(protocol);
         hasher.write_u64(ends);
+        hasher.finish()
+    }
+}
+
+impl Destination {
+    /// That of packets of `protocol` to a port. All queries of ICMP to an address share the identifiers.
+    #[inline]
+    pub(crate) const fn new((address, port): (Addr, u16), protocol: u8) -> Self {
+        Self { address, port: if protocol == protocol::ICMP { 0 } else { port }, protocol }
+    }
+
+    pub(super) fn hash(self) -> u64 {
+        let mut hasher = SEED.build_hasher();
+        self.address.hash(&mut hasher);
+        hasher.write_u64(u64::from(self.port) << 8 | u64::from(self.protocol));
         hasher.finish()
     }
 }
@@ -219,7 +260,8 @@ impl Lease {
 
     /// Brings what changes when it is given back into cache.
     pub(crate) fn prefetch(&self) {
-        self.access.prefetch(self.port);
+        self.access.prefetch();
+        self.access.prefetch_bit(|| self.port);
     }
 
     /// The address that the port belongs to.

@@ -2,7 +2,10 @@
 
 #![expect(unsafe_code, reason = "prefetch instructions have no safe wrapper in std")]
 
-/// Brings the cache lines of `value` closer, of which there are two at most.
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Brings the cache lines of `value` closer, of which there are a few at most.
 #[inline]
 pub(crate) fn read<T>(value: &T) {
     each_line(value, line);
@@ -17,10 +20,11 @@ pub(crate) fn own<T>(value: &T) {
 
 #[inline]
 fn each_line<T>(value: &T, prefetch: impl Fn(usize)) {
-    const { assert!(size_of::<T>() <= 128, "as many lines as are told") };
+    const { assert!(size_of::<T>() <= 2 * LINE, "two lines at most, wherever it begins three") };
     let first = std::ptr::from_ref(value).addr();
-    prefetch(first);
-    if size_of::<T>() > 64 || align_of::<T>() < 64 && size_of::<T>() > 8 {
+    (0..size_of::<T>()).step_by(LINE).for_each(|at| prefetch(first + at));
+    // What does not begin with a line may reach into one more.
+    if align_of::<T>() < LINE && size_of::<T>() > align_of::<T>() {
         prefetch(first + size_of::<T>() - 1);
     }
 }
@@ -56,4 +60,33 @@ pub(crate) fn own_line(address: usize) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    fn are_brought_whole<T>(values: &[T]) {
+        for value in values {
+            let told = RefCell::new(BTreeSet::new());
+            each_line(value, |address| _ = told.borrow_mut().insert(address / LINE));
+            let first = std::ptr::from_ref(value).addr();
+            let last = first + size_of::<T>() - 1;
+            assert_eq!(told.into_inner(), (first / LINE..=last / LINE).collect());
+        }
+    }
+
+    #[test]
+    fn all_lines_of_a_value_are_brought_and_no_others() {
+        #[repr(align(64))]
+        struct Line([u8; LINE]);
+        are_brought_whole(&[0_u8; 130]);
+        are_brought_whole(&[[0_u16; 3]; 65]);
+        are_brought_whole(&[[0_u64; 2]; 16]);
+        are_brought_whole(&[[0_u64; 11]; 16]);
+        are_brought_whole(&[[0_u32; 32]; 3]);
+        are_brought_whole(&[Line([0; LINE]), Line([0; LINE])]);
+    }
 }

@@ -129,8 +129,9 @@ pub enum Place {
 /// Addresses of an interface: most have one, which lies with the rest.
 pub type Addresses = SmallVec<[Addr; 1]>;
 
-/// An elastic network interface.
+/// An elastic network interface. It begins with a cache line, so that it lies in two, and not one time in four in three.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Eni {
     /// The link that it is.
     pub link: LinkId,
@@ -292,6 +293,15 @@ impl Tables {
     #[must_use]
     pub fn prefix(&self) -> Prefix {
         self.translator.as_ref().map_or(Prefix::WELL_KNOWN, |it| it.prefix)
+    }
+
+    /// The IPv4 host that is meant by `address` at a NAT gateway.
+    #[must_use]
+    pub fn to_v4(&self, address: Ipv6Addr) -> Option<Ipv4Addr> {
+        match &self.translator {
+            Some(translator) => translator.to_v4(address),
+            None => Prefix::WELL_KNOWN.extract(address),
+        }
     }
 
     /// Whether something is translated of which nothing is remembered.

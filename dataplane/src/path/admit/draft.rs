@@ -37,13 +37,19 @@ impl Draft {
         tables: &Tables,
     ) -> Result<Self, Refusal> {
         let reply = shard.flows.hash(&translation.reply);
-        // The original key was looked up already.
-        shard.flows.prefetch_index(reply);
-        shard.prefetch_owner(reply);
         match shard.draft(translation, phase, facets, &tables.timers) {
             Some(flow) => Ok(Self { flow, hashes: [hash, reply], meter }),
             None => Err(full(meter)),
         }
+    }
+
+    /// Brings what says whose the keys are into cache, for it to be committed.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, shard: &Shard) {
+        // The original one was looked up already.
+        let [_, reply] = self.hashes;
+        shard.flows.prefetch_index(reply);
+        shard.prefetch_owner(reply);
     }
 
     /// Whether a packet that no flow is known for is not to be judged before this is committed: it belongs to it, or what

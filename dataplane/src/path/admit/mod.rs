@@ -8,6 +8,7 @@
 //! the stages behind, each in its turn. A packet whose flow another worker owns is handed over to it.
 
 mod draft;
+mod foresight;
 mod nat;
 mod nat64;
 pub mod record;
@@ -24,10 +25,11 @@ use crate::path::recall::reopens;
 use crate::path::{emit, headers, rewrite};
 use crate::shared::WorkerId;
 use crate::state::{
-    Facet, Facets, FlowId, FlowRef, MAX_FACETS, MeterId, Phase, Shard, Translation, prefetch,
+    Facet, Facets, FlowId, FlowRef, MAX_FACETS, MeterId, Phase, Shard, Translation,
 };
-use crate::tables::{Place, Tables};
+use crate::tables::Tables;
 use draft::Draft;
+use foresight::Foresight;
 use revisit::revisit;
 use walk::{Memory, Walk};
 
@@ -39,11 +41,10 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
         return;
     }
     let (packets, slots) = batch.parts_mut();
-    foresee(packets, shard, tables);
+    let mut foresight = Foresight::of(packets, slots, shard, tables);
     let mut drafted: Option<(usize, Draft)> = None;
-    let mut next = expect(packets, 0, slots, shard);
+    let mut next = foresight.next(packets, slots, shard, tables);
     while let Some(at) = next {
-        next = expect(packets, at + 1, slots, shard);
         let Some(packet) = packets.get(at) else { break };
         shard.flows.prefetch_slot(1);
         let (hash, key) = (packet.hash, packet.key);
@@ -54,8 +55,13 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
             finish(&mut drafted, packets, slots, shard, tables);
             found = shard.flows.find(hash, &key);
         }
-        let Some(packet) = packets.get_mut(at) else { continue };
+        let Some(packet) = packets.get_mut(at) else { break };
         let judged = judge(packet, found, slots, shard, tables);
+        // Right before what is fetched for a packet to come: the processor looks up together where in memory that is.
+        if let Ok(Admission::New(draft)) = &judged {
+            draft.prefetch(shard);
+        }
+        next = foresight.next(packets, slots, shard, tables);
         finish(&mut drafted, packets, slots, shard, tables);
         let admitted = match judged {
             Ok(Admission::New(draft)) => {
@@ -71,39 +77,6 @@ pub fn stage(batch: &mut Batch, shard: &mut Shard, tables: &Tables) {
     }
     finish(&mut drafted, packets, slots, shard, tables);
     shard.meters.tell();
-}
-
-/// Brings what packets meet first into cache: step by step, each for all of them, so that the processor looks up where
-/// in memory that is for several at once.
-fn foresee(packets: &[Packet], shard: &Shard, tables: &Tables) {
-    let pending = || packets.iter().filter(|packet| packet.is_pending());
-    let enis = || {
-        pending().filter_map(|packet| match tables.place(packet.key.link) {
-            Some(Place::Eni(id)) => Some(id),
-            _ => None,
-        })
-    };
-    for packet in pending() {
-        tables.links.prefetch(packet.key.link);
-    }
-    for id in enis() {
-        tables.enis.prefetch(id);
-        shard.shared.tracked.approach(shard.worker(), id);
-    }
-    enis().for_each(|id| shard.shared.tracked.prefetch(shard.worker(), id));
-}
-
-/// The first packet from a place on that is to be judged. Brings into cache what is asked about it then, and not sooner:
-/// another worker would have it again.
-#[inline(always)]
-fn expect(packets: &[Packet], from: usize, slots: &Slots, shard: &Shard) -> Option<usize> {
-    let (at, packet) =
-        packets.iter().enumerate().skip(from).find(|(_, packet)| packet.is_pending())?;
-    prefetch::line(slots.as_ptr().addr() + packet.range().start);
-    if may_be_elsewhere(packet) {
-        shard.prefetch_owner(packet.hash);
-    }
-    Some(at)
 }
 
 /// Commits what was drafted of an earlier packet, by its place in the batch, and concludes about that.

@@ -8,7 +8,7 @@ use crate::path::admit::Passed;
 use crate::path::admit::record::{HopStage, HopVerdict, Recorder};
 use crate::path::admit::walk::{At, Judged, Walk};
 use crate::path::recall::begins;
-use crate::shared::{Lease, Lender, PortRange, Remote};
+use crate::shared::{Destination, Lease, Lender, PortRange, Remote};
 use crate::state::{Device, Holds, Side};
 use crate::tables::NAT_GATEWAY_MTU;
 use crate::wire::icmpv4::Role;
@@ -110,15 +110,15 @@ impl<'a, R: Recorder> Walk<'a, R> {
         Ok(mapped)
     }
 
-    /// Brings what a port is chosen by into cache, where it is known by now which one: on a first packet's way to a
-    /// gateway with one address.
+    /// Brings what changes when a port is leased into cache, where it is known by now of which pool: on a first packet's way
+    /// to a gateway with one address.
     pub(super) fn expect_lease(&mut self, id: NatGatewayId) {
         let gateway = self.tables.nat_gateway(id);
         if let [only] = gateway.addresses.as_slice()
             && !self.memory.knows()
         {
             let remote = self.remote(Lender::NatGateway(id), only.address);
-            self.lessee.expect(remote, gateway.ports);
+            self.lessee.expect(remote);
         }
     }
 
@@ -158,10 +158,7 @@ impl<'a, R: Recorder> Walk<'a, R> {
     }
 
     pub(super) fn remote(&self, lender: Lender, address: Addr) -> Remote {
-        let ((remote, port), protocol) = (self.dst, self.protocol);
-        // All queries to a destination share the identifiers.
-        let remote_port = if protocol == protocol::ICMP { 0 } else { port };
-        Remote { lender, address, remote, remote_port, protocol }
+        Remote::new(lender, address, Destination::new(self.dst, self.protocol))
     }
 
     /// What a NAT gateway carries: TCP, UDP and ICMP (AWS "NAT gateway basics"), of ICMP queries and

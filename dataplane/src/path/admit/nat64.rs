@@ -10,7 +10,6 @@ use crate::packet::{Addr, Component, NatGatewayId, Reason};
 use crate::path::admit::record::{HopStage, Recorder};
 use crate::path::admit::walk::{Judged, Walk};
 use crate::wire::protocol;
-use crate::wire::rfc6052::Prefix;
 use crate::wire::rfc7915;
 
 impl<R: Recorder> Walk<'_, R> {
@@ -18,11 +17,7 @@ impl<R: Recorder> Walk<'_, R> {
     pub(super) fn become_v4(&mut self, id: NatGatewayId) -> Judged<()> {
         let Ok(inside) = self.dst.0.try_into() else { return Ok(()) };
         let at = (Component::NatGateway(id), HopStage::Gateway, None);
-        let remote = match &self.tables.translator {
-            Some(translator) => translator.to_v4(inside),
-            None => Prefix::WELL_KNOWN.extract(inside),
-        };
-        let Some(remote) = remote else {
+        let Some(remote) = self.tables.to_v4(inside) else {
             return self.deny(at, Reason::NoPath);
         };
         if is_nobody(remote) {

@@ -46,19 +46,18 @@ impl Access {
         }
     }
 
-    /// Brings what the next port of `range` is chosen by into cache, if `random` is drawn from for nothing else before.
+    /// Brings what changes with each port that is leased or given back into cache.
     #[inline]
-    pub(in crate::shared) fn expect(&self, range: PortRange, random: &fastrand::Rng) {
-        self.prefetch(random.clone().u16(range.ports()));
+    pub(in crate::shared) fn prefetch(&self) {
+        prefetch::own(&self.pool.ports);
     }
 
-    /// Brings what changes when a port is leased or given back into cache.
+    /// Brings the bit of a port into cache, if ports have bits.
     #[inline]
-    pub(super) fn prefetch(&self, port: u16) {
-        prefetch::own(&self.pool.ports);
+    pub(in crate::shared) fn prefetch_bit(&self, port: impl FnOnce() -> u16) {
         let bits = self.bits.load(Ordering::Relaxed);
         if bits != 0 {
-            prefetch::own_line(Bits::place(bits, port));
+            prefetch::own_line(Bits::place(bits, port()));
         }
     }
 }
@@ -166,7 +165,7 @@ impl Ports {
         if self.leased() >= range.limit.min(span) {
             return None;
         }
-        let start = random.u16(range.ports());
+        let start = range.start(random);
         match self {
             Self::Few(ports) if ports.len() < FEW => {
                 let free = |port| Some((port, ports.binary_search(&port).err()?));
