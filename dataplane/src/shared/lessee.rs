@@ -30,7 +30,8 @@ struct Recent {
     range: PortRange,
 }
 
-/// Which of the recent pools is towards a destination that hashes so; where it has a way to none, there is no such place.
+/// Where among the recent pools one stands that is towards a destination which hashes so. Where none is known, that is no
+/// place there.
 #[derive(Clone, Copy, Debug)]
 struct Towards {
     tag: u16,
