@@ -9,7 +9,7 @@ use crate::packet::{Addr, Component, InternetGatewayId, Key, LinkId, NatGatewayI
 use crate::path::admit::Passed;
 use crate::path::admit::record::{HopStage, HopVerdict, Recorder};
 use crate::path::admit::walk::{At, Judged, Walk};
-use crate::shared::{Lease, Lender, Remote};
+use crate::shared::{Destination, Lease, Lender, Remote};
 use crate::state::{Device, Holds, Side, Translation};
 use crate::tables::{INTERNET_MTU, NAT_GATEWAY_MTU, Pool, Target, Translator};
 use crate::wire::icmpv4::Role;
@@ -168,13 +168,9 @@ impl<'a, R: Recorder> Walk<'a, R> {
 
     /// A free port of the pool that is nobody's for good.
     fn lease_of(&mut self, translator: &Translator, pool: Pool) -> Option<Lease> {
-        let (remote, remote_port) = match (translator.strict, self.protocol) {
-            (true, _) => (Addr::UNSPECIFIED, 0),
-            (false, protocol::ICMP) => (self.dst.0, 0),
-            (false, _) => self.dst,
-        };
+        let to = if translator.strict { (Addr::UNSPECIFIED, 0) } else { self.dst };
         let (lender, protocol) = (Lender::NatGateway(translator.gateway), self.protocol);
-        let remote = Remote { lender, address: pool.address, remote, remote_port, protocol };
+        let remote = Remote::new(lender, pool.address, Destination::new(to, protocol));
         // Those that are bound for good are held until another is found, so that each comes once.
         let mut bound = Vec::new();
         loop {
