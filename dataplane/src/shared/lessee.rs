@@ -41,6 +41,8 @@ struct Towards {
 /// Twenty KiB, of which those come into cache that are in use. Of a hundred destinations nine in ten share no place.
 const RECENT: usize = 1024;
 
+const _: () = assert!(RECENT <= Towards::NOBODY.place as usize, "nobody's place is none of these");
+
 impl Lessee {
     /// Who has leased nothing yet.
     pub(crate) fn new(worker: WorkerId, random: fastrand::Rng) -> Self {
