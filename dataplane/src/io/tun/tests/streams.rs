@@ -105,7 +105,9 @@ fn datagrams_that_are_put_together_arrive_one_by_one() {
                         assert_eq!(sender.send(datagram).unwrap(), datagram.len());
                     }
                     for datagram in &datagrams {
-                        let length = receiver.recv(&mut buffer).unwrap();
+                        let length = receiver.recv(&mut buffer);
+                        let length =
+                            length.unwrap_or_else(|error| panic!("round {round}: {error}"));
                         assert!(buffer[..length] == **datagram, "round {round}: {length}");
                     }
                 }
