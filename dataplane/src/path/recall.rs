@@ -131,7 +131,7 @@ fn carry_v6(
     let Some((line, ends)) = shard.flows.line_v6_mut(found) else { return false };
     let Some((header, _)) = of_v6(packet.start, slots) else { return false };
     if !line.bears_tail(packet.key.tail())
-        || header.ends() != *ends
+        || !header.is_between(ends)
         || !line.passes(packet.tcp_flags, tables.epoch, now)
         || !line.reaches(header.hop_limit, wire.longest)
     {

@@ -81,6 +81,7 @@ mod tests {
     #[test]
     fn all_lines_of_a_value_are_brought_and_no_others() {
         #[repr(align(64))]
+        #[expect(dead_code, reason = "only where it lies counts")]
         struct Line([u8; LINE]);
         are_brought_whole(&[0_u8; 130]);
         are_brought_whole(&[[0_u16; 3]; 65]);

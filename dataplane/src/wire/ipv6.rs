@@ -42,6 +42,13 @@ impl Ipv6 {
         [self.source.into(), self.destination.into()]
     }
 
+    /// Whether source and destination are these.
+    #[inline(always)]
+    pub(crate) fn is_between(&self, ends: &[Addr; 2]) -> bool {
+        // As bytes: sixteen are compared by one instruction.
+        self.as_bytes().ends_with(ends.as_bytes())
+    }
+
     /// The first word of a header of this traffic class, without flow label.
     #[must_use]
     pub fn first_word(traffic_class: u8) -> U32 {
@@ -104,5 +111,13 @@ mod tests {
         assert_eq!(header.dst().octets()[15], 32);
         assert!(Ipv6::of(&bytes[..39]).is_none());
         assert_eq!(Ipv6::first_word(0xab).get(), 0x6ab0_0000);
+
+        let ends = header.ends();
+        assert!(header.is_between(&ends));
+        for at in 8..HEADER {
+            let mut other = bytes;
+            other[at] ^= 1;
+            assert!(!Ipv6::of(&other).unwrap().is_between(&ends), "byte {at}");
+        }
     }
 }
