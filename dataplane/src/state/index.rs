@@ -337,6 +337,7 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packet::{Addr, Key, LinkId};
     use proptest::prelude::*;
     use std::collections::HashSet;
 
@@ -388,5 +389,29 @@ mod tests {
         }
         assert_eq!((index.len(), index.homes.count()), (0, Index::LEAST_HOMES));
         assert!(index.buckets.iter().all(|bucket| bucket.tags.taken().is_none()));
+    }
+    /// Many connections of one host, in each table that they may be in: what is asked first is the right one.
+    #[test]
+    fn few_packets_are_led_to_another_flow_first() {
+        for flows in [60, 600, 6000] {
+            let (mut right, mut all) = (0, 0);
+            for seed in 0..20 {
+                let seed = foldhash::fast::FixedState::with_seed(seed);
+                let [inside, outside] =
+                    [[10, 0, 1, 10], [203, 0, 113, 80]].map(|it| Addr::v4(it.into()));
+                let keys: Vec<u64> = (0..flows)
+                    .map(|flow| Key::new(LinkId(3), 6, (inside, 32768 + flow), (outside, 443)))
+                    .flat_map(|key| [key.hash(&seed), key.reversed(LinkId(9)).hash(&seed)])
+                    .collect();
+                let mut index = Index::new(200_000);
+                for (&hash, flow) in keys.iter().zip(0..) {
+                    index.insert(hash, FlowRef::from_bits(flow));
+                }
+                let first = keys.iter().map(|&hash| index.first(index.approach(hash), hash));
+                right += first.zip(0..).filter(|(found, flow)| found.to_bits() == *flow).count();
+                all += keys.len();
+            }
+            assert!(right * 100 >= all * 99, "{right} of {all}");
+        }
     }
 }
