@@ -21,10 +21,22 @@ pub(crate) struct Last {
 }
 
 impl Last {
+    /// Those bits of a hash.
+    #[inline]
+    pub(crate) const fn part(self, half: u32) -> u32 {
+        half & self.mask
+    }
+
+    /// What they are of those that the last home is home to.
+    #[inline]
+    pub(crate) const fn bits(self) -> u32 {
+        self.bits
+    }
+
     /// Whether the last home is that of a hash.
     #[inline]
     pub(crate) const fn is_home_to(self, half: u32) -> bool {
-        half & self.mask == self.bits
+        self.part(half) == self.bits
     }
 }
 

@@ -1,34 +1,36 @@
 //! From the hash of a key to the flows that may bear it.
 //!
-//! Linear hashing (Litwin 1980) over buckets of one cache line: seven tags, references, and halves of
-//! hashes. The half says which bucket is home, so the table grows and shrinks without looking at a
-//! flow, one home at a time: no turn waits for a table that is made anew. An entry stands in the first
-//! bucket from its home on that had room; a look-up ends at a bucket that is not full. Removal moves
+//! Linear hashing (Litwin 1980) over buckets of one cache line: halves of hashes, and references. The
+//! half says which bucket is home, so the table grows and shrinks without looking at a flow, one home at
+//! a time: no turn waits for a table that is made anew. What of it the bucket does not say tells entries
+//! apart. An entry stands in the first bucket from its home on that had room, behind those that came
+//! before it; a look-up ends at a bucket that is not full. Removal moves the last of a bucket up, and
 //! displaced entries back, so there are no tombstones.
 
 use zerocopy::FromZeros;
 
 use crate::io::pages::{HUGE, Pages};
 use crate::state::homes::{Homes, Last};
-use crate::state::tags::{Tag, Tags, WAYS, Ways};
+use crate::state::ways::{WAYS, Ways, Words};
 use crate::state::{FlowRef, prefetch};
 
-/// What stands behind a place that is not taken is nobody's.
+/// Its entries stand in its first places.
 #[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C, align(64))]
 struct Bucket {
-    tags: Tags,
-    flows: [u32; WAYS],
-    halves: [u32; WAYS],
+    /// By place. Behind the last entry they are nobody's.
+    halves: Words,
+    /// References by place, complemented: zero where there is no entry.
+    flows: Words,
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
-/// What is kept of a hash: a tag, and its high half.
+/// The high half of a hash, and who stands under it.
 #[derive(Clone, Copy, Debug)]
-struct Mark {
-    tag: Tag,
+struct Entry {
     half: u32,
+    flow: FlowRef,
 }
 
 /// References to flows by the hash of their keys.
@@ -41,7 +43,7 @@ pub(crate) struct Index {
     least: usize,
     len: usize,
     /// Entries on their way to another home.
-    moving: Vec<(Mark, u32)>,
+    moving: Vec<Entry>,
 }
 
 impl Index {
@@ -88,7 +90,7 @@ impl Index {
         reason = "by 32 bits there are no more than 2^32 homes"
     )]
     pub(crate) fn approach(&self, hash: u64) -> u32 {
-        let home = self.home(Mark::of(hash).half);
+        let home = self.home(half(hash));
         prefetch::line(self.buckets.as_ptr().wrapping_add(home).addr());
         home as u32
     }
@@ -97,37 +99,38 @@ impl Index {
     #[inline(always)]
     pub(crate) fn first(&self, home: u32, hash: u64) -> FlowRef {
         let Some(bucket) = self.buckets.get(home as usize) else { return FlowRef::NONE };
-        let way = bucket.tags.first_bearing(Mark::of(hash).tag);
-        bucket.flows.get(way).map_or(FlowRef::NONE, |&bits| FlowRef::from_bits(bits))
+        let way = bucket.halves.equal_to(half(hash)).first();
+        // Behind the last entry there is none.
+        bucket.flows.0.get(way).map_or(FlowRef::NONE, |&word| FlowRef::from_bits(!word))
     }
 
     /// The first flow under `hash` that `bears` the key.
     #[inline]
     pub(crate) fn find(&self, hash: u64, bears: impl FnMut(FlowRef) -> bool) -> Option<FlowRef> {
-        let mark = Mark::of(hash);
-        let home = self.home(mark.half);
+        let half = half(hash);
+        let home = self.home(half);
         let bucket = self.buckets.get(home)?;
         // As it is with most that are not there.
-        if bucket.tags.bearing(mark.tag).is_none() && !bucket.tags.is_full() {
+        if bucket.halves.equal_to(half).is_none() && !bucket.is_full() {
             return None;
         }
-        self.find_from(home, mark.tag, bears)
+        self.find_from(home, half, bears)
     }
 
     #[inline(never)]
     fn find_from(
         &self,
         mut at: usize,
-        tag: Tag,
+        half: u32,
         mut bears: impl FnMut(FlowRef) -> bool,
     ) -> Option<FlowRef> {
         loop {
             let bucket = self.buckets.get(at)?;
-            let mut flows = bucket.tags.bearing(tag).map(|way| bucket.flow(way));
+            let mut flows = bucket.under(half).map(|way| bucket.entry(way).flow);
             if let Some(flow) = flows.find(|&flow| bears(flow)) {
                 return Some(flow);
             }
-            if !bucket.tags.is_full() {
+            if !bucket.is_full() {
                 return None;
             }
             at = self.next(at);
@@ -140,17 +143,19 @@ impl Index {
         {
             self.grow();
         }
-        self.place(Mark::of(hash), flow.to_bits());
+        self.place(Entry { half: half(hash), flow });
         self.len += 1;
     }
 
     /// Removes the entry of `flow` under `hash`; `false` if there is none.
     pub(crate) fn remove(&mut self, hash: u64, flow: FlowRef) -> bool {
-        let mark = Mark::of(hash);
-        let mut at = self.home(mark.half);
+        let half = half(hash);
+        let mut at = self.home(half);
         loop {
             let bucket = &self.buckets[at];
-            if let Some(way) = bucket.way_of(mark, flow.to_bits()) {
+            let way = bucket.under(half).find(|&way| bucket.entry(way).flow == flow);
+            let is_full = bucket.is_full();
+            if let Some(way) = way {
                 self.clear(at, way);
                 self.len -= 1;
                 // Far from where it grows, so that it does not do both in turn.
@@ -159,7 +164,7 @@ impl Index {
                 }
                 return true;
             }
-            if !bucket.tags.is_full() {
+            if !is_full {
                 return false;
             }
             at = self.next(at);
@@ -171,12 +176,8 @@ impl Index {
     fn grow(&mut self) {
         let new = self.homes.count();
         let (old, more) = (self.homes.split(), self.homes.more());
-        let (at, ways) = self.take(old, more);
+        self.take(old, more);
         self.homes = more;
-        for way in ways {
-            let (mark, flow) = self.buckets[at].take(way);
-            self.place_from(new, mark, flow);
-        }
         self.put_back();
         // What is split next.
         for at in [old + 1, new + 1] {
@@ -189,10 +190,7 @@ impl Index {
     /// One home less: its entries go back to where they came from.
     fn shrink(&mut self) {
         let fewer = self.homes.fewer();
-        let (at, ways) = self.take(fewer.count(), self.homes);
-        for way in ways {
-            self.moving.push(self.buckets[at].take(way));
-        }
+        self.take(fewer.count(), self.homes);
         self.homes = fewer;
         self.put_back();
         const BLOCK: usize = HUGE / size_of::<Bucket>();
@@ -200,20 +198,21 @@ impl Index {
         // Entries displaced from the last homes stand behind them, without a gap.
         if fewer.count().is_multiple_of(BLOCK)
             && unused < self.buckets.len()
-            && self.buckets[unused - 1].tags.taken().is_none()
+            && self.buckets[unused - 1].is_empty()
         {
             self.buckets.release(unused..(unused + BLOCK).min(self.buckets.len()));
         }
     }
 
     /// Takes out the entries that the last of `homes` is home to, and that stand at bucket `at` or have been
-    /// displaced from there, but for those in a bucket that is not full: which one, and which of its places.
-    fn take(&mut self, mut at: usize, homes: Homes) -> (usize, Ways) {
+    /// displaced from there.
+    fn take(&mut self, mut at: usize, homes: Homes) {
         loop {
-            let bucket = &self.buckets[at];
+            let bucket = &mut self.buckets[at];
             let ways = bucket.ways_of(homes.last());
-            if !bucket.tags.is_full() {
-                return (at, ways);
+            if !bucket.is_full() {
+                bucket.take_all(ways, &mut self.moving);
+                return;
             }
             match ways.first() {
                 way @ ..WAYS => {
@@ -226,31 +225,29 @@ impl Index {
     }
 
     fn put_back(&mut self) {
-        while let Some((mark, flow)) = self.moving.pop() {
-            self.place(mark, flow);
+        while let Some(entry) = self.moving.pop() {
+            self.place(entry);
         }
     }
 
     /// Empties a place. If its bucket was full, entries behind it that would rather stand there, or
     /// that a look-up would no longer reach, move up.
     fn clear(&mut self, at: usize, way: usize) {
-        let was_full = self.buckets[at].tags.is_full();
-        self.buckets[at].tags.clear(way);
+        let was_full = self.buckets[at].is_full();
+        self.buckets[at].take(way);
         if !was_full {
             return;
         }
         let (mut hole, mut at) = (at, at);
         loop {
             at = self.next(at);
-            let was_full = self.buckets[at].tags.is_full();
             let bucket = &self.buckets[at];
-            let moved = bucket
-                .tags
-                .taken()
-                .find(|&way| self.is_between(self.home(bucket.halves[way]), hole, at));
+            let was_full = bucket.is_full();
+            let moved = (0..bucket.len())
+                .find(|&way| self.is_between(self.home(bucket.entry(way).half), hole, at));
             if let Some(way) = moved {
-                let (mark, flow) = self.buckets[at].take(way);
-                self.buckets[hole].put(mark, flow);
+                let entry = self.buckets[at].take(way);
+                self.buckets[hole].put(entry);
                 if !was_full {
                     return;
                 }
@@ -268,15 +265,11 @@ impl Index {
         at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask
     }
 
-    #[inline]
-    fn place(&mut self, mark: Mark, flow: u32) {
-        self.place_from(self.home(mark.half), mark, flow);
-    }
-
     /// Puts an entry in the first bucket from its home on that has room.
     #[inline]
-    fn place_from(&mut self, mut at: usize, mark: Mark, flow: u32) {
-        while !self.buckets[at].put(mark, flow) {
+    fn place(&mut self, entry: Entry) {
+        let mut at = self.home(entry.half);
+        while !self.buckets[at].put(entry) {
             at = self.next(at);
         }
     }
@@ -292,46 +285,84 @@ impl Index {
 }
 
 impl Bucket {
+    #[inline]
+    const fn is_full(&self) -> bool {
+        let [.., last] = self.flows.0;
+        last != 0
+    }
+
+    const fn is_empty(&self) -> bool {
+        let [first, ..] = self.flows.0;
+        first == 0
+    }
+
+    /// Entries in it.
+    #[inline]
+    fn len(&self) -> usize {
+        self.flows.equal_to(0).first().min(WAYS)
+    }
+
+    /// Places of those under `half`.
+    #[inline]
+    fn under(&self, half: u32) -> impl Iterator<Item = usize> {
+        self.halves.equal_to(half).take_while(|&way| self.flows.0[way] != 0)
+    }
+
     /// Places of those whose hash has the bits that `last` says.
     #[inline]
     fn ways_of(&self, last: Last) -> Ways {
-        Ways::all(|way| last.is_home_to(self.halves[way])).and(self.tags.taken())
+        let ways = Words(self.halves.0.map(|half| last.part(half))).equal_to(last.bits());
+        ways.except(self.flows.equal_to(0))
     }
 
+    fn entry(&self, way: usize) -> Entry {
+        Entry { half: self.halves.0[way], flow: FlowRef::from_bits(!self.flows.0[way]) }
+    }
+
+    /// Adds an entry behind the others, if there is room.
     #[inline]
-    fn flow(&self, way: usize) -> FlowRef {
-        FlowRef::from_bits(self.flows[way])
-    }
-
-    fn entry(&self, way: usize) -> (Mark, u32) {
-        (Mark { tag: self.tags.tag(way), half: self.halves[way] }, self.flows[way])
-    }
-
-    fn way_of(&self, mark: Mark, flow: u32) -> Option<usize> {
-        let is_it = |&way: &usize| self.flows[way] == flow && self.halves[way] == mark.half;
-        self.tags.bearing(mark.tag).find(is_it)
-    }
-
-    fn put(&mut self, mark: Mark, flow: u32) -> bool {
-        let Some(way) = self.tags.vacancy() else { return false };
-        self.tags.put(way, mark.tag);
-        self.flows[way] = flow;
-        self.halves[way] = mark.half;
+    fn put(&mut self, Entry { half, flow }: Entry) -> bool {
+        let way = self.len();
+        let (Some(place), Some(under)) = (self.flows.0.get_mut(way), self.halves.0.get_mut(way))
+        else {
+            return false;
+        };
+        (*place, *under) = (!flow.to_bits(), half);
         true
     }
 
-    fn take(&mut self, way: usize) -> (Mark, u32) {
-        let entry = self.entry(way);
-        self.tags.clear(way);
-        entry
+    /// Takes an entry out; the last one moves up.
+    fn take(&mut self, way: usize) -> Entry {
+        self.take_of(self.len(), way)
+    }
+
+    /// Takes some entries out; others move up.
+    #[inline]
+    fn take_all(&mut self, ways: Ways, taken: &mut Vec<Entry>) {
+        // Not asked anew each time: what was stored in narrower pieces could not be had at once.
+        let mut len = self.len();
+        // From the last one on: none of these moves then.
+        for way in ways.rev() {
+            taken.push(self.take_of(len, way));
+            len -= 1;
+        }
+    }
+
+    /// Takes an entry out of so many.
+    #[inline]
+    fn take_of(&mut self, len: usize, way: usize) -> Entry {
+        let (taken, last) = (self.entry(way), len - 1);
+        self.halves.0[way] = self.halves.0[last];
+        self.flows.0[way] = self.flows.0[last];
+        self.flows.0[last] = 0;
+        taken
     }
 }
 
-impl Mark {
-    #[inline]
-    const fn of(hash: u64) -> Self {
-        Self { tag: Tag::of(hash), half: (hash >> 32) as u32 }
-    }
+/// What is kept of a hash.
+#[inline]
+const fn half(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
 #[cfg(test)]
@@ -353,7 +384,7 @@ mod tests {
             let mut model = HashSet::new();
             for (insert, home, flow) in steps {
                 // Ten homes, five of them the last ones of 32, apart by higher bits.
-                let half = (home % 10 + 27) | ((home / 10) << 5);
+                let half = (home % 10 + 27) & 31 | ((home / 10) << 5);
                 let hash = (half << 32) | (home / 20);
                 let flow = FlowRef::from_bits(flow);
                 if insert {
@@ -379,7 +410,7 @@ mod tests {
         for n in 2..200_000 {
             index.insert(hash(n), FlowRef::from_bits(n));
         }
-        let longest = index.buckets.iter().filter(|bucket| bucket.tags.is_full()).count();
+        let longest = index.buckets.iter().filter(|bucket| bucket.is_full()).count();
         assert!(longest < index.homes.count() / 20, "{longest} of {} are full", index.len);
         assert!(index.homes.count() > 90_000);
         for n in 2..200_000 {
@@ -389,7 +420,7 @@ mod tests {
             assert!(index.remove(hash(n), FlowRef::from_bits(n)));
         }
         assert_eq!((index.len(), index.homes.count()), (0, Index::LEAST_HOMES));
-        assert!(index.buckets.iter().all(|bucket| bucket.tags.taken().is_none()));
+        assert!(index.buckets.iter().all(Bucket::is_empty));
     }
 
     /// Many connections of one host, in each table that they may be in: what is asked first is the right one.

@@ -20,9 +20,9 @@ mod minute;
 mod phase;
 pub(crate) mod prefetch;
 mod slots;
-mod tags;
 mod tally;
 mod way;
+mod ways;
 mod wheel;
 
 use std::collections::BinaryHeap;
