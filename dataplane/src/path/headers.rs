@@ -3,6 +3,8 @@
 //! Of IPv4 and of IPv6, for whoever must know more than that a packet is like most. Lengths are
 //! believed nowhere before they have been checked here.
 
+use zerocopy::{FromBytes, IntoBytes};
+
 use crate::packet::{Addr, Key, LinkId, PortPair, Reason, Slots};
 use crate::wire::chain::Chain;
 use crate::wire::checksum::Sum;
@@ -146,23 +148,42 @@ pub(super) fn udp(header: &Udp, before: usize, total: usize) -> Option<Transport
 /// As much of a transport header as one of TCP has without options.
 pub(super) type Start = [u8; tcp::HEADER];
 
-/// The header of a packet of IPv4 that is in a slot from `start` on, if it is one, and what follows: a slot
-/// goes on for longer than the shortest packet.
+/// As many bytes as the longest headers without options or extensions take.
+pub(super) type Head = [u8; ipv6::HEADER + tcp::HEADER];
+
+/// What is in a slot from `start` on: it goes on for longer than the shortest packet.
 #[inline(always)]
-pub(super) fn of_v4(start: u32, slots: &mut Slots) -> Option<(&mut Ipv4, &mut Start)> {
-    let both = slots.get_mut(start as usize..)?;
-    let both = both.first_chunk_mut::<{ ipv4::HEADER + tcp::HEADER }>()?;
-    let (header, rest) = both.split_first_chunk_mut::<{ ipv4::HEADER }>()?;
-    Some((zerocopy::transmute_mut!(header), rest.first_chunk_mut()?))
+pub(super) fn head(start: u32, slots: &mut Slots) -> Option<&mut Head> {
+    slots.get_mut(start as usize..)?.first_chunk_mut()
+}
+
+/// The header of IPv4 that a packet begins with, if it is one, and what follows.
+#[inline(always)]
+pub(super) fn of_v4(head: &mut Head) -> (&mut Ipv4, &mut Start) {
+    let HeadV4 { header, transport, .. } = zerocopy::transmute_mut!(head);
+    (header, transport)
 }
 
 /// The same of IPv6.
 #[inline(always)]
-pub(super) fn of_v6(start: u32, slots: &mut Slots) -> Option<(&mut Ipv6, &mut Start)> {
-    let both = slots.get_mut(start as usize..)?;
-    let both = both.first_chunk_mut::<{ ipv6::HEADER + tcp::HEADER }>()?;
-    let (header, rest) = both.split_first_chunk_mut::<{ ipv6::HEADER }>()?;
-    Some((zerocopy::transmute_mut!(header), rest.first_chunk_mut()?))
+pub(super) fn of_v6(head: &mut Head) -> (&mut Ipv6, &mut Start) {
+    let HeadV6 { header, transport } = zerocopy::transmute_mut!(head);
+    (header, transport)
+}
+
+#[derive(FromBytes, IntoBytes)]
+#[repr(C)]
+struct HeadV4 {
+    header: Ipv4,
+    transport: Start,
+    _behind: [u8; ipv6::HEADER - ipv4::HEADER],
+}
+
+#[derive(FromBytes, IntoBytes)]
+#[repr(C)]
+struct HeadV6 {
+    header: Ipv6,
+    transport: Start,
 }
 
 /// The length of a header, in bytes, as packets have it.

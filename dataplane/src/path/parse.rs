@@ -8,7 +8,7 @@ use crate::packet::{
     Addr, Answer, Batch, Key, Kind, Packet, PortPair, Reason, Shape, Slots, Tail, Verdict,
 };
 use crate::path::headers::{
-    Message, Network, Start, Transport, ends, of_v4, of_v6, quoted, short, tcp, udp,
+    Head, Message, Network, Start, Transport, ends, head, of_v4, of_v6, quoted, short, tcp, udp,
 };
 use crate::path::{fragment, nat64};
 use crate::state::{Flows, MeterId, Shard};
@@ -47,9 +47,10 @@ const IPV6: u8 = short(ipv6::HEADER);
 /// be done about it is known where it is asked.
 #[inline(always)]
 fn common(packet: &mut Packet, slots: &mut Slots, is_finished: bool, flows: &Flows) -> Option<()> {
-    let (header, transport) = of_v4(packet.start, slots)?;
+    let head = head(packet.start, slots)?;
+    let (header, transport) = of_v4(head);
     if !header.is_plain() {
-        return common_v6(packet, slots, is_finished, flows);
+        return common_v6(packet, head, is_finished, flows);
     }
     if !header.is_summed() {
         return None;
@@ -62,13 +63,8 @@ fn common(packet: &mut Packet, slots: &mut Slots, is_finished: bool, flows: &Flo
 
 /// The same of IPv6.
 #[inline(always)]
-fn common_v6(
-    packet: &mut Packet,
-    slots: &mut Slots,
-    is_finished: bool,
-    flows: &Flows,
-) -> Option<()> {
-    let (header, transport) = of_v6(packet.start, slots)?;
+fn common_v6(packet: &mut Packet, head: &mut Head, is_finished: bool, flows: &Flows) -> Option<()> {
+    let (header, transport) = of_v6(head);
     if header.version() != 6 {
         return None;
     }

@@ -8,7 +8,7 @@
 //! hit tests expiry itself, so a moved clock acts at once.
 
 use crate::packet::{Batch, Direction, Kind, Packet, Shape, Slots, Verdict, Wire};
-use crate::path::headers::{of_v4, of_v6};
+use crate::path::headers::{head, of_v4, of_v6};
 use crate::path::parse::{complement, locate};
 use crate::path::{nat64, nat66, rewrite};
 use crate::state::{FlowRef, Line, Meters, Phase, Shard};
@@ -91,7 +91,8 @@ fn carry(
 ) -> bool {
     let (now, found) = (shard.now, packet.found);
     let Some(line) = shard.flows.line_mut(found) else { return false };
-    let Some((header, transport)) = of_v4(packet.start, slots) else { return false };
+    let Some(head) = head(packet.start, slots) else { return false };
+    let (header, transport) = of_v4(head);
     if !line.bears(header.pair(), packet.key.tail())
         || !line.passes(packet.tcp_flags, tables.epoch, now)
         || !line.reaches(header.ttl, wire.longest)
@@ -129,7 +130,8 @@ fn carry_v6(
 ) -> bool {
     let (now, found) = (shard.now, packet.found);
     let Some((line, ends)) = shard.flows.line_v6_mut(found) else { return false };
-    let Some((header, _)) = of_v6(packet.start, slots) else { return false };
+    let Some(head) = head(packet.start, slots) else { return false };
+    let (header, _) = of_v6(head);
     if !line.bears_tail(packet.key.tail())
         || !header.is_between(ends)
         || !line.passes(packet.tcp_flags, tables.epoch, now)
