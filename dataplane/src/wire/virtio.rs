@@ -75,7 +75,8 @@ impl VirtioNetHdr {
     #[inline]
     pub const fn is_finished(&self) -> bool {
         // As one word: every packet is asked.
-        u16::from_ne_bytes([self.flags & NEEDS_CSUM, self.gso_type]) == 0
+        let [flags_and_type, ..]: [u16; HEADER / 2] = zerocopy::transmute!(*self);
+        flags_and_type & u16::from_ne_bytes([NEEDS_CSUM, 0xff]) == 0
     }
 
     /// Whether the fields fit a packet of `len` bytes: a partial checksum lies inside it, and a
