@@ -163,7 +163,7 @@ impl Batch {
 #[inline(always)]
 const fn slot_of(end: usize) -> usize {
     const LINE: usize = 64;
-    (end + TAILROOM + LINE - 1 | 2 * LINE - 1) - (LINE - 1)
+    ((end + TAILROOM + LINE - 1) | (2 * LINE - 1)) - (LINE - 1)
 }
 
 impl Default for Batch {

@@ -384,7 +384,7 @@ mod tests {
             let mut model = HashSet::new();
             for (insert, home, flow) in steps {
                 // Ten homes, five of them the last ones of 32, apart by higher bits.
-                let half = (home % 10 + 27) & 31 | ((home / 10) << 5);
+                let half = ((home % 10 + 27) & 31) | ((home / 10) << 5);
                 let hash = (half << 32) | (home / 20);
                 let flow = FlowRef::from_bits(flow);
                 if insert {
