@@ -193,12 +193,15 @@ mod tests {
                 batch.push_bytes(LinkId(0), &bytes(at, len), VirtioNetHdr::PLAIN);
             }
             prop_assert!(batch.len() == lengths.len() || batch.is_full());
-            let mut free = 0;
+            let (mut free, mut before) = (0, 0);
             for (at, &len) in lengths.iter().enumerate().take(batch.len()) {
                 prop_assert_eq!(batch.bytes(at), bytes(at, len));
                 let packet = batch.packets()[at];
                 let range = packet.range();
                 prop_assert!(free + HEADROOM <= range.start && range.start.is_multiple_of(64));
+                // For headers to fall into different cache sets.
+                prop_assert!(at == 0 || ((range.start - before) / 64) % 2 == 1);
+                before = range.start;
                 free = range.end + TAILROOM;
                 let room = packet.room_mut(&mut batch.slots[0]).map(|room| room.len());
                 prop_assert_eq!(room, Some(HEADROOM + len + TAILROOM));

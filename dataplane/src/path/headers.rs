@@ -151,20 +151,20 @@ pub(super) type Start = [u8; tcp::HEADER];
 /// As many bytes as the longest headers without options or extensions take.
 pub(super) type Head = [u8; ipv6::HEADER + tcp::HEADER];
 
-/// What is in a slot from `start` on: it goes on for longer than the shortest packet.
+/// What a packet begins with whose first byte is at `start`; where it is shorter, what lies behind it in its slot.
 #[inline(always)]
 pub(super) fn head(start: u32, slots: &mut Slots) -> Option<&mut Head> {
     slots.get_mut(start as usize..)?.first_chunk_mut()
 }
 
-/// The header of IPv4 that a packet begins with, if it is one, and what follows.
+/// The same as the header of IPv4, and what follows it.
 #[inline(always)]
 pub(super) fn of_v4(head: &mut Head) -> (&mut Ipv4, &mut Start) {
     let HeadV4 { header, transport, .. } = zerocopy::transmute_mut!(head);
     (header, transport)
 }
 
-/// The same of IPv6.
+/// The same as that of IPv6.
 #[inline(always)]
 pub(super) fn of_v6(head: &mut Head) -> (&mut Ipv6, &mut Start) {
     let HeadV6 { header, transport } = zerocopy::transmute_mut!(head);

@@ -3,7 +3,7 @@
 //! Linear hashing (Litwin 1980) over buckets of one cache line, so that a question costs one miss, and
 //! no turn waits for a table that is made anew. Each of many parts grows and shrinks by itself, one
 //! bucket at a time; their buckets lie by turns, so that all together fill huge pages. A claim stands in
-//! the first bucket from its home on that had room, behind those that came before it; a look-up ends at
+//! the first bucket from its home on that had room, with no vacant place before it; a look-up ends at
 //! the first place that nobody has. Removal moves the last of a bucket up, and displaced claims back.
 //!
 //! The version of a part is odd while somebody changes it, and who only asks compares it before and

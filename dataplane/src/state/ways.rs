@@ -10,7 +10,7 @@ pub(super) const WAYS: usize = 8;
 #[repr(C, align(32))]
 pub(super) struct Words(pub(super) [u32; WAYS]);
 
-/// Some of the places of a bucket: both bits of each.
+/// Some of the places of a bucket. Two bits for each, the lowest for the first: so SSE2 gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ways(u32);
 
@@ -25,7 +25,7 @@ impl Words {
                 _mm_cmpeq_epi32, _mm_movemask_epi8, _mm_packs_epi32, _mm_set1_epi32, _mm_setr_epi32,
             };
             let [a, b, c, d, e, f, g, h] = self.0.map(u32::cast_signed);
-            // JUSTIFICATION: compilers make 22 instructions of it otherwise.
+            // JUSTIFICATION: compilers make 22 instructions of it otherwise, instead of 9.
             // SAFETY: SSE2 is part of x86-64.
             let same = unsafe {
                 let word = _mm_set1_epi32(word.cast_signed());

@@ -154,6 +154,16 @@ mod tests {
     }
 
     #[test]
+    fn is_finished_where_nothing_is_left_to_be_done() {
+        let is_finished = |flags, gso_type| VirtioNetHdr { flags, gso_type, ..TSO }.is_finished();
+        assert!(is_finished(0, gso::NONE) && is_finished(DATA_VALID, gso::NONE));
+        assert!(
+            !is_finished(NEEDS_CSUM, gso::NONE) && !is_finished(NEEDS_CSUM | DATA_VALID, gso::NONE)
+        );
+        assert!(!is_finished(0, gso::TCPV4) && !is_finished(0, gso::ECN));
+    }
+
+    #[test]
     fn moves_with_the_network_header() {
         let v6 = VirtioNetHdr { gso_type: gso::TCPV6, hdr_len: 60, csum_start: 40, ..TSO };
         assert_eq!((TSO.translated(gso::TCPV6, 20), v6.translated(gso::TCPV4, -20)), (v6, TSO));
