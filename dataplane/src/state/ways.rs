@@ -25,7 +25,8 @@ impl Words {
                 _mm_cmpeq_epi32, _mm_movemask_epi8, _mm_packs_epi32, _mm_set1_epi32, _mm_setr_epi32,
             };
             let [a, b, c, d, e, f, g, h] = self.0.map(u32::cast_signed);
-            // JUSTIFICATION: compilers make 22 instructions of it otherwise, instead of 9.
+            // JUSTIFICATION: a hit takes 7 of 235 instructions more by the loop below, whose speed depends on what compilers
+            // make of it: with a bit instead of two for each place they compare one by one, 1.18 times the time of a hit.
             // SAFETY: SSE2 is part of x86-64.
             let same = unsafe {
                 let word = _mm_set1_epi32(word.cast_signed());
