@@ -230,16 +230,23 @@ fn many_datagrams_that_are_alike_leave_as_few() {
     }
 }
 
-/// A link that is gone, and says who closes it.
-struct Gone {
+/// A link that is gone.
+struct Gone<C: FnMut()> {
     ready: OwnedFd,
     /// How often it was read since.
     read: Arc<AtomicUsize>,
-    /// Who closes it.
-    closed: mpsc::Sender<ThreadId>,
+    /// What is done when it is closed.
+    close: C,
 }
 
-impl Link for Gone {
+impl<C: FnMut()> Gone<C> {
+    fn new(read: &Arc<AtomicUsize>, close: C) -> Self {
+        let ready = eventfd(1, EventfdFlags::CLOEXEC).unwrap();
+        Self { ready, read: read.clone(), close }
+    }
+}
+
+impl<C: FnMut() + Send> Link for Gone<C> {
     fn descriptor(&self) -> BorrowedFd<'_> {
         self.ready.as_fd()
     }
@@ -258,9 +265,9 @@ impl Link for Gone {
     }
 }
 
-impl Drop for Gone {
+impl<C: FnMut()> Drop for Gone<C> {
     fn drop(&mut self) {
-        self.closed.send(thread::current().id()).unwrap();
+        (self.close)();
     }
 }
 
@@ -273,8 +280,8 @@ fn no_worker_closes_a_link() {
     let read = Arc::new(AtomicUsize::new(0));
     let attach = |link: Box<dyn Link>| workers.attach(DB, [link]).unwrap().unwrap();
     let gone = || {
-        let ready = eventfd(1, EventfdFlags::CLOEXEC).unwrap();
-        attach(Box::new(Gone { ready, read: read.clone(), closed: closed.clone() }));
+        let closed = closed.clone();
+        attach(Box::new(Gone::new(&read, move || closed.send(thread::current().id()).unwrap())));
     };
     let (app, peer) = memory::pair(8).unwrap();
     workers.attach(APP, [Box::new(app) as Box<dyn Link>]).unwrap().unwrap();
@@ -289,9 +296,39 @@ fn no_worker_closes_a_link() {
     assert_eq!(closes.try_iter().count(), 0, "nobody has closed it");
     gone();
     wait_until(|| read.load(Ordering::Relaxed) == 2);
-    workers.detach(DB).unwrap();
+    workers.detach([DB]).unwrap();
     assert_eq!(closes.try_iter().collect::<Vec<_>>(), [thread::current().id(); 2]);
     peer.send(datagram).unwrap();
     wait_until(|| lost() == [(Reason::LinkDown, 2)]);
     assert_eq!(read.load(Ordering::Relaxed), 2, "it was read again");
+}
+
+/// The kernel lets who closes a device wait, and all who wait at once wait for the same. So links are closed together, those
+/// that are taken away, and those that workers have when they end; one by one these would wait in vain for each other.
+#[test]
+fn links_are_closed_together() {
+    let links = [LinkId(10), LinkId(11), LinkId(12), LinkId(13)];
+    for ends in [false, true] {
+        let workers = worker();
+        let (read, closing) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (closed, closes) = mpsc::channel();
+        for id in links {
+            let (closing, closed) = (closing.clone(), closed.clone());
+            let link = Gone::new(&read, move || {
+                closing.fetch_add(1, Ordering::Relaxed);
+                wait_until(|| closing.load(Ordering::Relaxed) == links.len());
+                closed.send(thread::current().id()).unwrap();
+            });
+            workers.attach(id, [Box::new(link) as Box<dyn Link>]).unwrap().unwrap();
+        }
+        let worker = workers.ask(|_, _| thread::current().id()).unwrap().remove(0);
+        if ends {
+            drop(workers)
+        } else {
+            workers.detach(links).unwrap()
+        }
+        let closers: Vec<ThreadId> = closes.try_iter().collect();
+        assert_eq!(closers.len(), links.len());
+        assert!(!closers.contains(&worker), "its packets would wait");
+    }
 }

@@ -1,4 +1,4 @@
-//! The device of one member: born in the staging namespace, moved, configured, probed.
+//! The device of one member: born in its namespace, configured, probed.
 
 use std::io;
 
@@ -50,7 +50,6 @@ impl Device {
 /// How to make devices.
 #[derive(Debug)]
 pub struct Workshop {
-    staging: Namespace,
     kind: Kind,
     options: TunOptions,
     queues: usize,
@@ -58,29 +57,20 @@ pub struct Workshop {
 
 impl Workshop {
     /// Makes devices with `queues` queues each.
-    ///
-    /// # Errors
-    ///
-    /// When a network namespace cannot be made.
-    pub fn new(kind: Kind, options: TunOptions, queues: usize) -> Result<Self, Error> {
-        Ok(Self { staging: Namespace::anonymous()?, kind, options, queues })
+    #[must_use]
+    pub const fn new(kind: Kind, options: TunOptions, queues: usize) -> Self {
+        Self { kind, options, queues }
     }
 
-    /// Makes the device of `target` as `interface` says. `name` is what it is called until it is
-    /// there.
+    /// Makes the device of `home` as `interface` says. It is born there, where nobody of the host looks: to move one takes
+    /// the kernel some 20 ms, and only one moves at a time. Its descriptors keep `home` alive.
     ///
     /// # Errors
     ///
     /// When the kernel refuses it.
-    pub fn make(
-        &self,
-        name: &str,
-        target: &Namespace,
-        interface: &Interface,
-    ) -> Result<Device, Error> {
-        let opened = self.staging.enter(|| self.open(name))??;
-        interface::adopt(&self.staging, name, target, interface::NAME)?;
-        interface::configure(target, interface)?;
+    pub fn make(&self, home: &Namespace, interface: &Interface) -> Result<Device, Error> {
+        let opened = home.enter(|| self.open(interface::NAME))??;
+        interface::configure(home, interface)?;
         Device::of(opened)
     }
 
@@ -124,7 +114,7 @@ impl Workshop {
         Ok(Opened::Plain(std::iter::once(first).chain(senders).collect()))
     }
 
-    /// All queues before the move: opened after it, they would be another device's.
+    /// All queues while it is at home: opened after it was given away, they would be another device's.
     fn open_rich(&self, name: &str) -> Result<Vec<Tun>, TunError> {
         self.with_others(Tun::open(name, &self.options)?)
     }

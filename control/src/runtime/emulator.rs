@@ -110,7 +110,6 @@ impl Error {
 /// A running topology. Dropping it takes down all that it made.
 #[derive(Debug)]
 pub struct Emulator {
-    // Namespaces go before the descriptors of the devices in them: see `Instance`.
     instance: Instance,
     state: Mutex<State>,
     workers: Workers,
@@ -176,7 +175,7 @@ impl Emulator {
         let tun = TunOptions { gso: options.gso };
         let knowledge = Arc::new(ArcSwap::from_pointee(Knowledge::of(&topology)));
         let surroundings = Surroundings { knowledge, clock: clock.clone(), began };
-        let workshop = Workshop::new(options.tun, tun, workers.count())?;
+        let workshop = Workshop::new(options.tun, tun, workers.count());
         let mut site = Site::new(workshop, surroundings, &instance);
         let plan = site.plan(&seats(&topology, &ids));
         site.prepare(&plan, &instance, &workers)?;

@@ -204,9 +204,8 @@ impl Paths {
     }
 }
 
-/// A name that this process holds. Dropping it takes away its namespaces, its socket and its
-/// files: drop it *before* the devices in the namespaces, which makes ending a namespace far
-/// cheaper (0.05 s instead of 1.9 s for 100).
+/// A name that this process holds. Dropping it takes away the names of its namespaces, its socket and its
+/// files. A namespace ends with the last process in it, and with the descriptors of the device that was born in it.
 #[derive(Debug)]
 pub struct Instance {
     paths: Paths,

@@ -142,18 +142,14 @@ impl Site {
         let free: Vec<&Seat> = plan.new.iter().filter(|seat| !taken(seat)).collect();
         let made = free.iter().try_for_each(|seat| self.make(seat, instance, workers));
         if made.is_err() {
-            for seat in free {
-                self.remove(seat, instance, workers);
-            }
+            self.remove(free, instance, workers);
         }
         made
     }
 
     /// Takes away what is gone, now that the new tables hold.
     pub(super) fn clear(&mut self, plan: &Plan, instance: &Instance, workers: &Workers) {
-        for seat in &plan.gone {
-            self.remove(seat, instance, workers);
-        }
+        self.remove(&plan.gone, instance, workers);
     }
 
     /// Sees to the rest, once nobody remembers who was there before, and returns what failed of it.
@@ -187,7 +183,7 @@ impl Site {
         };
         match made {
             Ok(()) => drop(self.seats.insert(seat.name.clone(), seat.clone())),
-            Err(_) => self.remove(seat, instance, workers),
+            Err(_) => self.remove([seat], instance, workers),
         }
         made
     }
@@ -217,10 +213,7 @@ impl Site {
         interface: &Interface,
         workers: &Workers,
     ) -> Result<(), Error> {
-        // Unique among what is born in the staging namespace and has not moved yet.
-        let birth_name = format!("ht{}", seat.link.0);
-        let Device { queues, compat, takes, handle } =
-            self.workshop.make(&birth_name, home, interface)?;
+        let Device { queues, compat, takes, handle } = self.workshop.make(home, interface)?;
         workers.attach(seat.link, queues)??;
         let status = DeviceStatus { member: seat.name.clone(), compat, takes };
         self.devices.insert(seat.name.clone(), Standing { status, handle, attachment: None });
@@ -274,8 +267,24 @@ impl Site {
         Ok(())
     }
 
-    /// Takes a seat away, or what there is of it. Processes in its namespace live on, without a link.
-    fn remove(&mut self, seat: &Seat, instance: &Instance, workers: &Workers) {
+    /// Takes seats away, or what there is of them. Processes in their namespaces live on, without a link.
+    fn remove<'a>(
+        &mut self,
+        seats: impl IntoIterator<Item = &'a Seat>,
+        instance: &Instance,
+        workers: &Workers,
+    ) {
+        let links: Vec<LinkId> = seats
+            .into_iter()
+            .inspect(|seat| self.vacate(seat, instance))
+            .map(|seat| seat.link)
+            .collect();
+        // Workers that have ended hold no links.
+        let _ = workers.detach(links);
+    }
+
+    /// Takes away what there is of a seat but its links.
+    fn vacate(&mut self, seat: &Seat, instance: &Instance) {
         self.seats.remove(&seat.name);
         if let Some(Standing { handle, attachment: Some(attachment), .. }) =
             self.devices.remove(&seat.name)
@@ -296,8 +305,6 @@ impl Site {
                 }
             }
         }
-        // Workers that have ended hold no links.
-        let _ = workers.detach(seat.link);
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crossbeam::channel::bounded;
 
-use crate::io::Link;
+use crate::io::{self as links, Link};
 use crate::packet::LinkId;
 use crate::shared::{Shared, WorkerId};
 use crate::state::Shard;
@@ -50,7 +50,8 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Workers {
     mailboxes: Vec<Arc<Mailbox>>,
-    threads: Vec<JoinHandle<()>>,
+    /// When one ends, it gives its links back.
+    threads: Vec<JoinHandle<Vec<Box<dyn Link>>>>,
 }
 
 /// A worker is gone: it has been told to stop, or has panicked.
@@ -75,7 +76,7 @@ impl Workers {
             let thread = std::thread::Builder::new().name(format!("worker-{}", id.0));
             workers.threads.push(thread.spawn(move || {
                 let _on_panic = on_panic;
-                turner.turn_until_told();
+                turner.turn_until_told()
             })?);
         }
         Ok(workers)
@@ -108,18 +109,23 @@ impl Workers {
         Ok(Ok(()))
     }
 
-    /// Takes a link away from every worker, and closes it.
+    /// Takes links away from every worker, and closes them.
     ///
     /// # Errors
     ///
     /// When a worker is gone.
-    pub fn detach(&self, id: LinkId) -> Result<(), Gone> {
-        for mailbox in &self.mailboxes {
-            let (done, detached) = bounded(1);
-            mailbox.send(Mail::Link(id, None, done));
-            // Without a link there is nothing that could fail.
-            let _ = detached.recv().map_err(|_| Gone)?;
+    pub fn detach(&self, ids: impl IntoIterator<Item = LinkId>) -> Result<(), Gone> {
+        let mut taken = Vec::new();
+        for id in ids {
+            for mailbox in &self.mailboxes {
+                let (done, detached) = bounded(1);
+                mailbox.send(Mail::Link(id, None, done));
+                // Without a link there is nothing that could fail.
+                let (_, link) = detached.recv().map_err(|_| Gone)?;
+                taken.extend(link);
+            }
         }
+        links::close(taken);
         Ok(())
     }
 
@@ -193,10 +199,9 @@ impl Drop for Workers {
         for mailbox in &self.mailboxes {
             mailbox.send(Mail::Stop);
         }
-        for thread in self.threads.drain(..) {
-            // Its panic was reported where it happened.
-            let _ = thread.join();
-        }
+        // A panic was reported where it happened.
+        let ended = self.threads.drain(..).filter_map(|thread| thread.join().ok());
+        links::close(ended.flatten().collect());
     }
 }
 

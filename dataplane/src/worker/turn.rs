@@ -115,7 +115,8 @@ impl Turner {
         })
     }
 
-    pub(super) fn turn_until_told(&mut self) {
+    /// Turns until it is told to stop, and gives back its links: to close them is not its work.
+    pub(super) fn turn_until_told(&mut self) -> Vec<Box<dyn Link>> {
         let mut events = Vec::with_capacity(64);
         let mut looks = false;
         let mut courtesy = Courtesy::new();
@@ -161,6 +162,7 @@ impl Turner {
                 courtesy.yield_to_senders();
             }
         }
+        self.links.drain(..).flatten().collect()
     }
 
     /// Takes what is in the batch down the path, and sends it.

@@ -180,7 +180,7 @@ impl Site {
         let made = self.make_device(&seat, home, &interface, workers);
         if made.is_err() {
             // Then the next topology finds nothing here, and makes all of it.
-            self.remove(&seat, instance, workers);
+            self.remove([&seat], instance, workers);
         }
         Ok(made.map_err(Box::new)?)
     }
