@@ -205,7 +205,7 @@ impl Paths {
 }
 
 /// A name that this process holds. Dropping it takes away the names of its namespaces, its socket and its
-/// files. A namespace ends with the last process in it, and with the descriptors of the device that was born in it.
+/// files. A namespace ends when neither a process is in it any more, nor a descriptor left of the device that was born there.
 #[derive(Debug)]
 pub struct Instance {
     paths: Paths,

@@ -1,10 +1,11 @@
 use std::time::{Duration, Instant};
 
-use dataplane::io::Link;
+use dataplane::io::close_all;
 use dataplane::io::tun::{Tun, TunOptions};
 use tun_tap::{Iface, Mode};
 
 use super::*;
+use crate::runtime::device::{Device, Kind, Workshop};
 use crate::runtime::test_host::{on_a_host, output, snapshot};
 
 fn eni() -> Interface {
@@ -269,19 +270,18 @@ fn what_cannot_be_is_refused_with_a_sentence() {
 #[test]
 fn forty_namespaces_with_a_link_each_are_made_and_removed_in_time() {
     on_a_host(|| {
+        let workshop = Workshop::new(Kind::Auto, TunOptions::default(), 2);
         let begin = Instant::now();
-        let made: Vec<_> = (0..40)
+        let made: Vec<Device> = (0..40)
             .map(|i| {
                 let home = Namespace::named(&format!("many:{i}")).unwrap();
                 prepare(&home).unwrap();
-                let tun = rich_tun(&home);
-                configure(&home, &eni()).unwrap();
-                Box::new(tun) as Box<dyn Link>
+                workshop.make(&home, &eni()).unwrap()
             })
             .collect();
         let up = begin.elapsed();
         (0..40).for_each(|i| Namespace::remove(&format!("many:{i}")).unwrap());
-        dataplane::io::close(made);
+        close_all(made);
         let down = begin.elapsed() - up;
         println!("40 namespaces: up in {up:?}, down in {down:?}");
         assert!(up.max(down) < Duration::from_millis(600), "{up:?}, {down:?}");

@@ -98,6 +98,7 @@ impl Namespace {
     /// # Errors
     ///
     /// [`Error::NotPermitted`] without CAP_SYS_ADMIN.
+    #[cfg(test)]
     pub fn anonymous() -> Result<Self, Error> {
         on_a_thread_of_its_own(|| Self::unshared().and_then(|()| Self::current()))
     }

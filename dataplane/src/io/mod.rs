@@ -88,21 +88,21 @@ pub trait Link: Send {
     fn takes(&self) -> Offloads;
 }
 
-/// So many links are closed at a time.
+/// So many descriptors are closed at a time.
 const CLOSED_AT_ONCE: usize = 64;
 
-/// Closes links, many at once. With the last queue of a TUN device the kernel takes that down, and makes who closed it wait
-/// tens of milliseconds until nobody can know of it any more; those who wait at the same time wait for the same (Linux
-/// `netdev_run_todo`, `rcu_barrier`).
-pub fn close(links: Vec<Box<dyn Link>>) {
-    let part = links.len().div_ceil(CLOSED_AT_ONCE).max(1);
-    let mut links = links.into_iter();
+/// Closes links, or other descriptors of devices, many at once. With the last descriptor of a TUN device the kernel takes
+/// that down, and makes who closed it wait tens of milliseconds until nobody can know of it any more; those who wait at the
+/// same time wait for the same (Linux `netdev_run_todo`, `rcu_barrier`).
+pub fn close_all<T: Send>(descriptors: Vec<T>) {
+    let part = descriptors.len().div_ceil(CLOSED_AT_ONCE).max(1);
+    let mut left = descriptors.into_iter();
     let mut next =
-        || Some(links.by_ref().take(part).collect::<Vec<_>>()).filter(|it| !it.is_empty());
+        || Some(left.by_ref().take(part).collect::<Vec<_>>()).filter(|it| !it.is_empty());
     let own = next();
     thread::scope(|scope| {
         while let Some(part) = next() {
-            // Where no thread is left, they are closed here.
+            // Where there can be no more threads, they are closed here.
             let _ = thread::Builder::new().spawn_scoped(scope, || drop(part));
         }
         drop(own);

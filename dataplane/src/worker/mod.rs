@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crossbeam::channel::bounded;
 
-use crate::io::{self as links, Link};
+use crate::io::{Link, close_all};
 use crate::packet::LinkId;
 use crate::shared::{Shared, WorkerId};
 use crate::state::Shard;
@@ -109,24 +109,27 @@ impl Workers {
         Ok(Ok(()))
     }
 
-    /// Takes links away from every worker, and closes them.
+    /// Takes links away from every worker that is there, and closes them.
     ///
     /// # Errors
     ///
     /// When a worker is gone.
     pub fn detach(&self, ids: impl IntoIterator<Item = LinkId>) -> Result<(), Gone> {
-        let mut taken = Vec::new();
+        let mut asked = Vec::new();
         for id in ids {
             for mailbox in &self.mailboxes {
                 let (done, detached) = bounded(1);
                 mailbox.send(Mail::Link(id, None, done));
-                // Without a link there is nothing that could fail.
-                let (_, link) = detached.recv().map_err(|_| Gone)?;
-                taken.extend(link);
+                asked.push(detached);
             }
         }
-        links::close(taken);
-        Ok(())
+        let count = asked.len();
+        // Without a link there is nothing that could fail.
+        let answers = asked.into_iter().filter_map(|detached| Some(detached.recv().ok()?.1));
+        let answers: Vec<Option<Box<dyn Link>>> = answers.collect();
+        let all = answers.len() == count;
+        close_all(answers.into_iter().flatten().collect());
+        if all { Ok(()) } else { Err(Gone) }
     }
 
     /// Looks at each shard, or changes it, between two turns.
@@ -201,7 +204,7 @@ impl Drop for Workers {
         }
         // A panic was reported where it happened.
         let ended = self.threads.drain(..).filter_map(|thread| thread.join().ok());
-        links::close(ended.flatten().collect());
+        close_all(ended.flatten().collect());
     }
 }
 

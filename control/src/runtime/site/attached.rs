@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dataplane::io::close_all;
 use dataplane::io::tun::{Handle, TunError};
 use dataplane::worker::Workers;
 
@@ -262,11 +263,15 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        for Standing { handle, attachment, .. } in std::mem::take(&mut self.devices).values() {
+        let devices = std::mem::take(&mut self.devices).into_values();
+        let handles = devices.map(|Standing { handle, attachment, .. }| {
             if let Some(attachment) = attachment {
-                attachment.end(handle);
+                attachment.end(&handle);
             }
-        }
+            handle
+        });
+        // The last descriptors of their devices, where workers have panicked.
+        close_all(handles.collect());
         self.end_left();
     }
 }

@@ -1,7 +1,7 @@
 //! Where is a device, and what is it called there, whoever reads its queues?
 //!
 //! Whoever may administer its network namespace may move it to another one or give it another name;
-//! and it ends with the namespace that it is in.
+//! and it ends with the namespace that it is in. Where its queues were opened, they keep that namespace.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
