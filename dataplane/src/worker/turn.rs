@@ -271,7 +271,8 @@ impl Turner {
                 Some((id, received.ok()??))
             });
             if is_gone {
-                // The device is gone, deleted or with the namespace it was moved to; it will not come back. It is closed by who takes it away.
+                // The device is gone, deleted or with the namespace that it was moved to; it will not come back. It is
+                // closed by who takes it away.
                 let _ = epoll::delete(&self.epoll, port.descriptor());
             }
             if !self.batch.is_full() {
